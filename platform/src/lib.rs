@@ -1,0 +1,41 @@
+//! The memory regions of a process, as the kernel tells them.
+//!
+//! This crate answers *what the kernel said*: which regions a process has, their protection, their backing, and how much
+//! of each is resident, dirty and swapped. It knows no kind of region, no total, no table. What the facts mean and how
+//! they look is the business of the `mmview` crate.
+//!
+//! A source of regions is anything that implements [`RegionSource`]: a live process ([`open_process`], [`open_self`]) or a
+//! saved capture ([`open_file`]).
+//!
+//! ```
+//! use mmview_platform::{Detail, OpenOptions, RegionSource, open_self};
+//!
+//! # fn main() -> Result<(), mmview_platform::Error> {
+//! let mut source = open_self(&OpenOptions::default())?;
+//! let snapshot = source.snapshot(Detail::Layout)?;
+//! let here = &snapshot as *const _ as u64;
+//! let stack = snapshot.region_at(here).expect("a local variable lies in a region");
+//! assert!(stack.protection.is_writable());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Pure beside live
+//!
+//! Parsers and decoders ([`linux`], [`offline`]) take bytes and compile on every host. Opening processes and making system
+//! calls is a thin layer on top, present only where that system is.
+
+mod error;
+pub mod linux;
+mod live;
+pub mod model;
+pub mod offline;
+mod processes;
+mod source;
+
+pub use error::{Error, Result};
+pub use live::{OpenOptions, open_process, open_self, processes};
+pub use model::*;
+pub use offline::open_file;
+pub use processes::ProcessEntry;
+pub use source::{Capabilities, CaptureFormat, Detail, Origin, RegionSource, Regions, SourceInfo, Warning};

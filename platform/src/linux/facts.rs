@@ -1,0 +1,162 @@
+//! Facts of a live process: what `stat`, `status`, `exe`, `cmdline` and `task` say.
+//!
+//! Each is read by itself and may be missing: another user's process tells its name but not its program.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use procfs::process::{Process, Stat, Status};
+
+use crate::model::{Bytes, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
+
+/// `PF_KTHREAD` of `include/linux/sched.h`: set in the flags of a kernel thread.
+const KERNEL_THREAD: u32 = 0x0020_0000;
+
+/// Whether `stat` is that of a kernel thread.
+pub(super) fn is_kernel_thread(stat: &Stat) -> bool {
+    stat.flags & KERNEL_THREAD != 0
+}
+
+/// Whether `stat` is that of a process that has ended.
+pub(super) fn has_ended(stat: &Stat) -> bool {
+    matches!(stat.state, 'Z' | 'X' | 'x')
+}
+
+/// Everything that can be told of `process`, whose directory lies in `procfs`.
+pub(super) fn read(process: &Process, procfs: &Path) -> ProcessInfo {
+    let stat = process.stat().ok();
+    let status = process.status().ok();
+    let parent = stat.as_ref().and_then(|stat| u32::try_from(stat.ppid).ok()).filter(|pid| *pid > 0);
+    ProcessInfo {
+        pid: process.pid().try_into().ok(),
+        name: read_file(process, "comm").map(|name| name.trim_ascii_end().into()),
+        path: process.exe().ok().map(|path| path.into_os_string().into_vec().into()),
+        command: arguments(&read_file(process, "cmdline").unwrap_or_default()),
+        parent: parent.map(|pid| Parent { pid, name: name_of(procfs, pid) }),
+        user: status.as_ref().map(|status| user(status.euid)),
+        started: stat.as_ref().and_then(|stat| started(stat, procfs)),
+        state: stat.as_ref().map(state),
+        threads: threads(process),
+        mapping_limit: fs::read_to_string(procfs.join("sys/vm/max_map_count"))
+            .ok()
+            .and_then(|limit| limit.trim().parse().ok()),
+        images: Vec::new(),
+        totals: status.as_ref().map(totals).unwrap_or_default(),
+        system: fs::read_to_string(procfs.join("sys/kernel/osrelease"))
+            .ok()
+            .map(|release| format!("Linux {}", release.trim()).into()),
+    }
+}
+
+/// Splits what `cmdline` says. A program may overwrite it with anything, so the last NUL may be missing.
+pub(super) fn arguments(cmdline: &[u8]) -> Vec<Box<[u8]>> {
+    let cmdline = cmdline.strip_suffix(b"\0").unwrap_or(cmdline);
+    if cmdline.is_empty() {
+        return Vec::new();
+    }
+    cmdline.split(|&byte| byte == 0).map(Into::into).collect()
+}
+
+pub(super) fn read_file(process: &Process, name: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    process.open_relative(name).ok()?.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn name_of(procfs: &Path, pid: u32) -> Option<Box<[u8]>> {
+    let name = fs::read(procfs.join(pid.to_string()).join("comm")).ok()?;
+    Some(name.trim_ascii_end().into())
+}
+
+fn user(id: u32) -> User {
+    let entry = nix::unistd::User::from_uid(id.into()).ok().flatten();
+    User { id, name: entry.map(|user| user.name.into()) }
+}
+
+fn started(stat: &Stat, procfs: &Path) -> Option<SystemTime> {
+    let text = fs::read_to_string(procfs.join("stat")).ok()?;
+    let boot = text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let ticks_per_second = rustix::param::clock_ticks_per_second();
+    let since_boot = Duration::from_millis(stat.starttime.checked_mul(1000)? / ticks_per_second);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(boot))?.checked_add(since_boot)
+}
+
+fn state(stat: &Stat) -> ProcessState {
+    match stat.state {
+        'R' => ProcessState::Running,
+        'S' => ProcessState::Sleeping,
+        'D' => ProcessState::Blocked,
+        'T' => ProcessState::Stopped,
+        't' => ProcessState::Traced,
+        'I' => ProcessState::Idle,
+        'Z' | 'X' | 'x' => ProcessState::Zombie,
+        other => ProcessState::Other(other),
+    }
+}
+
+/// The threads, the main one first. Two small files are read for each.
+fn threads(process: &Process) -> Vec<ThreadInfo> {
+    let Ok(tasks) = process.tasks() else { return Vec::new() };
+    let mut threads: Vec<_> = tasks
+        .flatten()
+        .filter_map(|task| {
+            let path = |file: &str| format!("task/{}/{file}", task.tid);
+            Some(ThreadInfo {
+                id: task.tid.try_into().ok()?,
+                name: read_file(process, &path("comm")).map(|name| name.trim_ascii_end().into()),
+                stack_pointer: read_file(process, &path("syscall")).and_then(|text| stack_pointer(&text)),
+            })
+        })
+        .collect();
+    threads.sort_by_key(|thread| (Some(thread.id) != process.pid().try_into().ok(), thread.id));
+    threads
+}
+
+/// The stack pointer in the text of `syscall`, the last but one field; a thread on a processor says `running` instead.
+fn stack_pointer(syscall: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(syscall).ok()?;
+    let mut fields = text.split_ascii_whitespace().rev().skip(1);
+    u64::from_str_radix(fields.next()?.strip_prefix("0x")?, 16).ok()
+}
+
+fn totals(status: &Status) -> ProcessTotals {
+    let size = |kib: Option<u64>| kib.map(Bytes::from_kib);
+    ProcessTotals {
+        virtual_size: size(status.vmsize),
+        resident: size(status.vmrss),
+        resident_peak: size(status.vmhwm),
+        swapped: size(status.vmswap),
+        anonymous: size(status.rssanon),
+        file: size(status.rssfile),
+        shared_memory: size(status.rssshmem),
+        page_tables: size(status.vmpte),
+        footprint: None,
+        footprint_peak: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stack_pointer_is_the_last_but_one_field() {
+        let blocked = b"202 0x7f 0x189 0x0 0x0 0x0 0xffffffff 0x7f3b41aff000 0x7f3b6a0\n";
+        assert_eq!(stack_pointer(blocked), Some(0x7f3b_41af_f000));
+        assert_eq!(stack_pointer(b"-1 0x7ffc0010 0x7f3b6a0\n"), Some(0x7ffc_0010));
+        assert_eq!(stack_pointer(b"running\n"), None);
+        assert_eq!(stack_pointer(b""), None);
+    }
+
+    #[test]
+    fn arguments_may_be_empty_or_overwritten() {
+        let split =
+            |bytes: &[u8]| arguments(bytes).iter().map(|argument| argument.to_vec()).collect::<Vec<_>>();
+        assert_eq!(split(b"a\0\0b\0"), [&b"a"[..], b"", b"b"]);
+        assert_eq!(split(b"nginx: worker"), [b"nginx: worker"]);
+        assert!(split(b"").is_empty());
+    }
+}

@@ -1,0 +1,19 @@
+//! Linux: the text of `/proc/PID/maps` and `smaps`, and live processes.
+//!
+//! [`maps`], [`smaps`] and [`names`] are pure and compile everywhere. `live` and what it is made of exist on Linux only.
+
+pub mod maps;
+pub mod names;
+mod order;
+pub mod smaps;
+
+#[cfg(target_os = "linux")]
+mod facts;
+#[cfg(target_os = "linux")]
+pub(crate) mod live;
+#[cfg(target_os = "linux")]
+mod query;
+#[cfg(target_os = "linux")]
+mod sys;
+
+pub(crate) use order::in_order;

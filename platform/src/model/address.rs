@@ -1,0 +1,134 @@
+//! Ranges of virtual addresses.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Bytes;
+
+/// A half-open range of virtual addresses, `start..end`, with `start <= end`.
+///
+/// Addresses are `u64` whatever the target's word size: the x86-64 vsyscall page lies above `i64::MAX`, and a 64-bit
+/// capture is read on 32-bit hosts too. A range may be empty: the kernel prints such lines while a map changes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AddrRange {
+    start: u64,
+    end: u64,
+}
+
+impl AddrRange {
+    /// The range `start..end`, or `None` where `end` lies before `start`.
+    pub const fn new(start: u64, end: u64) -> Option<Self> {
+        if start <= end { Some(AddrRange { start, end }) } else { None }
+    }
+
+    /// The range of `size` bytes from `start`, or `None` where it would pass the top of the address space.
+    pub const fn with_size(start: u64, size: Bytes) -> Option<Self> {
+        match start.checked_add(size.0) {
+            Some(end) => Some(AddrRange { start, end }),
+            None => None,
+        }
+    }
+
+    /// The first address in the range.
+    pub const fn start(self) -> u64 {
+        self.start
+    }
+
+    /// The first address after the range.
+    pub const fn end(self) -> u64 {
+        self.end
+    }
+
+    /// How many bytes of address space the range covers.
+    pub const fn size(self) -> Bytes {
+        Bytes(self.end - self.start)
+    }
+
+    /// Whether the range covers no address.
+    pub const fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether `address` lies in the range.
+    pub const fn contains(self, address: u64) -> bool {
+        self.start <= address && address < self.end
+    }
+
+    /// Whether the two ranges share an address.
+    pub const fn overlaps(self, other: AddrRange) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    /// The part of this range at or after `address`, or `None` where nothing is left.
+    pub const fn from_address(self, address: u64) -> Option<Self> {
+        if address >= self.end {
+            None
+        } else if address <= self.start {
+            Some(self)
+        } else {
+            Some(AddrRange { start: address, end: self.end })
+        }
+    }
+
+    /// The unmapped hole between this range and a later one, or `None` where they touch, overlap or are out of order.
+    pub const fn hole_before(self, later: AddrRange) -> Option<Self> {
+        if self.end < later.start { Some(AddrRange { start: self.end, end: later.start }) } else { None }
+    }
+}
+
+/// `start-end` in lower-case hexadecimal without `0x`, as the kernel writes it, not padded.
+impl fmt::Display for AddrRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.start, self.end)
+    }
+}
+
+impl fmt::Debug for AddrRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(start: u64, end: u64) -> AddrRange {
+        AddrRange::new(start, end).unwrap()
+    }
+
+    #[test]
+    fn backward_range_is_refused() {
+        assert_eq!(AddrRange::new(2, 1), None);
+        assert_eq!(AddrRange::with_size(u64::MAX, Bytes(1)), None);
+    }
+
+    #[test]
+    fn empty_range_holds_and_overlaps_nothing() {
+        let empty = range(5, 5);
+        assert!(empty.is_empty());
+        assert!(!empty.contains(5));
+        assert!(!empty.overlaps(range(5, 6)));
+    }
+
+    #[test]
+    fn end_is_outside() {
+        assert!(range(1, 3).contains(2));
+        assert!(!range(1, 3).contains(3));
+    }
+
+    #[test]
+    fn hole_lies_between_ranges_in_order() {
+        assert_eq!(range(1, 3).hole_before(range(5, 6)), Some(range(3, 5)));
+        assert_eq!(range(1, 3).hole_before(range(3, 6)), None);
+        assert_eq!(range(5, 6).hole_before(range(1, 3)), None);
+    }
+
+    #[test]
+    fn rest_from_an_address() {
+        assert_eq!(range(2, 6).from_address(4), Some(range(4, 6)));
+        assert_eq!(range(2, 6).from_address(1), Some(range(2, 6)));
+        assert_eq!(range(2, 6).from_address(6), None);
+    }
+}

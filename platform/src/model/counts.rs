@@ -1,0 +1,32 @@
+//! How much of a region is in memory.
+
+use serde::{Deserialize, Serialize};
+
+use super::Bytes;
+
+/// What both systems can say of a region's pages. `None` is *not measured*, `Some(Bytes(0))` is *measured, none*.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageCounts {
+    /// In physical memory and mapped by this process.
+    ///
+    /// Linux: `Rss` of smaps, which leaves out hugetlb pages and the zero page.
+    pub resident: Option<Bytes>,
+    /// Resident and modified since it was read from its file, or anonymous: it can't simply be dropped.
+    ///
+    /// Linux: `Shared_Dirty` + `Private_Dirty` of smaps.
+    pub dirty: Option<Bytes>,
+    /// Written to swap, or compressed.
+    ///
+    /// Linux: `Swap` of smaps; for shared memory that counts the whole object's swapped pages in the range.
+    pub swapped: Option<Bytes>,
+    /// Resident, each page divided by the number of processes that map it (PSS). Linux only: `Pss` of smaps.
+    pub proportional: Option<Bytes>,
+    /// Resident and mapped by no other process (USS). Linux only: `Private_Clean` + `Private_Dirty` of smaps.
+    pub unique: Option<Bytes>,
+}
+
+impl PageCounts {
+    /// Nothing was measured.
+    pub const UNMEASURED: PageCounts =
+        PageCounts { resident: None, dirty: None, swapped: None, proportional: None, unique: None };
+}

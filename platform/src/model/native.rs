@@ -1,0 +1,402 @@
+//! Facts of one system that the other lacks.
+//!
+//! They are plain data on every host: a capture made on a Mac opens on Linux with its tags intact.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::Bytes;
+
+/// What only one of the systems says of a region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "os", rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Native {
+    /// From `/proc/PID/maps` and `smaps`.
+    Linux(LinuxRegion),
+    /// From Mach's `vm_region_submap_info_64`.
+    Macos(MacosRegion),
+}
+
+impl Native {
+    /// The Linux facts, where that is what there is.
+    pub fn linux(&self) -> Option<&LinuxRegion> {
+        match self {
+            Native::Linux(region) => Some(region),
+            Native::Macos(_) => None,
+        }
+    }
+
+    /// The macOS facts, where that is what there is.
+    pub fn macos(&self) -> Option<&MacosRegion> {
+        match self {
+            Native::Macos(region) => Some(region),
+            Native::Linux(_) => None,
+        }
+    }
+}
+
+/// A device number, as maps prints it: `major:minor` in hexadecimal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+pub struct Device {
+    /// Which driver; 0 for file systems without a device (tmpfs, overlay, shared memory).
+    pub major: u32,
+    /// Which of its devices.
+    pub minor: u32,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}:{:02x}", self.major, self.minor)
+    }
+}
+
+impl Serialize for Device {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What Linux says of a region beside what every system says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LinuxRegion {
+    /// The device of the file; `00:00` for anonymous memory.
+    pub device: Device,
+    /// The inode of the file; 0 for anonymous memory, the segment's id for System V shared memory.
+    pub inode: u64,
+    /// The counters of smaps that were there.
+    #[serde(skip_serializing_if = "SmapsCounters::is_empty")]
+    pub smaps: SmapsCounters,
+    /// The `VmFlags` line of smaps (3.8).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vm_flags: Option<VmFlags>,
+    /// `THPeligible`: whether transparent huge pages can be used here (5.0).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thp_eligible: Option<bool>,
+    /// `ProtectionKey`: the memory protection key (4.9).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protection_key: Option<u32>,
+    /// Lines of smaps whose key this version doesn't know, in their order.
+    #[serde(skip_serializing_if = "<[UnknownField]>::is_empty")]
+    pub unknown: Box<[UnknownField]>,
+}
+
+impl LinuxRegion {
+    /// Whether the `VmFlags` line has the two letters; `None` where there was no such line.
+    pub fn has_flag(&self, letters: &[u8; 2]) -> Option<bool> {
+        self.vm_flags.as_ref().map(|flags| flags.contains(letters))
+    }
+}
+
+/// A line of smaps that this version doesn't know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnknownField {
+    /// What stands before the colon.
+    pub key: Box<str>,
+    /// What stands after it, trimmed.
+    pub value: Box<str>,
+}
+
+macro_rules! smaps_fields {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $key:literal,)+) => {
+        /// A counter of smaps. All are in `kB` there and in bytes here.
+        ///
+        /// The order is the one in which Linux 6.18 prints them (`fs/proc/task_mmu.c`, `show_smap`); kernels differ, so
+        /// nothing relies on it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum SmapsField {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl SmapsField {
+            /// Every field, in order.
+            pub const ALL: &[SmapsField] = &[$(SmapsField::$variant),+];
+
+            /// The key that smaps prints, without the colon.
+            pub const fn key(self) -> &'static str {
+                match self { $(SmapsField::$variant => $key),+ }
+            }
+        }
+    };
+}
+
+smaps_fields! {
+    /// Size of the region.
+    Size = "Size",
+    /// The page size that the kernel uses for it; larger than the base page for hugetlb (2.6.29).
+    KernelPageSize = "KernelPageSize",
+    /// The page size that the MMU uses; differs on POWER only (2.6.29).
+    MmuPageSize = "MMUPageSize",
+    /// Resident, without hugetlb, the zero page and device memory.
+    Rss = "Rss",
+    /// Resident, each page divided by the number of its mappings (2.6.25).
+    Pss = "Pss",
+    /// The dirty part of `Pss` (6.0).
+    PssDirty = "Pss_Dirty",
+    /// Resident, clean, mapped more than once. Counts mappings of the *page*, not of the region.
+    SharedClean = "Shared_Clean",
+    /// Resident, dirty, mapped more than once.
+    SharedDirty = "Shared_Dirty",
+    /// Resident, clean, mapped once.
+    PrivateClean = "Private_Clean",
+    /// Resident, dirty, mapped once.
+    PrivateDirty = "Private_Dirty",
+    /// Resident and accessed since the bits were last cleared (2.6.22).
+    Referenced = "Referenced",
+    /// Resident and not a file's page; a private file mapping has some where it was written.
+    Anonymous = "Anonymous",
+    /// Merged with identical pages by KSM (6.8).
+    Ksm = "KSM",
+    /// Given back with `MADV_FREE` and not yet taken (4.12).
+    LazyFree = "LazyFree",
+    /// Anonymous memory in transparent huge pages.
+    AnonHugePages = "AnonHugePages",
+    /// Shared memory mapped by huge pages (4.8).
+    ShmemPmdMapped = "ShmemPmdMapped",
+    /// File pages mapped by huge pages (5.4).
+    FilePmdMapped = "FilePmdMapped",
+    /// hugetlb pages mapped more than once; not in `Rss` (4.4).
+    SharedHugetlb = "Shared_Hugetlb",
+    /// hugetlb pages mapped once; not in `Rss` (4.4).
+    PrivateHugetlb = "Private_Hugetlb",
+    /// Swapped out; for shared memory the whole object's in this range (2.6.28).
+    Swap = "Swap",
+    /// Swapped out, divided by the number of its users (4.3).
+    SwapPss = "SwapPss",
+    /// The part of `Pss` that is locked in memory.
+    Locked = "Locked",
+}
+
+const FIELD_COUNT: usize = SmapsField::ALL.len();
+
+/// The counters of one region in smaps: which were printed, and their values.
+///
+/// An array and a bit set rather than a map: one of these stands in every region, and reading 40,000 of them must not
+/// allocate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SmapsCounters {
+    present: u32,
+    values: [u64; FIELD_COUNT],
+}
+
+const _: () = assert!(FIELD_COUNT <= u32::BITS as usize, "`present` has a bit for every field");
+
+impl SmapsCounters {
+    /// The value of a field, in bytes; `None` where the kernel didn't print it.
+    pub fn get(&self, field: SmapsField) -> Option<Bytes> {
+        (self.present & (1 << field as u32) != 0).then(|| Bytes(self.values[field as usize]))
+    }
+
+    /// Sets a field.
+    pub fn set(&mut self, field: SmapsField, value: Bytes) {
+        self.present |= 1 << field as u32;
+        self.values[field as usize] = value.0;
+    }
+
+    /// The sum of two fields; `None` where either wasn't printed.
+    pub fn sum(&self, one: SmapsField, other: SmapsField) -> Option<Bytes> {
+        Some(self.get(one)? + self.get(other)?)
+    }
+
+    /// Whether no field was printed.
+    pub fn is_empty(&self) -> bool {
+        self.present == 0
+    }
+
+    /// The fields that were printed, in the order of [`SmapsField::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (SmapsField, Bytes)> {
+        SmapsField::ALL.iter().filter_map(|&field| Some((field, self.get(field)?)))
+    }
+}
+
+impl Default for SmapsCounters {
+    fn default() -> Self {
+        SmapsCounters { present: 0, values: [0; FIELD_COUNT] }
+    }
+}
+
+impl fmt::Debug for SmapsCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(field, value)| (field.key(), value.0))).finish()
+    }
+}
+
+/// A map from the kernel's key to bytes.
+impl Serialize for SmapsCounters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(field, value)| (field.key(), value)))
+    }
+}
+
+macro_rules! vm_flags {
+    ($($letters:literal $meaning:literal,)+) => {
+        /// The two-letter flags that some kernel from 3.8 to 6.18 prints, with their meanings, in the order of their bits
+        /// in the kernel (`fs/proc/task_mmu.c`, `show_smap_vma_flags`); retired ones stand last.
+        const VM_FLAGS: &[(&[u8; 2], &str)] = &[$(($letters, $meaning)),+];
+    };
+}
+
+vm_flags! {
+    b"rd" "readable",
+    b"wr" "writable",
+    b"ex" "executable",
+    b"sh" "shared",
+    b"mr" "may be made readable",
+    b"mw" "may be made writable",
+    b"me" "may be made executable",
+    b"ms" "may be made shared",
+    b"gd" "grows downwards",
+    b"gu" "may hold guard pages",
+    b"pf" "page frames without page structures",
+    b"lo" "locked in memory",
+    b"io" "device memory",
+    b"sr" "advised to be read in sequence",
+    b"rr" "advised to be read at random",
+    b"dc" "not copied on fork",
+    b"de" "can't be expanded",
+    b"lf" "locked when first touched",
+    b"ac" "counted against the commit limit",
+    b"nr" "no swap space reserved",
+    b"ht" "hugetlb pages",
+    b"sf" "synchronous page faults",
+    b"ar" "architecture's own flag",
+    b"wf" "wiped on fork",
+    b"dd" "left out of core dumps",
+    b"bt" "arm64 branch targets",
+    b"sd" "soft-dirty",
+    b"mm" "mixed map",
+    b"hg" "advised to use huge pages",
+    b"nh" "advised not to use huge pages",
+    b"mg" "mergeable by KSM",
+    b"um" "userfaultfd, missing pages",
+    b"uw" "userfaultfd, write protection",
+    b"ui" "userfaultfd, minor faults",
+    b"mt" "arm64 memory tags",
+    b"ss" "shadow stack",
+    b"dp" "droppable",
+    b"sl" "sealed",
+    b"dw" "write denied to the file",
+    b"nl" "non-linear",
+    b"mp" "Intel MPX bounds",
+    b"??" "a bit that the kernel has no letters for",
+}
+
+const _: () = assert!(VM_FLAGS.len() <= u64::BITS as usize, "`VmFlags` has a bit for every flag");
+
+/// The last of [`VM_FLAGS`], and the only one that isn't two lower-case letters.
+const UNNAMED_BIT: &[u8; 2] = b"??";
+
+const NO_FLAG: u8 = u8::MAX;
+
+/// From a pair of letters to the place in [`VM_FLAGS`]: a process of 40,000 regions has 300,000 flags to look up.
+static VM_FLAG_INDEX: [u8; 26 * 26] = {
+    let mut table = [NO_FLAG; 26 * 26];
+    let mut index = 0;
+    while index < VM_FLAGS.len() {
+        let [first, second] = *VM_FLAGS[index].0;
+        if let Some(pair) = letter_pair(first, second) {
+            table[pair] = index as u8;
+        }
+        index += 1;
+    }
+    table
+};
+
+const fn letter_pair(first: u8, second: u8) -> Option<usize> {
+    if first.is_ascii_lowercase() && second.is_ascii_lowercase() {
+        Some((first - b'a') as usize * 26 + (second - b'a') as usize)
+    } else {
+        None
+    }
+}
+
+/// The `VmFlags` of a region: a set of two-letter flags.
+///
+/// Letters that this version doesn't know are kept in [`LinuxRegion::unknown`], under `VmFlags`.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct VmFlags(u64);
+
+impl VmFlags {
+    fn index(letters: &[u8]) -> Option<usize> {
+        let &[first, second] = letters else { return None };
+        if letters == UNNAMED_BIT {
+            return Some(VM_FLAGS.len() - 1);
+        }
+        let index = *VM_FLAG_INDEX.get(letter_pair(first, second)?)?;
+        (index != NO_FLAG).then_some(index.into())
+    }
+
+    /// Adds a flag by its letters; `false` where they are not known.
+    pub fn insert(&mut self, letters: &[u8]) -> bool {
+        let Some(index) = VmFlags::index(letters) else { return false };
+        self.0 |= 1 << index;
+        true
+    }
+
+    /// Whether the flag is set.
+    pub fn contains(self, letters: &[u8; 2]) -> bool {
+        VmFlags::index(letters).is_some_and(|index| self.0 & (1 << index) != 0)
+    }
+
+    /// The flags that are set, as letters and meaning.
+    pub fn iter(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        VM_FLAGS.iter().enumerate().filter(move |(index, _)| self.0 & (1 << index) != 0).map(
+            |(_, (letters, meaning))| (std::str::from_utf8(*letters).expect("the table is ASCII"), *meaning),
+        )
+    }
+}
+
+impl fmt::Debug for VmFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(|(letters, _)| letters)).finish()
+    }
+}
+
+/// A list of the letters.
+impl Serialize for VmFlags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(|(letters, _)| letters))
+    }
+}
+
+/// What Mach says of a region beside what every system says (`vm_region_submap_info_64` in `mach/vm_region.h`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MacosRegion {
+    /// The tag that the allocating call gave (`VM_MEMORY_…` in `mach/vm_statistics.h`); 0 for none.
+    pub user_tag: u32,
+    /// How many submaps deep the region lies; 0 is the task's own map.
+    pub depth: u32,
+    /// How many references the region's object has.
+    pub ref_count: u32,
+    /// How many objects stand behind it in the copy-on-write chain.
+    pub shadow_depth: u32,
+    /// Whether a file or another external pager backs it.
+    pub external_pager: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_not_printed_is_not_zero() {
+        let mut counters = SmapsCounters::default();
+        counters.set(SmapsField::SharedDirty, Bytes(0));
+        assert_eq!(counters.get(SmapsField::SharedDirty), Some(Bytes(0)));
+        assert_eq!(counters.get(SmapsField::PrivateDirty), None);
+        assert_eq!(counters.sum(SmapsField::SharedDirty, SmapsField::PrivateDirty), None);
+    }
+
+    #[test]
+    fn every_flag_goes_in_and_comes_out() {
+        let mut flags = VmFlags::default();
+        for (letters, _) in VM_FLAGS {
+            assert!(flags.insert(*letters));
+            assert!(flags.contains(letters));
+        }
+        assert_eq!(flags.iter().count(), VM_FLAGS.len());
+        assert!(!flags.insert(b"zz"));
+        assert!(!flags.insert(b"rdx"));
+    }
+}

@@ -1,0 +1,152 @@
+//! What may be done with a region, and with whom it is shared.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Which accesses are allowed: any of read, write and execute.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Protection(u8);
+
+impl Protection {
+    /// No access at all: `---`.
+    pub const NONE: Protection = Protection(0);
+    /// Read.
+    pub const READ: Protection = Protection(1);
+    /// Write.
+    pub const WRITE: Protection = Protection(2);
+    /// Execute.
+    pub const EXECUTE: Protection = Protection(4);
+
+    /// The accesses of both.
+    #[must_use]
+    pub const fn with(self, other: Protection) -> Protection {
+        Protection(self.0 | other.0)
+    }
+
+    /// Built from three answers.
+    pub const fn from_rwx(read: bool, write: bool, execute: bool) -> Protection {
+        Protection(read as u8 | (write as u8) << 1 | (execute as u8) << 2)
+    }
+
+    /// Whether every access of `other` is allowed.
+    pub const fn allows(self, other: Protection) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether no access is allowed.
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether reading is allowed.
+    pub const fn is_readable(self) -> bool {
+        self.allows(Protection::READ)
+    }
+
+    /// Whether writing is allowed.
+    pub const fn is_writable(self) -> bool {
+        self.allows(Protection::WRITE)
+    }
+
+    /// Whether executing is allowed.
+    pub const fn is_executable(self) -> bool {
+        self.allows(Protection::EXECUTE)
+    }
+
+    /// The three letters, such as `rw-`.
+    pub const fn as_str(self) -> &'static str {
+        ["---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"][(self.0 & 7) as usize]
+    }
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who sees a write to the region.
+///
+/// Linux tells two of these apart (the `p` or `s` of maps); Mach tells them all (`SM_…` in `mach/vm_region.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ShareMode {
+    /// Writes stay in this process. Linux: `MAP_PRIVATE`, copy-on-write where there is something to copy.
+    Private,
+    /// Pages are copied when written (Mach `SM_COW`).
+    CopyOnWrite,
+    /// Nothing was ever put there (Mach `SM_EMPTY`).
+    Empty,
+    /// Writes are seen by whoever maps the same object.
+    Shared,
+    /// Shared by a shared memory entry (Mach `SM_TRUESHARED`).
+    TrueShared,
+    /// Mapped more than once in the same process only (Mach `SM_PRIVATE_ALIASED`).
+    PrivateAliased,
+    /// Mapped more than once in this process, and in others (Mach `SM_SHARED_ALIASED`).
+    SharedAliased,
+    /// A large page (Mach `SM_LARGE_PAGE`).
+    LargePage,
+}
+
+impl ShareMode {
+    /// The three-letter code that vmmap prints after `SM=`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            ShareMode::Private => "PRV",
+            ShareMode::CopyOnWrite => "COW",
+            ShareMode::Empty => "NUL",
+            ShareMode::Shared | ShareMode::TrueShared => "SHM",
+            ShareMode::PrivateAliased => "ALI",
+            ShareMode::SharedAliased => "S/A",
+            ShareMode::LargePage => "LPG",
+        }
+    }
+
+    /// The identifier in machine formats, such as `private`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            ShareMode::Private => "private",
+            ShareMode::CopyOnWrite => "copy-on-write",
+            ShareMode::Empty => "empty",
+            ShareMode::Shared => "shared",
+            ShareMode::TrueShared => "true-shared",
+            ShareMode::PrivateAliased => "private-aliased",
+            ShareMode::SharedAliased => "shared-aliased",
+            ShareMode::LargePage => "large-page",
+        }
+    }
+
+    /// Whether another mapping can see a write to the region.
+    pub const fn is_shared(self) -> bool {
+        matches!(self, ShareMode::Shared | ShareMode::TrueShared | ShareMode::SharedAliased)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_follow_the_bits() {
+        assert_eq!(Protection::from_rwx(true, true, false).to_string(), "rw-");
+        assert_eq!(Protection::from_rwx(false, false, true).to_string(), "--x");
+        assert_eq!(format!("{:>5}|", Protection::NONE), "  ---|");
+    }
+
+    #[test]
+    fn allows_is_about_every_access() {
+        let rw = Protection::READ.with(Protection::WRITE);
+        assert!(rw.allows(Protection::READ));
+        assert!(!rw.allows(Protection::READ.with(Protection::EXECUTE)));
+    }
+}

@@ -1,0 +1,41 @@
+//! One region.
+
+use super::{AddrRange, Bytes, Name, Native, PageCounts, Protection, ShareMode};
+
+/// A range of addresses that the kernel treats alike: a VMA on Linux, a map entry on macOS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Where it lies.
+    pub range: AddrRange,
+    /// What may be done with it now.
+    pub protection: Protection,
+    /// The most that `mprotect` could allow. Linux says so in smaps only (`mr`, `mw`, `me`).
+    pub max_protection: Option<Protection>,
+    /// Who sees a write to it.
+    pub share: ShareMode,
+    /// What it is called; `None` for anonymous memory that nobody named.
+    pub name: Option<Name>,
+    /// Where in its file or object it starts, in bytes.
+    pub offset: u64,
+    /// How much of it is in memory.
+    pub counts: PageCounts,
+    /// What only its system says of it.
+    pub native: Native,
+}
+
+impl Region {
+    /// How many bytes of address space it covers.
+    pub fn size(&self) -> Bytes {
+        self.range.size()
+    }
+
+    /// Whether a file in a file system backs it.
+    pub fn is_file_backed(&self) -> bool {
+        self.name.as_ref().is_some_and(Name::is_file)
+    }
+
+    /// Whether it is anonymous memory that nobody named.
+    pub fn is_unnamed(&self) -> bool {
+        self.name.is_none()
+    }
+}

@@ -1,0 +1,31 @@
+//! A whole map at one time.
+
+use std::time::SystemTime;
+
+use super::{ProcessInfo, Region};
+use crate::source::{Detail, SourceInfo, Warning};
+
+/// Everything that a source said at one time. Facts only: kinds and totals are computed from it, never stored in it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Where it comes from.
+    pub source: SourceInfo,
+    /// The process.
+    pub process: ProcessInfo,
+    /// When the map was read.
+    pub taken: SystemTime,
+    /// How much was read of each region.
+    pub detail: Detail,
+    /// The regions by address, none overlapping another.
+    pub regions: Vec<Region>,
+    /// What is doubtful or missing.
+    pub warnings: Vec<Warning>,
+}
+
+impl Snapshot {
+    /// The region that holds `address`. Costs a binary search.
+    pub fn region_at(&self, address: u64) -> Option<&Region> {
+        let after = self.regions.partition_point(|region| region.range.end() <= address);
+        self.regions.get(after).filter(|region| region.range.contains(address))
+    }
+}

@@ -1,0 +1,235 @@
+//! Saved captures as sources: recognised by what is in them, not by what they are called.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::linux::{in_order, maps::MapsLine, smaps::SmapsReader};
+use crate::model::{Bytes, Native, PageCounts, PageSize, ProcessInfo, Region, SmapsField};
+use crate::source::{
+    Capabilities, CaptureFormat, Detail, Origin, RegionSource, Regions, SourceInfo, Warning,
+};
+
+/// How much of a file is looked at to tell what it is: enough for a line with a path of the longest sort.
+const LOOKED_AT: usize = 64 << 10;
+
+/// Opens a saved capture: the text of `/proc/PID/maps` or `smaps` of any Linux.
+///
+/// The whole capture is read now. Lines that aren't understood, regions out of order and a missing end are warnings.
+///
+/// # Errors
+///
+/// [`Error::Io`] where the file can't be read, [`Error::Malformed`] where it is no capture.
+pub fn open_file(path: &Path) -> Result<Box<dyn RegionSource>> {
+    let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
+    let malformed = |problem: &str| Error::Malformed { path: path.to_owned(), problem: problem.to_owned() };
+    let mut file = File::open(path).map_err(io_error("open"))?;
+    if file.metadata().map_err(io_error("read"))?.is_dir() {
+        return Err(malformed("is a directory, not a capture of a memory map"));
+    }
+    let mut start = Vec::new();
+    file.by_ref().take(LOOKED_AT as u64).read_to_end(&mut start).map_err(io_error("read"))?;
+    match recognise(&start) {
+        Recognised::Linux { is_crlf } => {
+            let text = Cursor::new(start).chain(file);
+            let capture = Capture::read_linux(path, text, is_crlf).map_err(io_error("read"))?;
+            Ok(Box::new(capture))
+        }
+        Recognised::Unusable(problem) => Err(malformed(problem)),
+    }
+}
+
+enum Recognised {
+    Linux { is_crlf: bool },
+    Unusable(&'static str),
+}
+
+/// What the beginning of a file shows it to be.
+fn recognise(start: &[u8]) -> Recognised {
+    if start.is_empty() {
+        return Recognised::Unusable("is empty: there is no memory map in it");
+    }
+    let mut lines = start.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let Some(first) = lines.next() else {
+        return Recognised::Unusable("has only blank lines: there is no memory map in it");
+    };
+    let first_region = std::iter::once(first).chain(lines).take(100).find(|line| MapsLine::is_start(line));
+    if let Some(region) = first_region {
+        let region = region.strip_suffix(b"\r").unwrap_or(region);
+        if region.ends_with(b"[rollup]") {
+            return Recognised::Unusable(
+                "is the text of smaps_rollup: totals without regions; save /proc/PID/smaps instead",
+            );
+        }
+        return Recognised::Linux { is_crlf: first.ends_with(b"\r") };
+    }
+    if start.contains(&0) {
+        return Recognised::Unusable("is a binary file, not a capture of a memory map");
+    }
+    Recognised::Unusable(
+        "is not a capture of a memory map: no line of it looks like one of /proc/PID/maps or smaps",
+    )
+}
+
+/// A saved map, read.
+struct Capture {
+    info: SourceInfo,
+    regions: Vec<Region>,
+    warnings: Vec<Warning>,
+}
+
+impl Capture {
+    fn read_linux(path: &Path, text: impl Read, is_crlf: bool) -> io::Result<Capture> {
+        let mut reader = SmapsReader::new(text);
+        if is_crlf {
+            reader.strip_carriage_returns();
+        }
+        let mut regions = Vec::new();
+        while let Some(read) = reader.next_region()? {
+            regions.push(read.region);
+        }
+        let mut warnings = reader.warnings();
+        let has_counts = regions.iter().any(|region| region.counts != PageCounts::UNMEASURED);
+        let (format, detail) = if has_counts {
+            (CaptureFormat::Smaps, Detail::Counts)
+        } else {
+            (CaptureFormat::Maps, Detail::Layout)
+        };
+        let page_size = page_size(&regions);
+        let (regions, disorder) = in_order(regions);
+        warnings.extend(disorder);
+        Ok(Capture {
+            info: SourceInfo {
+                origin: Origin::Capture { path: path.to_owned(), format },
+                os: "linux",
+                page_size,
+                capabilities: Capabilities { detail, memory: false, live: false },
+            },
+            regions,
+            warnings,
+        })
+    }
+
+    fn region(&self, region: &Region, detail: Detail) -> Region {
+        let mut region = region.clone();
+        if detail == Detail::Layout {
+            region.counts = PageCounts::UNMEASURED;
+            region.max_protection = None;
+            if let Native::Linux(native) = &mut region.native {
+                native.smaps = Default::default();
+                native.vm_flags = None;
+                native.thp_eligible = None;
+                native.protection_key = None;
+                native.unknown = Default::default();
+            }
+        }
+        region
+    }
+}
+
+/// The page size of the machine that a capture is from: the smallest that a region tells, and where none does, the largest
+/// of the usual ones that every address is a multiple of.
+fn page_size(regions: &[Region]) -> Option<PageSize> {
+    let told = regions
+        .iter()
+        .filter_map(|region| region.native.linux()?.smaps.get(SmapsField::KernelPageSize))
+        .filter_map(|Bytes(size)| PageSize::new(size))
+        .min();
+    if told.is_some() {
+        return told;
+    }
+    let alignment = regions
+        .iter()
+        .filter(|region| !region.range.is_empty())
+        .map(|region| region.range.start() | region.range.end())
+        .fold(0, |bits, address| bits | address)
+        .trailing_zeros();
+    (12..u64::BITS).contains(&alignment).then(|| PageSize::new(1 << alignment.min(16))).flatten()
+}
+
+impl RegionSource for Capture {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn process(&mut self) -> Result<ProcessInfo> {
+        Ok(ProcessInfo::default())
+    }
+
+    fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
+        let detail = detail.min(self.info.capabilities.detail);
+        let this = &*self;
+        Ok(Regions::new(detail, this.regions.iter().map(move |region| Ok(this.region(region, detail)))))
+    }
+
+    fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
+        let after = self.regions.partition_point(|region| region.range.end() <= address);
+        let found = self.regions.get(after).filter(|region| region.range.contains(address));
+        Ok(found.map(|region| self.region(region, detail)))
+    }
+
+    fn read_memory(&mut self, _address: u64, _into: &mut [u8]) -> Result<usize> {
+        Err(Error::Unsupported { what: "reading memory", place: "for a saved capture" })
+    }
+
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        self.warnings.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capture(text: &str) -> Capture {
+        Capture::read_linux(Path::new("test"), text.as_bytes(), false).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_told_by_its_content() {
+        assert!(matches!(recognise(b"1000-2000 r--p 0 00:00 0\n"), Recognised::Linux { is_crlf: false }));
+        assert!(matches!(
+            recognise(b"\n\n1000-2000 r--p 0 00:00 0\r\n"),
+            Recognised::Linux { is_crlf: true }
+        ));
+        assert!(matches!(
+            recognise(b"$ cat /proc/7/maps\n1000-2000 r--p 0 00:00 0\n"),
+            Recognised::Linux { .. }
+        ));
+        for no_capture in [&b""[..], b"\n \n", b"\x7fELF\0\0", b"hello\n", b"1-2 ---p 0 00:00 0 [rollup]\n"] {
+            assert!(matches!(recognise(no_capture), Recognised::Unusable(_)), "{no_capture:?}");
+        }
+    }
+
+    #[test]
+    fn detail_is_a_ceiling() {
+        let mut smaps = capture("1000-2000 r--p 0 00:00 0\nRss: 4 kB\nVmFlags: rd\n");
+        assert_eq!(smaps.regions(Detail::Pages).unwrap().detail(), Detail::Counts);
+        let layout: Vec<_> = smaps.regions(Detail::Layout).unwrap().map(Result::unwrap).collect();
+        assert_eq!(layout[0].counts, PageCounts::UNMEASURED);
+        let mut maps = capture("1000-2000 r--p 0 00:00 0\n");
+        assert_eq!(maps.regions(Detail::Counts).unwrap().detail(), Detail::Layout);
+    }
+
+    #[test]
+    fn page_size_is_told_or_taken_from_the_addresses() {
+        let size = |text| capture(text).info.page_size.map(|size| size.bytes().0);
+        let huge_and_base = "0-200000 rw-p 0 00:00 0\nKernelPageSize: 2048 kB\n\
+                             200000-210000 rw-p 0 00:00 0\nKernelPageSize: 64 kB\n";
+        assert_eq!(size(huge_and_base), Some(65536));
+        assert_eq!(size("10000-14000 r--p 0 00:00 0\n20000-30000 r--p 0 00:00 0\n"), Some(16384));
+        assert_eq!(size("1-2 r--p 0 00:00 0\n"), None);
+    }
+
+    #[test]
+    fn region_at_looks_inside_ranges_only() {
+        let mut capture = capture("1000-2000 r--p 0 00:00 0\n3000-4000 r--p 0 00:00 0\n");
+        let mut start =
+            |address| capture.region_at(address, Detail::Layout).unwrap().map(|region| region.range.start());
+        assert_eq!(start(0x1fff), Some(0x1000));
+        assert_eq!(start(0x2000), None);
+        assert_eq!(start(0x3000), Some(0x3000));
+        assert_eq!(start(0x4000), None);
+    }
+}

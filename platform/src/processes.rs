@@ -1,0 +1,20 @@
+//! The processes of this machine, to find one by its name.
+
+/// A process in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessEntry {
+    /// Its id.
+    pub pid: u32,
+    /// Its short name.
+    pub name: Box<[u8]>,
+    /// Its command line, one item an argument; empty for a kernel thread.
+    pub command: Vec<Box<[u8]>>,
+}
+
+impl ProcessEntry {
+    /// The last part of the first argument's path: the whole name where the kernel's short name is cut.
+    pub fn program(&self) -> Option<&[u8]> {
+        let program = self.command.first()?;
+        program.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())
+    }
+}

@@ -1,0 +1,286 @@
+//! The core trait: something that has a memory map.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::error::{Error, Result};
+use crate::model::{AddrRange, PageSize, ProcessInfo, Region, Snapshot};
+
+/// How much to read of each region, from cheap to dear; each includes the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Detail {
+    /// Addresses, protection and name. Linux: the text of `maps`, 0.3 to 1 µs a region.
+    Layout,
+    /// With what is resident and swapped.
+    Resident,
+    /// With what is dirty, proportional, unique, huge, locked, and the flags. Linux: the text of `smaps`, which walks every
+    /// page table entry: 3 µs a region and 40 ns a resident page.
+    Counts,
+    /// With the state of every page.
+    Pages,
+}
+
+impl Detail {
+    /// The identifier in machine formats.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Detail::Layout => "layout",
+            Detail::Resident => "resident",
+            Detail::Counts => "counts",
+            Detail::Pages => "pages",
+        }
+    }
+}
+
+/// What sort of file a capture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CaptureFormat {
+    /// The text of `/proc/PID/maps`.
+    Maps,
+    /// The text of `/proc/PID/smaps`.
+    Smaps,
+}
+
+impl CaptureFormat {
+    /// The identifier in machine formats.
+    pub const fn id(self) -> &'static str {
+        match self {
+            CaptureFormat::Maps => "maps",
+            CaptureFormat::Smaps => "smaps",
+        }
+    }
+}
+
+/// Where a map comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// A process of this machine.
+    Live {
+        /// Its id.
+        pid: u32,
+    },
+    /// A saved capture.
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// What sort of file it is.
+        format: CaptureFormat,
+    },
+}
+
+/// What a source can do, so that callers ask what it can, not what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The most detail that it can give.
+    pub detail: Detail,
+    /// Whether it can read the target's memory.
+    pub memory: bool,
+    /// Whether reading again can give something new.
+    pub live: bool,
+}
+
+/// What is known of a source before anything is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// Where the map comes from.
+    pub origin: Origin,
+    /// The system whose map it is, such as `linux`: that of the capture, not of this machine.
+    pub os: &'static str,
+    /// The size of the target's pages, where it is known.
+    pub page_size: Option<PageSize>,
+    /// What the source can do.
+    pub capabilities: Capabilities,
+}
+
+/// A doubt about what was read: the answer stands, and this is what to keep in mind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The process changed its map while it was being read: regions were handed out twice or out of order, and what
+    /// overlapped was left out.
+    Torn {
+        /// How many regions were clipped or left out.
+        regions: u64,
+        /// The first of them, as it was handed out.
+        first: AddrRange,
+    },
+    /// A capture doesn't list its regions by address; they were sorted.
+    Unsorted {
+        /// How many stood before one of a lower address.
+        regions: u64,
+    },
+    /// Lines that are neither a region nor a fact of one; they were left out.
+    Malformed {
+        /// How many.
+        lines: u64,
+        /// The number of the first, from 1.
+        first: u64,
+        /// What it begins with.
+        excerpt: String,
+    },
+    /// A capture ends in the middle of something: its last region is not whole.
+    Truncated {
+        /// What shows it.
+        why: &'static str,
+    },
+    /// The counters could not be read; the map could.
+    NoCounts {
+        /// Why.
+        why: String,
+    },
+    /// A thread of the kernel: it has no memory map of its own.
+    KernelThread {
+        /// Its id.
+        pid: u32,
+    },
+    /// The id given is that of a thread; its process is shown.
+    ThreadOf {
+        /// The id given.
+        thread: u32,
+        /// The process.
+        pid: u32,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Warning::Torn { regions, first } => write!(
+                f,
+                "the map changed while it was being read: {} overlapped what was already listed, \
+                 first {first}; the overlap is left out, and what was clipped has no counts",
+                regions_phrase(*regions),
+            ),
+            Warning::Unsorted { regions } => write!(
+                f,
+                "the capture is not in order: {} stood before one at a lower address; sorted",
+                regions_phrase(*regions),
+            ),
+            Warning::Malformed { lines: 1, first, excerpt } => {
+                write!(f, "line {first} is not understood and left out: `{excerpt}`")
+            }
+            Warning::Malformed { lines, first, excerpt } => write!(
+                f,
+                "{lines} lines are not understood and left out, the first is line {first}: `{excerpt}`"
+            ),
+            Warning::Truncated { why } => write!(f, "the capture may be cut off: {why}"),
+            Warning::NoCounts { why } => {
+                write!(f, "resident, dirty and swapped sizes are not known: {why}")
+            }
+            Warning::KernelThread { pid } => {
+                write!(f, "process {pid} is a kernel thread: it has no memory map of its own")
+            }
+            Warning::ThreadOf { thread, pid } => {
+                write!(f, "{thread} is a thread of process {pid}, which is shown")
+            }
+        }
+    }
+}
+
+fn regions_phrase(count: u64) -> String {
+    if count == 1 { "1 region".to_owned() } else { format!("{count} regions") }
+}
+
+/// The regions of a source as they are read, with the detail that they really have.
+pub struct Regions<'a> {
+    detail: Detail,
+    iter: Box<dyn Iterator<Item = Result<Region>> + 'a>,
+}
+
+impl<'a> Regions<'a> {
+    /// Regions that have `detail`.
+    pub fn new(detail: Detail, iter: impl Iterator<Item = Result<Region>> + 'a) -> Regions<'a> {
+        Regions { detail, iter: Box::new(iter) }
+    }
+
+    /// How much is read of each region: what was asked for, or the most that the source has.
+    pub fn detail(&self) -> Detail {
+        self.detail
+    }
+}
+
+impl Iterator for Regions<'_> {
+    type Item = Result<Region>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.iter.next()
+    }
+}
+
+/// Something that has a memory map: a live process, a saved map.
+///
+/// Regions come ordered by start address, never overlapping, every size in bytes. A source does not merge, classify, sort
+/// or print.
+pub trait RegionSource: Send {
+    /// What is known before anything is read.
+    fn info(&self) -> &SourceInfo;
+
+    /// The facts of the process. A source that has none gives an empty record; what this user may not know is `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Vanished`] where the process has ended.
+    fn process(&mut self) -> Result<ProcessInfo>;
+
+    /// Reads the map anew. `detail` is a ceiling: a source that has less gives less, says so in [`Regions::detail`], and
+    /// warns where it should have had more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotPermitted`] where this user may not look. Each region may fail too; the first failure is the last item.
+    fn regions(&mut self, detail: Detail) -> Result<Regions<'_>>;
+
+    /// The region that holds `address`, at the cost of one look-up where the system can do that.
+    ///
+    /// # Errors
+    ///
+    /// As [`RegionSource::regions`].
+    fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>>;
+
+    /// Reads bytes of the target's memory, and returns how many: fewer than asked where a region ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where the source has no memory, [`Error::Io`] where it can't be read.
+    fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize>;
+
+    /// The doubts about what was read since the last call.
+    fn take_warnings(&mut self) -> Vec<Warning>;
+
+    /// Reads everything.
+    ///
+    /// A process that starts another program half-way is read again, twice at most.
+    ///
+    /// # Errors
+    ///
+    /// The first error of reading the map.
+    fn snapshot(&mut self, detail: Detail) -> Result<Snapshot> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let process = self.process()?;
+            let taken = SystemTime::now();
+            let regions = self.regions(detail)?;
+            let detail = regions.detail();
+            match regions.collect::<Result<Vec<_>>>() {
+                Ok(regions) => {
+                    return Ok(Snapshot {
+                        source: self.info().clone(),
+                        process,
+                        taken,
+                        detail,
+                        regions,
+                        warnings: self.take_warnings(),
+                    });
+                }
+                Err(Error::Replaced { .. }) if attempts < 3 => {
+                    self.take_warnings();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
