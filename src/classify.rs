@@ -5,11 +5,13 @@
 
 mod image;
 mod linux;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use mmview_platform::{Bytes, PageSize, ProcessInfo, Region, Result, Snapshot, SourceInfo};
+use mmview_platform::{Bytes, PageSize, ProcessInfo, Region, Result, ShareMode, Snapshot, SourceInfo};
 
 use crate::kind::RegionKind;
 
@@ -100,6 +102,9 @@ pub struct Classify<I: Iterator<Item = Result<Region>>> {
 struct Past {
     last: Option<Classified>,
     image: Option<image::Run>,
+    /// Whether data of an image was executable: then the system makes all memory so (READ_IMPLIES_EXEC, as on old MIPS and
+    /// i386), and being executable says nothing.
+    is_data_executable: bool,
 }
 
 /// The regions that follow, read as far as a rule asks.
@@ -145,6 +150,9 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
         let meaning = linux::explain(&mut self.ahead, &mut self.past, &self.context);
         let region = self.ahead.read.pop_front()?;
         let classified = Classified { region, meaning };
+        self.past.is_data_executable |= classified.meaning.kind == RegionKind::Data
+            && classified.region.protection.is_executable()
+            && classified.region.share == ShareMode::Private;
         self.past.last = Some(classified.clone());
         Some(Ok(classified))
     }

@@ -17,6 +17,9 @@ use crate::view::process::Origins;
 use crate::view::regions::RegionRecord;
 use crate::view::{Cell, Column, Head, Layout, Record, Shows, Tail};
 
+/// Sentences are folded at this column at the latest.
+const LINE: usize = 100;
+
 /// A lesson.
 pub struct Lesson {
     /// Its name on the command line.
@@ -135,7 +138,11 @@ impl Stage<'_> {
         for change in step.changes(self.style) {
             writeln!(text, "     {change}")?;
         }
-        writeln!(text, "   {}", step.why)?;
+        let columns = self.style.width.unwrap_or(LINE).min(LINE);
+        let options = textwrap::Options::new(columns).initial_indent("   ").subsequent_indent("   ");
+        for line in textwrap::wrap(&step.why, options) {
+            writeln!(text, "{line}")?;
+        }
         self.out.write_all(&text)?;
         self.out.flush()
     }

@@ -19,6 +19,13 @@ const GO_HEAP_STARTS: [u64; 2] = [0xc0_0000_0000, 0x40_0000_0000];
 /// Stacks are made in multiples of this, guard aside.
 const STACK_UNIT: u64 = 64 << 10;
 
+/// Small stacks are multiples of the least that pthreads takes (`PTHREAD_STACK_MIN`).
+const SMALL_STACK_UNIT: u64 = 16 << 10;
+
+/// Chromium's PartitionAlloc has guards too: the memory that it hands out starts 16 KiB into each super page of 2 MiB, right
+/// above one (`partition_alloc_constants.h`).
+const SUPER_PAGE: (u64, u64) = (2 << 20, 16 << 10);
+
 /// A stack larger than this was never seen; address space was.
 const LARGEST_STACK: Bytes = Bytes(1 << 30);
 
@@ -221,7 +228,7 @@ where
     if let Some(meaning) = stack(context, past.last.as_ref().map(|last| &last.region), region) {
         return meaning;
     }
-    if region.protection.is_executable() {
+    if region.protection.is_executable() && !past.is_data_executable {
         return Meaning::of(RegionKind::JitCode);
     }
     if region.share.is_shared() {
@@ -268,11 +275,6 @@ fn is_go_heap(past: &Past, region: &Region) -> bool {
 }
 
 /// Whether the region is a thread's stack: exactly, by a stack pointer; else by its shape.
-///
-/// By shape: plain memory right above a small region without access, the two together (or the upper alone, or without one
-/// page of guard) a multiple of 64K, as pthreads and the JVM make them. It may also be the stack of a thread that has ended,
-/// which glibc keeps for the next. Stacks of odd sizes, and those that guard themselves without a region of its own
-/// (glibc 2.42), are recognised by stack pointers only.
 fn stack(context: &Context, below: Option<&Region>, region: &Region) -> Option<Meaning> {
     if !is_plain_memory(region) {
         return None;
@@ -281,12 +283,23 @@ fn stack(context: &Context, below: Option<&Region>, region: &Region) -> Option<M
         return Some(Meaning::of(RegionKind::ThreadStack).note(thread.to_owned()));
     }
     let guard = below.filter(|below| is_guard_shaped(context, below) && touches(below, region))?;
-    let (size, guard) = (region.size().0, guard.size().0);
-    let is_round = |size: u64| size.is_multiple_of(STACK_UNIT);
-    let is_stack_size =
-        is_round(size) || is_round(size + guard) || is_round(size + guard - context.page_size.0.min(guard));
-    (size >= STACK_UNIT && region.size() <= LARGEST_STACK && is_stack_size)
-        .then(|| Meaning::of(RegionKind::ThreadStack))
+    is_stack_shaped(context, guard, region).then(|| Meaning::of(RegionKind::ThreadStack))
+}
+
+/// Whether plain memory right above a `guard` looks like a stack that pthreads or the JVM made: the two together, or the
+/// upper alone, or both without one page of guard, are a multiple of 64K (of 16K for a small one with a single page of
+/// guard).
+///
+/// It may also be the stack of a thread that has ended, which glibc keeps for the next. Stacks of odd sizes, and those
+/// that guard themselves without a region of its own (glibc 2.42), are recognised by stack pointers only.
+fn is_stack_shaped(context: &Context, guard: &Region, region: &Region) -> bool {
+    let page = context.page_size.0;
+    let (size, guard_size) = (region.size().0, guard.size().0);
+    let unit = if size < STACK_UNIT && guard_size == page { SMALL_STACK_UNIT } else { STACK_UNIT };
+    let is_round = |size: u64| size >= unit && size.is_multiple_of(unit);
+    let is_size =
+        is_round(size) || is_round(size + guard_size) || is_round(size + guard_size - page.min(guard_size));
+    is_size && region.size() <= LARGEST_STACK && region.range.start() % SUPER_PAGE.0 != SUPER_PAGE.1
 }
 
 fn is_guard_shaped(context: &Context, region: &Region) -> bool {

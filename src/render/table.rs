@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement};
 
 use super::Render;
 use super::style::Style;
@@ -15,6 +15,10 @@ const NARROW: usize = 100;
 
 /// The detail of a region is never cut shorter than this, so that a very narrow terminal wraps instead.
 const SHORTEST_DETAIL: usize = 12;
+
+/// Columns of numbers are at least this wide, the blank before them included, so that tables of small and of large processes
+/// look alike.
+const NUMBERS: ColumnConstraint = ColumnConstraint::LowerBoundary(comfy_table::Width::Fixed(8));
 
 /// Stands before the row that was asked for.
 const ARROW: &str = "--> ";
@@ -117,6 +121,9 @@ impl<'a> Table<'a> {
         for (index, column) in shown.iter().enumerate() {
             if let Some(cells) = table.column_mut(index) {
                 cells.set_padding((u16::from(index > 0), 0));
+                if column.align == Align::Right {
+                    cells.set_constraint(NUMBERS);
+                }
                 cells.set_cell_alignment(match column.align {
                     Align::Left => CellAlignment::Left,
                     Align::Right => CellAlignment::Right,
