@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// A name as it can be drawn on one line of a terminal: control characters, directional overrides and invalid bytes as
-/// escapes (`\n`, `\x1b`, `\u{202e}`, `\xff`), a backslash doubled, the rest as it is.
+/// escapes (`\n`, `\x1b`, `\u{202e}`, `\xff`), a backslash doubled, a blank at the end as `\x20`, the rest as it is.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -23,6 +23,10 @@ pub fn printable(bytes: &[u8]) -> String {
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02x}"));
         }
+    }
+    if text.ends_with(' ') {
+        text.pop();
+        text.push_str("\\x20");
     }
     text
 }
@@ -86,6 +90,7 @@ mod tests {
         assert_eq!(printable("\u{9b}31m\u{202e}gpj.exe".as_bytes()), r"\u{9b}31m\u{202e}gpj.exe");
         assert_eq!(printable(b"a\\n\xff"), r"a\\n\xff");
         assert_eq!(printable("grüße 日本".as_bytes()), "grüße 日本");
+        assert_eq!(printable(b"a  "), r"a \x20");
     }
 
     #[test]

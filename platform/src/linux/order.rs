@@ -4,7 +4,7 @@
 //! proc.rst`). It is not so: since 6.17 `maps` drops its lock between lines, and a region that merged with its neighbour
 //! meanwhile is listed again from its old, lower start; `smaps` does the same between two reads.
 
-use crate::model::{AddrRange, PageCounts, Region};
+use crate::model::{AddrRange, Native, PageCounts, Region, SmapsCounters};
 use crate::source::Warning;
 
 /// Clips what overlaps the regions before it.
@@ -31,6 +31,9 @@ impl Order {
         region.offset = region.offset.wrapping_add(rest.start() - range.start());
         region.range = rest;
         region.counts = PageCounts::UNMEASURED;
+        if let Native::Linux(native) = &mut region.native {
+            native.smaps = SmapsCounters::default();
+        }
         self.end = rest.end();
         Some(region)
     }
