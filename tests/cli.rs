@@ -7,7 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::process::Stdio;
 
-use common::{Running, mmview, run};
+use common::{Running, mmview, run, skip};
 
 /// It ends with this status, says this on standard error, and nothing on standard output.
 #[track_caller]
@@ -51,8 +51,7 @@ fn an_ambiguous_name_lists_the_candidates() {
     std::thread::sleep(std::time::Duration::from_millis(200));
     let both = run(["mmview-twin"]);
     if both.status == 3 {
-        println!("skipped: a copy of sleep can't be run here");
-        return;
+        return skip("a copy of sleep can't be run here");
     }
     assert_eq!(both.status, 2, "{both:?}");
     assert!(both.stderr.contains(&one.pid()) && both.stderr.contains(&other.pid()), "{both:?}");

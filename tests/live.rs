@@ -6,14 +6,14 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use common::{Run, Running, mmview, run};
+use common::{Run, Running, mmview, run, skip};
 use serde_json::Value;
 
 /// Whether this machine has Linux' `/proc`; says so where not.
 fn has_proc() -> bool {
     let has_proc = fs::exists("/proc/self/smaps").unwrap_or(false);
     if !has_proc {
-        println!("skipped: there is no /proc here");
+        skip("there is no /proc here");
     }
     has_proc
 }
@@ -103,8 +103,7 @@ with open(sys.argv[1], 'r+b') as f:
     sys.stdin.readline()
 ";
     if Command::new("python3").arg("--version").output().is_err() {
-        println!("skipped: there is no python3");
-        return;
+        return skip("there is no python3");
     }
     let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     fs::write(file.path(), b"hello, map\n").unwrap();
@@ -188,8 +187,7 @@ fn a_kernel_thread_has_no_map() {
         name.starts_with("kthreadd")
     });
     let Some(kernel_thread) = kernel_thread else {
-        println!("skipped: no kernel thread is visible");
-        return;
+        return skip("no kernel thread is visible");
     };
     let pid = kernel_thread.file_name().into_string().unwrap();
     let run = run([&*pid]);
@@ -260,8 +258,7 @@ fn another_users_process_is_refused_with_the_way_out() {
     match as_nobody(&["--version"]) {
         Ok(output) if output.status.success() => {}
         _ => {
-            println!("skipped: only root can become another user");
-            return;
+            return skip("only root can become another user");
         }
     }
     let run = Run::of(as_nobody(&[&sleeper.pid()]).unwrap());
@@ -287,8 +284,7 @@ fn a_hostile_name_reaches_no_terminal() {
         for view in [&["-f", format][..], &["regions", "-f", format]] {
             let run = Run::of(mmview([]).args(view).arg(sleeper.pid()).output().unwrap());
             if run.status == 3 {
-                println!("skipped: a copy of sleep can't be run here");
-                return;
+                return skip("a copy of sleep can't be run here");
             }
             assert_eq!(run.status, 0, "{run:?}");
             let is_safe = |text: &str| !text.bytes().any(|byte| byte < 0x20 && byte != b'\n');
@@ -333,8 +329,7 @@ print('mapped', flush=True)
 sys.stdin.readline()
 ";
     if !has_proc() || Command::new("python3").arg("--version").output().is_err() {
-        println!("skipped: there is no python3");
-        return;
+        return skip("there is no python3");
     }
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let directory = directory.path().canonicalize().unwrap();

@@ -404,12 +404,10 @@ struct Gaps {
 }
 
 impl Gaps {
-    /// The hole before `region`. The one below the kernel's half of the address space is none: nothing can be mapped there.
+    /// The hole before `region`.
     fn before(&mut self, region: &Classified) -> Option<AddrRange> {
-        const KERNEL: u64 = 1 << 63;
         let range = region.region.range;
-        let last = self.last.replace(range)?;
-        let gap = last.hole_before(range).filter(|gap| gap.end() < KERNEL)?;
+        let gap = view::regions::gap_between(self.last.replace(range)?, range)?;
         if self.largest.is_none_or(|largest| gap.size() > largest.size()) {
             self.largest = Some(gap);
         }

@@ -14,7 +14,7 @@ use crate::view::{Align, Cell, Column, Head, Layout, Record, Role, Shows, Tail};
 const NARROW: usize = 100;
 
 /// The detail of a region is never cut shorter than this, so that a very narrow terminal wraps instead.
-const SHORTEST_DETAIL: usize = 12;
+const SHORTEST_DETAIL: usize = 8;
 
 /// Columns of numbers are at least this wide, the blank before them included, so that tables of small and of large processes
 /// look alike.
@@ -47,12 +47,14 @@ impl<'a> Table<'a> {
         }
     }
 
+    fn is_narrow(&self) -> bool {
+        self.layout == Layout::Streamed && self.style.width.is_some_and(|width| width < NARROW)
+    }
+
     fn shows(&self, column: &Column) -> bool {
-        let is_narrow =
-            self.layout == Layout::Streamed && self.style.width.is_some_and(|width| width < NARROW);
         match column.shows {
             Shows::Always | Shows::TableOnly => true,
-            Shows::Wide => !is_narrow,
+            Shows::Wide => !self.is_narrow(),
             Shows::MachineOnly => false,
         }
     }
@@ -69,6 +71,20 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Writes a line of text, folded where the terminal is narrower.
+    fn write_folded(&mut self, line: &str) -> io::Result<()> {
+        match self.style.width {
+            Some(columns) if width(line) > columns => {
+                let options = textwrap::Options::new(columns).subsequent_indent("    ");
+                for part in textwrap::wrap(line, options) {
+                    writeln!(self.out, "{part}")?;
+                }
+                Ok(())
+            }
+            _ => writeln!(self.out, "{line}"),
+        }
+    }
+
     /// One line of a streamed table, each column filled up to its width; the last takes what is left.
     fn line(&self, cells: &[String], group: Option<Group>, arrow: &str) -> String {
         let mut line = String::new();
@@ -78,7 +94,8 @@ impl<'a> Table<'a> {
             let is_first = index == 0;
             let is_last = index + 1 == shown.len();
             let room = column.width;
-            let before = if text.is_empty() && column.before == "/" { " " } else { column.before };
+            let is_plain = self.is_narrow() || (text.is_empty() && column.before == "/");
+            let before = if is_plain && !is_first { " " } else { column.before };
             let text = match self.style.width {
                 Some(columns) if is_last => {
                     let left = columns.saturating_sub(used + width(before)).max(SHORTEST_DETAIL);
@@ -163,7 +180,7 @@ impl Render for Table<'_> {
         self.has_arrows = head.view == "address";
         self.rows.clear();
         for line in &head.text {
-            writeln!(self.out, "{line}")?;
+            self.write_folded(line)?;
         }
         if head.layout == Layout::Streamed && !head.columns.is_empty() {
             let titles: Vec<_> = head.columns.iter().map(|column| column.title.to_owned()).collect();
@@ -213,12 +230,14 @@ impl Render for Table<'_> {
         if self.layout == Layout::Fitted && !self.rows.is_empty() {
             self.draw_fitted()?;
         }
-        let legend = self.style.legend().filter(|_| !self.columns.is_empty());
-        for (index, note) in tail.notes.iter().chain(&legend).enumerate() {
+        for (index, note) in tail.notes.iter().enumerate() {
             if index == 0 {
                 writeln!(self.out)?;
             }
-            writeln!(self.out, "{note}")?;
+            self.write_folded(note)?;
+        }
+        if let Some(legend) = self.style.legend().filter(|_| !self.columns.is_empty()) {
+            writeln!(self.out, "\n{legend}")?;
         }
         self.out.flush()
     }

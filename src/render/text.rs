@@ -56,14 +56,19 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// `text` cut in the middle to at most `columns`, the end kept longer than the start: the last part of a path tells most.
+/// Below this, a cut keeps the end only.
+const END_ONLY: usize = 24;
+
+/// `text` cut in the middle to at most `columns`, the end kept longer than the start, and alone where there is little room:
+/// the last part of a path tells most.
 pub fn cut_middle(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);
     }
     let Some(room) = columns.checked_sub(1) else { return Cow::Borrowed("") };
-    let start = fitting(text.chars(), room / 3);
-    let end = fitting(text.chars().rev(), room - room / 3);
+    let start_room = if columns < END_ONLY { 0 } else { room / 3 };
+    let start = fitting(text.chars(), start_room);
+    let end = fitting(text.chars().rev(), room - start_room);
     let start: String = text.chars().take(start).collect();
     let skipped = text.chars().count() - end;
     Cow::Owned(start + "…" + &text.chars().skip(skipped).collect::<String>())
@@ -96,8 +101,9 @@ mod tests {
     #[test]
     fn paths_are_cut_in_the_middle() {
         assert_eq!(cut_middle("/usr/lib/libc.so.6", 18), "/usr/lib/libc.so.6");
-        assert_eq!(cut_middle("/usr/lib/libc.so.6", 12), "/us…ibc.so.6");
-        assert_eq!(cut_middle("日本語日本語", 7), "日…本語");
+        assert_eq!(cut_middle("/usr/lib/libc.so.6", 12), "…b/libc.so.6");
+        assert_eq!(cut_middle("/usr/lib/x86_64-linux-gnu/libc.so.6", 25), "/usr/lib…ux-gnu/libc.so.6");
+        assert_eq!(cut_middle("日本語日本語", 7), "…日本語");
         assert_eq!(cut_middle("abc", 1), "…");
         assert_eq!(cut_middle("abc", 0), "");
     }

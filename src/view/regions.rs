@@ -14,7 +14,7 @@ use crate::units::Units;
 
 const COLUMNS: [Column; 16] = [
     Column::text("kind", "", 0).shown(Shows::MachineOnly),
-    Column::text("type", "REGION TYPE", 16).after(""),
+    Column::text("type", "REGION TYPE", 15).after(""),
     Column::number("start", "START", 12),
     Column::text("end", "END", 12).after("-").shown(Shows::Wide),
     Column::number("size", "VSIZE", 6).after(" ["),
@@ -63,6 +63,13 @@ pub fn tail(warnings: &[Warning], largest_gap: Option<Option<AddrRange>>, units:
     }
     tail.fields.insert("warnings".to_owned(), warnings_value(warnings));
     tail
+}
+
+/// The unmapped hole between two regions. The one below the kernel's half of the address space, where Linux lists a gate page,
+/// is none: most of it can't be mapped.
+pub fn gap_between(before: AddrRange, after: AddrRange) -> Option<AddrRange> {
+    const KERNEL: u64 = 1 << 63;
+    before.hole_before(after).filter(|gap| gap.end() < KERNEL)
 }
 
 fn gap_value(gap: AddrRange) -> Value {

@@ -4,6 +4,12 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
+/// Says that a test could not be run here, and why.
+#[allow(clippy::print_stdout)]
+pub fn skip(why: &str) {
+    println!("skipped: {why}");
+}
+
 /// mmview with these arguments, without a terminal.
 pub fn mmview<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("mmview"));
