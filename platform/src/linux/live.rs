@@ -38,7 +38,10 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
         }
         _ => pid,
     };
-    let before = process.stat().ok();
+    let before = process.stat();
+    if matches!(before, Err(ProcError::NotFound(_))) && procfs.join("self").exists() {
+        return Err(if is_hidden(process_id) { hidden(process_id) } else { Error::NoSuchProcess { pid } });
+    }
     Ok(Box::new(LiveSource {
         info: SourceInfo {
             origin: Origin::Live { pid: process_id },
@@ -49,7 +52,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
         process,
         procfs,
         pid: process_id,
-        is_stat_readable: before.is_some(),
+        is_stat_readable: before.is_ok(),
         warnings,
     }))
 }
@@ -61,6 +64,26 @@ fn open_directory(procfs: &Path, pid: u32) -> Result<Process> {
         error => Error::Io { action: "open", path, source: into_io(error) },
     })
 }
+
+/// Whether a process whose files are not to be found is there all the same: a signal to it would be refused, not lost.
+fn is_hidden(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::PERM))
+}
+
+/// The refusal of a `/proc` that is mounted with `hidepid` (`Documentation/filesystems/proc.rst`): the directory can be opened
+/// by its number, and nothing in it.
+fn hidden(pid: u32) -> Error {
+    Error::NotPermitted {
+        action: "see anything",
+        pid,
+        way_out: vec![HIDEPID.to_owned()],
+        source: io::ErrorKind::PermissionDenied.into(),
+    }
+}
+
+const HIDEPID: &str = "/proc is mounted with hidepid, which hides the processes of other users: run mmview as the user of \
+                       this one, with sudo, or in the group that the mount lets look (gid=)";
 
 /// The processes by id.
 pub(crate) fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
@@ -182,6 +205,7 @@ fn way_out(process: &Process, procfs: &Path) -> Vec<String> {
             let name = name.unwrap_or_else(|| format!("user {owner}"));
             ways.push(format!("it belongs to {name}: run mmview as {name}, or with sudo"));
         }
+        None => ways.push(HIDEPID.to_owned()),
         _ => ways.push(
             "it does not let its own user look (a set-user-ID program, or one that made itself undumpable): \
              run mmview with sudo"
@@ -216,6 +240,7 @@ impl RegionSource for LiveSource {
             return Err(Error::Zombie { pid: self.pid });
         }
         let (text, detail) = self.open_detail(detail)?;
+        log::info!("reading the map of process {} with detail {}", self.pid, detail.id());
         let regions = LiveRegions {
             reader: SmapsReader::new(text),
             order: Order::default(),
@@ -315,6 +340,7 @@ impl LiveRegions<'_> {
     /// The text of a process that ends, or starts another program, just stops: an end has to be told from the end.
     fn check_whole(&mut self) -> Result<()> {
         let pid = self.source.pid;
+        log::info!("read {} regions of process {pid}", self.count);
         self.source.warnings.extend(self.reader.warnings());
         self.source.warnings.extend(self.order.warning());
         let Some(after) = self.source.stat()? else { return Ok(()) };

@@ -98,6 +98,7 @@ impl NameResolver {
         } else {
             name
         };
+        log::debug!("the name of {} is settled as {name:?}", region.range);
         self.settled.insert(key, name.clone());
         name
     }
