@@ -30,6 +30,7 @@ pub mod linux;
 mod live;
 pub mod model;
 pub mod offline;
+mod order;
 mod processes;
 mod source;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::model::{AddrRange, PageSize, ProcessInfo, Region, Snapshot};
+use crate::model::{AddrRange, PageSize, PrintedSummary, ProcessInfo, Region, Snapshot};
 
 /// How much to read of each region, from cheap to dear; each includes the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +41,8 @@ pub enum CaptureFormat {
     Maps,
     /// The text of `/proc/PID/smaps`.
     Smaps,
+    /// A report of macOS's `vmmap`.
+    Vmmap,
 }
 
 impl CaptureFormat {
@@ -49,6 +51,7 @@ impl CaptureFormat {
         match self {
             CaptureFormat::Maps => "maps",
             CaptureFormat::Smaps => "smaps",
+            CaptureFormat::Vmmap => "vmmap",
         }
     }
 }
@@ -131,6 +134,11 @@ pub enum Warning {
         /// Why.
         why: String,
     },
+    /// The system refused the usual way to read the map; it was read in a way that tells less.
+    Limited {
+        /// Why, and what is missing for it, as a sentence.
+        why: String,
+    },
     /// A thread of the kernel: it has no memory map of its own.
     KernelThread {
         /// Its id.
@@ -170,6 +178,7 @@ impl fmt::Display for Warning {
             Warning::NoCounts { why } => {
                 write!(f, "resident, dirty and swapped sizes are not known: {why}")
             }
+            Warning::Limited { why } => write!(f, "the map is read in a way that tells less: {why}"),
             Warning::KernelThread { pid } => {
                 write!(f, "process {pid} is a kernel thread: it has no memory map of its own")
             }
@@ -247,6 +256,11 @@ pub trait RegionSource: Send {
     /// [`Error::Unsupported`] where the source has no memory, [`Error::Io`] where it can't be read.
     fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize>;
 
+    /// What a saved report says in its own summary; `None` for whatever is no such report.
+    fn printed(&self) -> Option<&PrintedSummary> {
+        None
+    }
+
     /// The doubts about what was read since the last call.
     fn take_warnings(&mut self) -> Vec<Warning>;
 
@@ -273,6 +287,7 @@ pub trait RegionSource: Send {
                         taken,
                         detail,
                         regions,
+                        printed: self.printed().cloned(),
                         warnings: self.take_warnings(),
                     });
                 }

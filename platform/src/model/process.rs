@@ -31,8 +31,17 @@ pub struct ProcessInfo {
     pub images: Vec<Image>,
     /// The totals that the kernel keeps itself.
     pub totals: ProcessTotals,
-    /// The system and its version, such as `Linux 6.18.44`.
+    /// The system and its version, such as `Linux 6.18.44` or `macOS 14.6.1 (23G93)`.
     pub system: Option<Box<str>>,
+    /// The instruction set that it runs, in vmmap's words: `X86-64`, `X86`, `ARM64`, `ARM64E`. macOS.
+    pub code_type: Option<Box<str>>,
+    /// The platform that its program was built for, such as `macOS` or `iOS`. macOS.
+    pub platform: Option<Box<str>>,
+    /// Where the header of its program lies. macOS.
+    pub load_address: Option<u64>,
+    /// The fields at the head of a saved report, label and value, in their order; the known ones are in their own fields
+    /// too. Empty for a live process.
+    pub printed_header: Vec<(Box<str>, Box<str>)>,
 }
 
 /// The process that started this one, or adopted it.

@@ -5,8 +5,9 @@ use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::linux::{in_order, maps::MapsLine, smaps::SmapsReader};
+use crate::linux::{maps::MapsLine, smaps::SmapsReader};
 use crate::model::{Bytes, Native, PageCounts, PageSize, ProcessInfo, Region, SmapsField};
+use crate::order::in_order;
 use crate::source::{
     Capabilities, CaptureFormat, Detail, Origin, RegionSource, Regions, SourceInfo, Warning,
 };

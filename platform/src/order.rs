@@ -2,7 +2,8 @@
 //!
 //! The kernel's document promises that addresses never go back and no two regions overlap (`Documentation/filesystems/
 //! proc.rst`). It is not so: since 6.17 `maps` drops its lock between lines, and a region that merged with its neighbour
-//! meanwhile is listed again from its old, lower start; `smaps` does the same between two reads.
+//! meanwhile is listed again from its old, lower start; `smaps` does the same between two reads. On macOS each region is asked
+//! for by itself, so one that grew downwards meanwhile is told with an address that was already listed.
 
 use crate::model::{AddrRange, PageCounts, Region};
 use crate::source::Warning;
