@@ -28,6 +28,7 @@
 mod error;
 pub mod linux;
 mod live;
+pub mod macos;
 pub mod model;
 pub mod offline;
 mod order;

@@ -18,6 +18,7 @@ pub use counts::PageCounts;
 pub use macos::{MacosRegion, PurgeState};
 pub use name::{Name, NameKind};
 pub use native::{Device, LinuxRegion, Native, SmapsCounters, SmapsField, UnknownField, VmFlags};
+pub(crate) use printed::parse_size;
 pub use printed::{OffMapRow, PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable};
 pub use process::{Image, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
 pub use protection::{Protection, ShareMode};
