@@ -3,4 +3,14 @@
 //! [`tags`] and everything else that decides something is pure and compiles everywhere. `live` and what it is made of exist on
 //! macOS only.
 
+// The pure half is used by the live half, which other systems don't have; they build it to test it.
+#![cfg_attr(not(target_os = "macos"), allow(dead_code))]
+
+mod decode;
+mod images;
+mod kern;
+mod macho;
+mod refusal;
+mod segments;
 pub mod tags;
+mod walk;

@@ -58,6 +58,10 @@ pub struct MacosRegion {
     /// The Mach-O segment that it is a part of, such as `__TEXT`; the image is the region's name.
     #[serde(default)]
     pub segment: Option<Box<str>>,
+    /// Whether it lies in the dyld shared cache, among the images that all processes share. What no loaded image's segment
+    /// covers there is unused: vmmap leaves it out, but for what lies on dirty pages.
+    #[serde(default)]
+    pub shared_cache: bool,
     /// In a saved vmmap report, what stands under `REGION TYPE`; its `REGION DETAIL` is the region's name.
     #[serde(default)]
     pub printed_type: Option<Box<str>>,
