@@ -19,6 +19,8 @@ impl KernReturn {
     pub const INVALID_TASK: KernReturn = KernReturn(16);
     /// The object has ended.
     pub const TERMINATED: KernReturn = KernReturn(37);
+    /// This release hasn't the call.
+    pub const NOT_SUPPORTED: KernReturn = KernReturn(46);
     /// The port is dead.
     pub const SEND_INVALID_DEST: KernReturn = KernReturn(0x1000_0003);
 

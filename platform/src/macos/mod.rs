@@ -6,6 +6,7 @@
 // The pure half is used by the live half, which other systems don't have; they build it to test it.
 #![cfg_attr(not(target_os = "macos"), allow(dead_code))]
 
+mod arguments;
 mod decode;
 mod images;
 mod kern;
@@ -14,3 +15,10 @@ mod refusal;
 mod segments;
 pub mod tags;
 mod walk;
+
+#[cfg(target_os = "macos")]
+mod facts;
+#[cfg(target_os = "macos")]
+pub(crate) mod live;
+#[cfg(target_os = "macos")]
+mod sys;

@@ -7,11 +7,25 @@ use std::io;
 
 use super::decode::RawRegion;
 use super::kern::Refusal;
+use super::refusal;
 use super::segments::{Disposition, PageStates, SegmentMap};
 use crate::error::{Error, Result};
 use crate::model::{AddrRange, Name, Native, PageSize, PurgeState, Region};
 use crate::order::Order;
 use crate::source::Warning;
+
+/// A map entry and, where the call that told it looks for one, the path of the file behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProcessRegion {
+    pub raw: RawRegion,
+    pub path: Option<Box<[u8]>>,
+}
+
+impl From<RawRegion> for ProcessRegion {
+    fn from(raw: RawRegion) -> ProcessRegion {
+        ProcessRegion { raw, path: None }
+    }
+}
 
 /// The calls that a walk makes, each one system call.
 pub(crate) trait TaskCalls {
@@ -23,7 +37,7 @@ pub(crate) trait TaskCalls {
     fn region(&mut self, address: u64, with_pages: bool) -> Result<RawRegion, Refusal>;
 
     /// The same without a task port (`PROC_PIDREGIONPATHINFO`), and its path where a file backs it. Always counts pages.
-    fn process_region(&mut self, address: u64) -> Result<(RawRegion, Option<Box<[u8]>>), Refusal>;
+    fn process_region(&mut self, address: u64) -> Result<ProcessRegion, Refusal>;
 
     /// Whether the region at `address` is purgeable, and in which state (`mach_vm_purgable_control`).
     fn purge_state(&mut self, address: u64) -> Option<PurgeState>;
@@ -79,6 +93,8 @@ pub(crate) struct Plan {
     pub with_counts: bool,
     pub page_size: PageSize,
     pub segments: SegmentMap,
+    /// Whether this program runs as root, to whom other ways are open.
+    pub is_root: bool,
     /// Where to begin; 0 for the whole map.
     pub from: u64,
 }
@@ -123,7 +139,7 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
             if let Some(part) = self.parts.pop_front() {
                 return Ok(Some(part));
             }
-            let Some((raw, path)) = self.next_raw()? else { return Ok(None) };
+            let Some(ProcessRegion { raw, path }) = self.next_raw()? else { return Ok(None) };
             let Some(end) = self.advance(&raw) else { return self.end().map(|()| None) };
             self.next = end;
             if raw.is_footprint_record() || raw.size == 0 {
@@ -137,12 +153,12 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
     }
 
     /// The next record, by the best method that still works; `None` at the end of the map.
-    fn next_raw(&mut self) -> Result<Option<(RawRegion, Option<Box<[u8]>>)>> {
+    fn next_raw(&mut self) -> Result<Option<ProcessRegion>> {
         loop {
             let with_pages = self.plan.with_counts;
             let answer = match self.plan.method {
-                Method::Recurse => self.calls.recurse(self.next, with_pages).map(|raw| (raw, None)),
-                Method::Region => self.calls.region(self.next, with_pages).map(|raw| (raw, None)),
+                Method::Recurse => self.calls.recurse(self.next, with_pages).map(Into::into),
+                Method::Region => self.calls.region(self.next, with_pages).map(Into::into),
                 Method::Process => self.calls.process_region(self.next),
             };
             let cause = match answer {
@@ -193,7 +209,7 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
         Error::NotPermitted {
             action: "read the memory map",
             pid: self.plan.pid,
-            way_out: super::refusal::way_out(),
+            way_out: refusal::way_out(self.plan.is_root),
             source: cause,
         }
     }
@@ -226,7 +242,9 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
         }
         // The answer is about the region at the address or the next one: only the former's path is this one's.
         let name = match self.calls.process_region(raw.address) {
-            Ok((found, Some(path))) if found.range().is_some_and(|range| range.contains(raw.address)) => {
+            Ok(ProcessRegion { raw: found, path: Some(path) })
+                if found.range().is_some_and(|range| range.contains(raw.address)) =>
+            {
                 Some(Name::file(path.into_vec()))
             }
             _ => None,
@@ -335,7 +353,7 @@ mod tests {
             self.answer(address)
         }
 
-        fn process_region(&mut self, address: u64) -> Result<(RawRegion, Option<Box<[u8]>>), Refusal> {
+        fn process_region(&mut self, address: u64) -> Result<ProcessRegion, Refusal> {
             self.path_calls += 1;
             if self.is_process_refused {
                 return Err(Refusal::from_proc_errno(1));
@@ -343,7 +361,7 @@ mod tests {
             let raw = self.at(address).ok_or(Refusal::End)?;
             let path =
                 self.paths.iter().find(|(at, _)| *at == raw.address).map(|(_, path)| path.as_bytes().into());
-            Ok((raw, path))
+            Ok(ProcessRegion { raw, path })
         }
 
         fn purge_state(&mut self, _address: u64) -> Option<PurgeState> {
@@ -372,6 +390,7 @@ mod tests {
             with_counts: true,
             page_size: PageSize::new(0x1000).unwrap(),
             segments,
+            is_root: false,
             from: 0,
         }
     }

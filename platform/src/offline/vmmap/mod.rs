@@ -116,7 +116,7 @@ impl<'a> Report<'a> {
             return;
         }
         match row::parse(line, self.columns.as_ref(), self.header.page_size) {
-            Some(Row::Region(region)) => self.rows.push(region),
+            Some(Row::Region(region)) => self.rows.push(*region),
             Some(Row::OffMap(row)) => self.off_map.push(row),
             None => {
                 let excerpt = || String::from_utf8_lossy(line).chars().take(60).collect();

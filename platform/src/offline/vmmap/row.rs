@@ -57,7 +57,7 @@ impl Columns {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Row {
     /// A region.
-    Region(Region),
+    Region(Box<Region>),
     /// Memory without addresses: `page table in kernel  kernel-kernel  [...]`.
     OffMap(OffMapRow),
 }
@@ -118,7 +118,7 @@ pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageS
     if counts.swapped.is_some() {
         native.set_purge(purge, counts.resident, range.size());
     }
-    Some(Row::Region(Region {
+    Some(Row::Region(Box::new(Region {
         range,
         protection,
         max_protection: Some(max_protection),
@@ -127,7 +127,7 @@ pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageS
         offset: 0,
         counts,
         native: Native::Macos(native),
-    }))
+    })))
 }
 
 /// Whether the sizes are counts of pages (`vmmap -pages`): a size without a unit is bytes otherwise.
@@ -223,7 +223,7 @@ mod tests {
     fn region(line: &str) -> Region {
         let head = Columns::from_head(HEAD);
         match parse(line.as_bytes(), head.as_ref(), PageSize::new(16384)) {
-            Some(Row::Region(region)) => region,
+            Some(Row::Region(region)) => *region,
             other => panic!("`{line}` is a region, not {other:?}"),
         }
     }
