@@ -43,6 +43,13 @@ pub(crate) struct RawPages {
 /// (`vm.self_region_footprint`): memory that is charged to the task and mapped nowhere.
 const FOOTPRINT_RECORD_TAG: u32 = u32::MAX;
 
+/// `VM_MEMORY_SHARED_PMAP` and `VM_MEMORY_UNSHARED_PMAP`: what the kernel tags the region that all processes share with.
+const SHARED_REGION_TAGS: [u32; 2] = [32, 35];
+
+/// Tags whose memory is never purgeable: the small sizes of malloc, which go to other zones than purgeable ones, and stacks
+/// (inferred: no report shows one).
+const NEVER_PURGEABLE_TAGS: [u32; 7] = [1, 2, 7, 11, 12, 30, 31];
+
 impl RawRegion {
     /// Where the entry lies; `None` where its end would pass the top of the address space.
     pub fn range(&self) -> Option<AddrRange> {
@@ -71,6 +78,7 @@ impl RawRegion {
             && !self.is_submap
             && self.offset == 0
             && self.shadow_depth == 0
+            && !NEVER_PURGEABLE_TAGS.contains(&self.user_tag)
             && !matches!(self.share(), ShareMode::CopyOnWrite | ShareMode::Empty)
     }
 
@@ -118,6 +126,8 @@ impl RawRegion {
                 flags: self.flags,
                 reusable: pages.and_then(|pages| pages.reusable).map(bytes),
                 wired: pages.and_then(|pages| pages.wired).map(bytes),
+                shared_cache: (self.is_submap || self.depth > 0)
+                    && SHARED_REGION_TAGS.contains(&self.user_tag),
                 shared_now_private: pages.map(|pages| bytes(pages.shared_now_private)),
                 ..MacosRegion::default()
             }),

@@ -7,12 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use super::arguments;
 use super::images::LoadedImage;
+use super::records::ZOMBIE;
 use super::sys::{self, Port};
 use crate::model::{Bytes, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
 use crate::processes::ProcessEntry;
-
-/// `SZOMB` of `sys/proc.h`.
-const ZOMBIE: u32 = 5;
 
 /// What tells a process from another that gets its id later: when it started, in microseconds; `None` where this user may
 /// not know.

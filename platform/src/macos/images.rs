@@ -80,12 +80,18 @@ fn read_image(memory: &mut impl Memory, load_address: u64, path: Vec<u8>) -> Opt
 /// The string at `address`, without its NUL; what could be read of it.
 fn read_path(memory: &mut impl Memory, address: u64) -> Vec<u8> {
     let mut path = Vec::new();
-    while path.len() < LONGEST_PATH {
+    // Most paths are shorter. Where so much isn't there, the string may still be.
+    let mut size = 256;
+    while path.len() < LONGEST_PATH && size > 0 {
         let Some(at) = address.checked_add(path.len() as u64) else { break };
-        let bytes = read_within_page(memory, at, LONGEST_PATH - path.len());
+        let bytes = read_within_page(memory, at, size);
+        if bytes.is_empty() {
+            size /= 2;
+            continue;
+        }
         let end = memchr::memchr(0, &bytes);
         path.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
-        if end.is_some() || bytes.is_empty() {
+        if end.is_some() {
             break;
         }
     }
@@ -105,16 +111,21 @@ mod tests {
     use super::super::macho::tests::image;
     use super::*;
 
-    /// Memory that has these bytes and nothing else, and counts how often it is read.
+    /// Memory that has these bytes and nothing else.
     #[derive(Default)]
     struct FakeMemory {
         bytes: BTreeMap<u64, u8>,
-        reads: usize,
     }
 
     impl FakeMemory {
         fn put(&mut self, address: u64, bytes: &[u8]) {
             self.bytes.extend((address..).zip(bytes.iter().copied()));
+        }
+
+        /// An image in a page of its own.
+        fn put_image(&mut self, address: u64, segments: &[(&str, u64, u64, u32)]) {
+            self.put(address, &[0; SMALLEST_PAGE as usize]);
+            self.put(address, &image(0, segments));
         }
 
         fn put_longs(&mut self, address: u64, longs: &[u64]) {
@@ -124,8 +135,10 @@ mod tests {
 
     impl Memory for FakeMemory {
         fn read(&mut self, address: u64, size: usize) -> Vec<u8> {
-            self.reads += 1;
-            self.bytes.range(address..address + size as u64).map(|(_, byte)| *byte).collect()
+            let bytes: Vec<u8> =
+                self.bytes.range(address..address + size as u64).map(|(_, byte)| *byte).collect();
+            // The kernel copies all or nothing.
+            if bytes.len() == size { bytes } else { Vec::new() }
         }
     }
 
@@ -137,8 +150,8 @@ mod tests {
         memory.put_longs(0xa000, &[0x10000, 0xbffe, 0, 0x20000, 0xc100, 0]);
         memory.put(0xbffe, b"/bin/a\0");
         memory.put(0xc100, b"/lib/b\0");
-        memory.put(0x10000, &image(0, &[("__TEXT", 0x1000, 0x1000, 5), ("__DATA", 0x2000, 0x1000, 3)]));
-        memory.put(0x30000, &image(0, &[("__TEXT", 0, 0x1000, 5)]));
+        memory.put_image(0x10000, &[("__TEXT", 0x1000, 0x1000, 5), ("__DATA", 0x2000, 0x1000, 3)]);
+        memory.put_image(0x30000, &[("__TEXT", 0, 0x1000, 5)]);
         memory
     }
 
@@ -165,7 +178,7 @@ mod tests {
         memory.put(0x9000, &[14u32, 1, 0xa000, 0, 0, 0].map(u32::to_le_bytes).concat());
         memory.put(0xa000, &[0x10000u32, 0xb000, 0].map(u32::to_le_bytes).concat());
         memory.put(0xb000, b"/bin/old\0");
-        memory.put(0x10000, &image(0, &[("__TEXT", 0x1000, 0x1000, 5)]));
+        memory.put_image(0x10000, &[("__TEXT", 0x1000, 0x1000, 5)]);
         let images = read(&mut memory, DyldInfo { is_64: false, ..DYLD }).unwrap();
         assert_eq!(&*images[0].image.path, b"/bin/old");
     }

@@ -4,6 +4,7 @@ use super::decode::{RawPages, RawRegion};
 use super::facts;
 use super::images::{self, DyldInfo, LoadedImage, Memory};
 use super::kern::{KernReturn, Refusal};
+use super::records::{PROC_REGION_SUBMAP, ProcRegionInfo, SubmapInfo64};
 use super::refusal;
 use super::segments::{Disposition, SegmentMap};
 use super::sys::{self, Port};
@@ -124,7 +125,11 @@ impl Task {
             is_64: info.all_image_info_format == TASK_DYLD_ALL_IMAGE_INFO_64,
         };
         // dyld takes its list away for the moment in which it changes it.
-        (0..3).find_map(|_| images::read(self, dyld)).unwrap_or_default()
+        let mut images = (0..3).find_map(|_| images::read(self, dyld)).unwrap_or_default();
+        if let Some(program) = images.first_mut().filter(|program| program.image.path.is_empty()) {
+            program.image.path = sys::program_path(self.pid).unwrap_or_default().into();
+        }
+        images
     }
 }
 
@@ -205,7 +210,7 @@ impl TaskCalls for Task {
     }
 }
 
-fn full(found: sys::Found<sys::SubmapInfo64>, depth: u32, count: u32) -> RawRegion {
+fn full(found: sys::Found<SubmapInfo64>, depth: u32, count: u32) -> RawRegion {
     let info = found.info;
     let since = |revision: u32, value: u32| (count >= revision).then_some(value);
     RawRegion {
@@ -221,19 +226,15 @@ fn full(found: sys::Found<sys::SubmapInfo64>, depth: u32, count: u32) -> RawRegi
         share_mode: info.share_mode,
         is_submap: info.is_submap != 0,
         depth,
-        object_id: if count >= sys::SUBMAP_INFO_V2_COUNT {
-            info.object_id_full
-        } else {
-            info.object_id.into()
-        },
+        object_id: if count >= SubmapInfo64::V2_COUNT { info.object_id_full } else { info.object_id.into() },
         flags: info.flags,
         pages: Some(RawPages {
             resident: info.pages_resident,
             dirtied: info.pages_dirtied,
             swapped_out: info.pages_swapped_out,
             shared_now_private: info.pages_shared_now_private,
-            reusable: since(sys::SUBMAP_INFO_V1_COUNT, info.pages_reusable),
-            wired: since(sys::SUBMAP_INFO_V3_COUNT, info.pages_wired),
+            reusable: since(SubmapInfo64::V1_COUNT, info.pages_reusable),
+            wired: since(SubmapInfo64::V3_COUNT, info.pages_wired),
         }),
     }
 }
@@ -291,7 +292,7 @@ fn plain(
 }
 
 /// From libproc's record, which doesn't say whether there is an external pager: a path is taken for one.
-fn of_process(info: &sys::ProcRegionInfo, has_path: bool) -> RawRegion {
+fn of_process(info: &ProcRegionInfo, has_path: bool) -> RawRegion {
     RawRegion {
         address: info.address,
         size: info.size,
@@ -303,7 +304,7 @@ fn of_process(info: &sys::ProcRegionInfo, has_path: bool) -> RawRegion {
         shadow_depth: info.shadow_depth,
         external_pager: has_path,
         share_mode: u8::try_from(info.share_mode).unwrap_or(0),
-        is_submap: info.flags & sys::PROC_REGION_SUBMAP != 0,
+        is_submap: info.flags & PROC_REGION_SUBMAP != 0,
         depth: info.depth,
         object_id: info.obj_id.into(),
         flags: 0,
@@ -354,7 +355,7 @@ impl LiveSource {
             method,
             with_counts: detail > Detail::Layout,
             page_size: self.page_size,
-            segments: SegmentMap::new(&images),
+            segments: SegmentMap::new(&images, self.page_size),
             is_root: is_root(),
             from,
         };

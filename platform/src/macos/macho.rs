@@ -20,6 +20,39 @@ const LC_VERSION_MIN_MACOSX: u32 = 0x24;
 const LC_VERSION_MIN_IPHONEOS: u32 = 0x25;
 const LC_BUILD_VERSION: u32 = 0x32;
 
+/// The numbers above by their names in `mach-o/loader.h` and `mach/machine.h`, and those that are matched below.
+#[cfg(test)]
+pub(super) const NUMBERS: &[(&str, u32)] = &[
+    ("MH_MAGIC", MAGIC_32),
+    ("MH_MAGIC_64", MAGIC_64),
+    ("MH_DYLIB_IN_CACHE", IN_SHARED_CACHE),
+    ("LC_SEGMENT", LC_SEGMENT),
+    ("LC_SEGMENT_64", LC_SEGMENT_64),
+    ("LC_VERSION_MIN_MACOSX", LC_VERSION_MIN_MACOSX),
+    ("LC_VERSION_MIN_IPHONEOS", LC_VERSION_MIN_IPHONEOS),
+    ("LC_BUILD_VERSION", LC_BUILD_VERSION),
+    ("CPU_TYPE_X86_64", 0x0100_0007),
+    ("CPU_TYPE_X86", 7),
+    ("CPU_TYPE_ARM64", 0x0100_000c),
+    ("CPU_TYPE_ARM64_32", 0x0200_000c),
+    ("CPU_TYPE_ARM", 12),
+    ("CPU_TYPE_POWERPC", 18),
+    ("CPU_TYPE_POWERPC64", 0x0100_0012),
+    ("CPU_SUBTYPE_ARM64E", 2),
+    ("PLATFORM_MACOS", 1),
+    ("PLATFORM_IOS", 2),
+    ("PLATFORM_TVOS", 3),
+    ("PLATFORM_WATCHOS", 4),
+    ("PLATFORM_BRIDGEOS", 5),
+    ("PLATFORM_MACCATALYST", 6),
+    ("PLATFORM_IOSSIMULATOR", 7),
+    ("PLATFORM_TVOSSIMULATOR", 8),
+    ("PLATFORM_WATCHOSSIMULATOR", 9),
+    ("PLATFORM_DRIVERKIT", 10),
+    ("PLATFORM_VISIONOS", 11),
+    ("PLATFORM_VISIONOSSIMULATOR", 12),
+];
+
 /// The head of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MachHeader {

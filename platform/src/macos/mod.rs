@@ -6,11 +6,14 @@
 // The pure half is used by the live half, which other systems don't have; they build it to test it.
 #![cfg_attr(not(target_os = "macos"), allow(dead_code))]
 
+#[cfg(test)]
+mod apple_layout;
 mod arguments;
 mod decode;
 mod images;
 mod kern;
 mod macho;
+mod records;
 mod refusal;
 mod segments;
 pub mod tags;

@@ -14,7 +14,8 @@ const COMBINED_LINKEDIT: &[u8] = b"dyld shared cache combined __LINKEDIT";
 struct Covered {
     range: AddrRange,
     segment: Box<str>,
-    image: Name,
+    /// `None` where the path of the image couldn't be read.
+    image: Option<Name>,
 }
 
 /// The segments of all images by address, none overlapping another.
@@ -33,6 +34,14 @@ impl Disposition {
     const PRESENT: i32 = 0x1;
     const DIRTY: i32 = 0x8;
     const PAGED_OUT: i32 = 0x10;
+
+    /// The same by their names in `mach/vm_statistics.h`.
+    #[cfg(test)]
+    pub const NUMBERS: &[(&str, i32)] = &[
+        ("VM_PAGE_QUERY_PAGE_PRESENT", Disposition::PRESENT),
+        ("VM_PAGE_QUERY_PAGE_DIRTY", Disposition::DIRTY),
+        ("VM_PAGE_QUERY_PAGE_PAGED_OUT", Disposition::PAGED_OUT),
+    ];
 
     fn is_resident(self) -> bool {
         self.0 & Disposition::PRESENT != 0
@@ -64,12 +73,15 @@ pub(crate) struct PageStates<'a> {
 
 impl SegmentMap {
     /// The segments of `images`. Where two overlap, the one that begins first has the bytes.
-    pub fn new(images: &[LoadedImage]) -> SegmentMap {
+    ///
+    /// A segment that is loaded by itself has its last page to the end. In the shared cache the next begins at the next byte.
+    pub fn new(images: &[LoadedImage], page_size: PageSize) -> SegmentMap {
         let mut all = Vec::new();
         let mut linkedits = Vec::new();
         let mut shared_cache: Option<AddrRange> = None;
         for loaded in images {
-            let image = Name::file(loaded.image.path.to_vec());
+            let path = &loaded.image.path;
+            let image = (!path.is_empty()).then(|| Name::file(path.to_vec()));
             for (segment, range) in &loaded.image.segments {
                 if loaded.header.is_in_shared_cache {
                     shared_cache = Some(hull(shared_cache.unwrap_or(*range), *range));
@@ -78,14 +90,16 @@ impl SegmentMap {
                         continue;
                     }
                 }
-                all.push(Covered { range: *range, segment: segment.clone(), image: image.clone() });
+                let range =
+                    if loaded.header.is_in_shared_cache { *range } else { whole_pages(*range, page_size) };
+                all.push(Covered { range, segment: segment.clone(), image: image.clone() });
             }
         }
         let combined = Name::new(NameKind::Other, COMBINED_LINKEDIT);
         all.extend(union(linkedits).into_iter().map(|range| Covered {
             range,
             segment: "__LINKEDIT".into(),
-            image: combined.clone(),
+            image: Some(combined.clone()),
         }));
         SegmentMap { covered: without_overlaps(all), shared_cache }
     }
@@ -154,6 +168,12 @@ impl SegmentMap {
 
 fn contains(outer: AddrRange, inner: AddrRange) -> bool {
     outer.start() <= inner.start() && inner.end() <= outer.end()
+}
+
+/// The range with its last page to the end.
+fn whole_pages(range: AddrRange, page_size: PageSize) -> AddrRange {
+    let end = range.end().checked_next_multiple_of(page_size.bytes().0);
+    end.and_then(|end| AddrRange::new(range.start(), end)).unwrap_or(range)
 }
 
 fn hull(a: AddrRange, b: AddrRange) -> AddrRange {
@@ -248,11 +268,11 @@ fn part(region: &Region, range: AddrRange, pages: Option<PageStates<'_>>) -> Reg
 
 fn named(mut region: Region, covered: Option<&Covered>, in_cache: bool) -> Region {
     if let Some(covered) = covered {
-        region.name = Some(covered.image.clone());
+        region.name = covered.image.clone();
     }
     if let Native::Macos(native) = &mut region.native {
         native.segment = covered.map(|covered| covered.segment.clone());
-        native.shared_cache = in_cache;
+        native.shared_cache |= in_cache;
     }
     region
 }
@@ -304,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_region_of_one_segment_stays_whole() {
-        let map = SegmentMap::new(&[loaded("/bin/a", false, &[("__TEXT", 0x1000, 0x5000)])]);
+        let map = SegmentMap::new(&[loaded("/bin/a", false, &[("__TEXT", 0x1000, 0x5000)])], PAGE);
         assert!(!map.cuts(region(0x2000, 0x3000).range));
         assert_eq!(shown(&map.cut(region(0x2000, 0x3000), None)), ["2000-3000 __TEXT /bin/a"]);
         assert_eq!(shown(&map.cut(region(0x8000, 0x9000), None)), ["8000-9000 - -"]);
@@ -312,10 +332,13 @@ mod tests {
 
     #[test]
     fn parts_are_cut_to_the_byte_and_counted_by_page() {
-        let map = SegmentMap::new(&[
-            loaded("/lib/a", true, &[("__DATA", 0x1010, 0x1030)]),
-            loaded("/lib/b", true, &[("__AUTH", 0x1030, 0x2800)]),
-        ]);
+        let map = SegmentMap::new(
+            &[
+                loaded("/lib/a", true, &[("__DATA", 0x1010, 0x1030)]),
+                loaded("/lib/b", true, &[("__AUTH", 0x1030, 0x2800)]),
+            ],
+            PAGE,
+        );
         let dispositions = [0x1 | 0x8, 0x10, 0].map(Disposition);
         let parts = map
             .cut(region(0x1000, 0x4000), Some(PageStates { dispositions: &dispositions, page_size: PAGE }));
@@ -341,8 +364,14 @@ mod tests {
     }
 
     #[test]
+    fn outside_the_cache_a_segment_has_its_last_page() {
+        let map = SegmentMap::new(&[loaded("/bin/a", false, &[("__DATA", 0x1000, 0x1010)])], PAGE);
+        assert_eq!(shown(&map.cut(region(0x1000, 0x2000), None)), ["1000-2000 __DATA /bin/a"]);
+    }
+
+    #[test]
     fn without_page_states_counts_stay_with_the_whole() {
-        let map = SegmentMap::new(&[loaded("/lib/a", true, &[("__DATA", 0x1010, 0x1030)])]);
+        let map = SegmentMap::new(&[loaded("/lib/a", true, &[("__DATA", 0x1010, 0x1030)])], PAGE);
         assert_eq!(shown(&map.cut(region(0x1000, 0x2000), None)), ["1000-2000 - -"]);
         let mut layout = region(0x1000, 0x2000);
         layout.counts.resident = None;
@@ -351,10 +380,13 @@ mod tests {
 
     #[test]
     fn the_shared_linkedit_is_one() {
-        let map = SegmentMap::new(&[
-            loaded("/lib/a", true, &[("__TEXT", 0x1000, 0x2000), ("__LINKEDIT", 0x8000, 0x9000)]),
-            loaded("/lib/b", true, &[("__TEXT", 0x2000, 0x3000), ("__LINKEDIT", 0x8000, 0xb000)]),
-        ]);
+        let map = SegmentMap::new(
+            &[
+                loaded("/lib/a", true, &[("__TEXT", 0x1000, 0x2000), ("__LINKEDIT", 0x8000, 0x9000)]),
+                loaded("/lib/b", true, &[("__TEXT", 0x2000, 0x3000), ("__LINKEDIT", 0x8000, 0xb000)]),
+            ],
+            PAGE,
+        );
         let parts = map.cut(region(0x8000, 0xb000), None);
         assert_eq!(shown(&parts), ["8000-b000 __LINKEDIT dyld shared cache combined __LINKEDIT"]);
     }
@@ -369,7 +401,7 @@ mod tests {
                 .iter()
                 .map(|(start, size, in_cache)| loaded("/lib", *in_cache, &[("__DATA", *start, start + size)]))
                 .collect();
-            let map = SegmentMap::new(&images);
+            let map = SegmentMap::new(&images, PAGE);
             let whole = region(0x1000, 0x9000);
             let dispositions: Vec<_> = dispositions.into_iter().map(Disposition).collect();
             let parts = map.cut(whole.clone(), Some(PageStates { dispositions: &dispositions, page_size: PAGE }));

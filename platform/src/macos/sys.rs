@@ -1,7 +1,6 @@
 //! The system calls. Plain values in and out; what they mean is decided elsewhere.
 //!
-//! Structs and constants that neither `mach2` nor `libc` has are declared here, and compared with Apple's headers by
-//! `tests/apple_layout.rs`.
+//! The records that neither `mach2` nor `libc` has are declared in [`records`](super::records).
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -26,119 +25,10 @@ use mach2::vm_region::{
 };
 
 use super::kern::KernReturn;
-
-/// `vm_region_submap_info_data_64_t` of `mach/vm_region.h` with revision 3, which mach2 lacks.
-#[repr(C, packed(4))]
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SubmapInfo64 {
-    pub protection: i32,
-    pub max_protection: i32,
-    pub inheritance: u32,
-    pub offset: u64,
-    pub user_tag: u32,
-    pub pages_resident: u32,
-    pub pages_shared_now_private: u32,
-    pub pages_swapped_out: u32,
-    pub pages_dirtied: u32,
-    pub ref_count: u32,
-    pub shadow_depth: u16,
-    pub external_pager: u8,
-    pub share_mode: u8,
-    pub is_submap: u32,
-    pub behavior: i32,
-    pub object_id: u32,
-    pub user_wired_count: u16,
-    pub flags: u16,
-    /// Revision 1.
-    pub pages_reusable: u32,
-    /// Revision 2.
-    pub object_id_full: u64,
-    /// Revision 3.
-    pub pages_wired: u32,
-    pub wire_tag: u16,
-    padding0: u16,
-}
-
-/// How many words of [`SubmapInfo64`] the revisions fill.
-pub(super) const SUBMAP_INFO_V1_COUNT: u32 = 17;
-pub(super) const SUBMAP_INFO_V2_COUNT: u32 = SUBMAP_INFO_V1_COUNT + 2;
-pub(super) const SUBMAP_INFO_V3_COUNT: u32 = SUBMAP_INFO_V2_COUNT + 2;
-
-const _: () = assert!(size_of::<SubmapInfo64>() == SUBMAP_INFO_V3_COUNT as usize * 4);
-
-/// `struct proc_regioninfo` of `sys/proc_info.h`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ProcRegionInfo {
-    pub protection: u32,
-    pub max_protection: u32,
-    pub inheritance: u32,
-    pub flags: u32,
-    pub offset: u64,
-    pub behavior: u32,
-    pub user_wired_count: u32,
-    pub user_tag: u32,
-    pub pages_resident: u32,
-    pub pages_shared_now_private: u32,
-    pub pages_swapped_out: u32,
-    pub pages_dirtied: u32,
-    pub ref_count: u32,
-    pub shadow_depth: u32,
-    pub share_mode: u32,
-    pub private_pages_resident: u32,
-    pub shared_pages_resident: u32,
-    pub obj_id: u32,
-    pub depth: u32,
-    pub address: u64,
-    pub size: u64,
-}
-
-/// `PROC_REGION_SUBMAP` of `sys/proc_info.h`, in [`ProcRegionInfo::flags`].
-pub(super) const PROC_REGION_SUBMAP: u32 = 1;
-
-/// `struct proc_regionwithpathinfo` of `sys/proc_info.h`.
-#[repr(C)]
-struct ProcRegionWithPath {
-    region: ProcRegionInfo,
-    vnode: libc::vnode_info_path,
-}
-
-/// `PROC_PIDREGIONPATHINFO` of `sys/proc_info.h`.
-const PROC_PIDREGIONPATHINFO: c_int = 8;
-
-/// `struct thread_identifier_info` of `mach/thread_info.h`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ThreadIdentifier {
-    pub thread_id: u64,
-    /// What `PROC_PIDTHREADINFO` wants to know a thread by.
-    pub handle: u64,
-    pub dispatch_queue_address: u64,
-}
-
-/// `THREAD_IDENTIFIER_INFO` of `mach/thread_info.h`.
-const THREAD_IDENTIFIER_INFO: u32 = 4;
-
-/// The general registers of this machine's own kind, and where the stack pointer is among them
-/// (`mach/i386/thread_status.h`, `mach/arm/thread_status.h`).
-#[cfg(target_arch = "x86_64")]
-mod registers {
-    /// `x86_THREAD_STATE64`.
-    pub const FLAVOR: i32 = 4;
-    /// `x86_THREAD_STATE64_COUNT`, in words of 4 bytes.
-    pub const COUNT: usize = 42;
-    /// `__rsp`, in words of 8 bytes.
-    pub const STACK_POINTER: usize = 7;
-}
-#[cfg(target_arch = "aarch64")]
-mod registers {
-    /// `ARM_THREAD_STATE64`.
-    pub const FLAVOR: i32 = 6;
-    /// `ARM_THREAD_STATE64_COUNT`, in words of 4 bytes.
-    pub const COUNT: usize = 68;
-    /// `__sp`, in words of 8 bytes.
-    pub const STACK_POINTER: usize = 31;
-}
+use super::records::{
+    PROC_PIDREGIONPATHINFO, ProcRegionInfo, ProcRegionWithPath, Registers, SubmapInfo64,
+    THREAD_IDENTIFIER_INFO, ThreadIdentifier,
+};
 
 fn checked(code: i32) -> Result<(), KernReturn> {
     if code == KERN_SUCCESS { Ok(()) } else { Err(KernReturn(code)) }
@@ -382,11 +272,13 @@ pub(super) fn stack_pointer(thread: &Port) -> Result<u64, KernReturn> {
     let Some(function) = function(c"thread_get_state") else { return Err(KernReturn::NOT_SUPPORTED) };
     // SAFETY: the function of that name has this type (`mach/thread_act.h`).
     let call: ThreadGetState = unsafe { std::mem::transmute::<*mut c_void, ThreadGetState>(function) };
-    let mut registers = [0u64; registers::COUNT / 2];
-    let mut count = registers::COUNT as mach_msg_type_number_t;
+    let mut registers = [0u64; Registers::NATIVE.words / 2];
+    let mut count = Registers::NATIVE.words as mach_msg_type_number_t;
     // SAFETY: both pointers are to locals that outlive the call; `count` is the size of `registers` in words.
-    checked(unsafe { call(thread.name, registers::FLAVOR, registers.as_mut_ptr().cast(), &mut count) })?;
-    Ok(registers[registers::STACK_POINTER])
+    checked(unsafe {
+        call(thread.name, Registers::NATIVE.flavor, registers.as_mut_ptr().cast(), &mut count)
+    })?;
+    Ok(registers[Registers::NATIVE.stack_pointer])
 }
 
 /// Asks libproc for the record of a flavour; `None` where the answer is too short to be one.
@@ -405,14 +297,16 @@ fn pid_info<T: Copy>(pid: i32, flavor: c_int, argument: u64) -> Result<T, i32> {
     Ok(unsafe { record.assume_init() })
 }
 
-/// `PROC_PIDT_SHORTBSDINFO`: open to everyone. The error is an `errno`.
+/// The argument of `proc_pidinfo` that makes it answer for a process that has ended and was not waited for yet.
+const OF_ZOMBIES_TOO: u64 = 1;
+
+/// `PROC_PIDT_SHORTBSDINFO`: open to everyone; of a zombie too. The error is an `errno`.
 pub(super) fn short_bsd_info(pid: i32) -> Result<libc::proc_bsdshortinfo, i32> {
-    pid_info(pid, libc::PROC_PIDT_SHORTBSDINFO, 0)
+    pid_info(pid, libc::PROC_PIDT_SHORTBSDINFO, OF_ZOMBIES_TOO)
 }
 
 /// `PROC_PIDTBSDINFO`: the same user, or root; of a zombie too.
 pub(super) fn bsd_info(pid: i32) -> Result<libc::proc_bsdinfo, i32> {
-    const OF_ZOMBIES_TOO: u64 = 1;
     pid_info(pid, libc::PROC_PIDTBSDINFO, OF_ZOMBIES_TOO)
 }
 
@@ -439,7 +333,7 @@ pub(super) fn region_with_path(pid: i32, address: u64) -> Result<(ProcRegionInfo
     if filled <= 0 {
         return Err(io::Error::last_os_error().raw_os_error().unwrap_or(0));
     }
-    Ok((record.region, until_nul(record.vnode.vip_path.as_flattened())))
+    Ok((record.region, until_nul(&record.path)))
 }
 
 /// The path of a process's program. Open to everyone.

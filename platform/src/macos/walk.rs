@@ -520,17 +520,17 @@ mod tests {
     fn segments_name_regions_without_a_look_up() {
         let segments = vec![
             ("__TEXT".into(), AddrRange::new(0x1000, 0x2000).unwrap()),
-            ("__DATA".into(), AddrRange::new(0x3000, 0x3800).unwrap()),
+            ("__DATA".into(), AddrRange::new(0x3000, 0x4000).unwrap()),
         ];
         let image = Image { path: b"/bin/a"[..].into(), load_address: 0x1000, segments: segments.clone() };
         let header = MachHeader { code_type: None, platform: None, is_in_shared_cache: false, segments };
-        let map = SegmentMap::new(&[LoadedImage { image, header }]);
+        let map = SegmentMap::new(&[LoadedImage { image, header }], PageSize::new(0x1000).unwrap());
         let file = |address, size| RawRegion { external_pager: true, ..entry(address, size) };
-        let mut kernel = FakeKernel::new(vec![file(0x1000, 0x1000), file(0x3000, 0x1000)]);
+        let mut kernel = FakeKernel::new(vec![file(0x1000, 0x1000), file(0x3000, 0x2000)]);
         let mut warnings = Vec::new();
         let regions: Vec<_> = Walk::new(&mut kernel, plan(map), &mut warnings).map(Result::unwrap).collect();
         let segment = |index: usize| regions[index].native.macos().unwrap().segment.as_deref();
-        assert_eq!(starts(&regions), [0x1000, 0x3000, 0x3800]);
+        assert_eq!(starts(&regions), [0x1000, 0x3000, 0x4000]);
         assert_eq!((segment(0), segment(1), segment(2)), (Some("__TEXT"), Some("__DATA"), None));
         assert_eq!((kernel.path_calls, kernel.disposition_calls), (0, 1));
     }
