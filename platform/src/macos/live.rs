@@ -103,6 +103,16 @@ impl Task {
         self.port.as_ref().ok_or(self.refused)
     }
 
+    /// What `code` means. A port whose task has ended is given back: the process may have become another task (`exec`), for
+    /// which there is another port.
+    fn refusal(&mut self, code: KernReturn) -> Refusal {
+        let refusal = Refusal::from(code);
+        if matches!(refusal, Refusal::Gone) {
+            self.port = None;
+        }
+        refusal
+    }
+
     /// The size of the task's pages. A translated task on Apple silicon has smaller ones than the machine; without a port
     /// that can't be told, and the machine's is taken.
     fn page_size(&self) -> PageSize {
@@ -144,21 +154,25 @@ impl Memory for Task {
 
 impl TaskCalls for Task {
     fn recurse(&mut self, address: u64, with_pages: bool) -> Result<RawRegion, Refusal> {
-        let port = self.port()?;
-        if with_pages {
-            let (found, depth, count) = sys::region_recurse(port, address)?;
-            Ok(full(found, depth, count))
-        } else {
-            let (found, depth) = sys::region_recurse_short(port, address)?;
-            Ok(short(found, depth))
-        }
+        let answer = self.port().and_then(|port| {
+            if with_pages {
+                let (found, depth, count) = sys::region_recurse(port, address)?;
+                Ok(full(found, depth, count))
+            } else {
+                let (found, depth) = sys::region_recurse_short(port, address)?;
+                Ok(short(found, depth))
+            }
+        });
+        answer.map_err(|code| self.refusal(code))
     }
 
     fn region(&mut self, address: u64, with_pages: bool) -> Result<RawRegion, Refusal> {
-        let port = self.port()?;
-        let basic = sys::region_basic(port, address)?;
-        let extended = sys::region_extended(port, basic.address)?;
-        Ok(plain(basic, extended.info, with_pages))
+        let answer = self.port().and_then(|port| {
+            let basic = sys::region_basic(port, address)?;
+            let extended = sys::region_extended(port, basic.address)?;
+            Ok(plain(basic, extended.info, with_pages))
+        });
+        answer.map_err(|code| self.refusal(code))
     }
 
     fn process_region(&mut self, address: u64) -> Result<ProcessRegion, Refusal> {

@@ -91,7 +91,7 @@ pub struct ThreadInfo {
     pub id: u64,
     /// Its name.
     pub name: Option<Box<[u8]>>,
-    /// Where its stack pointer was, where that can be told without stopping it.
+    /// Where its stack pointer was, where that can be told without stopping it. macOS wants a task port for it.
     pub stack_pointer: Option<u64>,
 }
 
@@ -109,17 +109,17 @@ pub struct Image {
 /// Totals that the kernel keeps, readable even where the map is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessTotals {
-    /// All address space. Linux: `VmSize`.
+    /// All address space. Linux: `VmSize`. macOS: `pti_virtual_size`.
     pub virtual_size: Option<Bytes>,
-    /// Resident. Linux: `VmRSS`, from counters that may lag by some pages.
+    /// Resident. Linux: `VmRSS`, from counters that may lag by some pages. macOS: `pti_resident_size`.
     pub resident: Option<Bytes>,
-    /// The most that ever was resident. Linux: `VmHWM`.
+    /// The most that ever was resident. Linux: `VmHWM`. macOS: `resident_size_peak`.
     pub resident_peak: Option<Bytes>,
-    /// Swapped out. Linux: `VmSwap`, without shared memory.
+    /// Swapped out. Linux: `VmSwap`, without shared memory. macOS: `compressed`, in the compressor or on disk.
     pub swapped: Option<Bytes>,
-    /// Resident anonymous memory. Linux: `RssAnon`.
+    /// Resident anonymous memory. Linux: `RssAnon`. macOS: `internal`.
     pub anonymous: Option<Bytes>,
-    /// Resident pages of files. Linux: `RssFile`.
+    /// Resident pages of files. Linux: `RssFile`. macOS: `external`.
     pub file: Option<Bytes>,
     /// Resident shared memory. Linux: `RssShmem`.
     pub shared_memory: Option<Bytes>,

@@ -98,9 +98,15 @@ impl<'a> Report<'a> {
             return Part::Summary;
         }
         match part {
+            Part::Head if Columns::from_head(trimmed).is_some() => {
+                self.read_row(number, line);
+                return Part::Listing;
+            }
             Part::Head => {
                 self.header.read_line(line);
             }
+            // Rows without a section: `vmmap PID ADDRESS`, or the neighbourhood that a crash report shows.
+            Part::Listing if trimmed.is_empty() && self.sections.is_empty() => return Part::Head,
             Part::Listing => self.read_row(number, line),
             Part::Legend | Part::Summary => {}
         }
@@ -108,10 +114,13 @@ impl<'a> Report<'a> {
     }
 
     fn read_row(&mut self, number: u64, line: &[u8]) {
-        if line.trim_ascii().is_empty() {
+        let line = line.trim_ascii_start();
+        // An arrow points at the region, or at the hole, in which the address that was asked for lies.
+        let line = line.strip_prefix(b"--->").unwrap_or(line).trim_ascii_start();
+        if line.is_empty() || line.starts_with(b"UNUSED SPACE AT ") || line.starts_with(b"GAP OF ") {
             return;
         }
-        if let Some(columns) = Columns::from_head(line.trim_ascii_start()) {
+        if let Some(columns) = Columns::from_head(line) {
             self.columns = Some(columns);
             return;
         }
@@ -129,7 +138,9 @@ impl<'a> Report<'a> {
     /// What is missing at the end, or in between.
     fn truncated(&self) -> Option<Warning> {
         let has = |section| self.sections.contains(&section);
-        let why = if self.sections.is_empty() || has(Section::Interleaved) {
+        let why = if self.sections.is_empty() && !self.rows.is_empty() {
+            Some("it lists the neighbours of an address only")
+        } else if self.sections.is_empty() || has(Section::Interleaved) {
             (self.summary.is_empty()).then_some("it ends before its summary")
         } else if !has(Section::NonWritable) {
             Some("it lists the writable regions only")
@@ -288,6 +299,21 @@ ReadOnly portion of Libraries: Total=4K resident=4K(100%) swapped_out_or_unalloc
         let native = |index: usize| capture.regions[index].native.macos().unwrap();
         assert_eq!((native(0).depth, native(0).submap), (1, false));
         assert!(native(1).submap);
+        assert!(matches!(capture.warnings[..], [Warning::Truncated { .. }]));
+    }
+
+    #[test]
+    fn the_neighbourhood_of_an_address() {
+        let capture = capture(
+            "VM Region Info: 0x528 is not in any region.  Bytes before following region: 4296030936\n\
+             \u{20}     REGION TYPE                    START - END         [ VSIZE] PRT/MAX SHRMOD  REGION DETAIL\n\
+             \u{20}     UNUSED SPACE AT START\n\
+             --->  \n\
+             \u{20}     __TEXT                      100100000-100108000    [   32K] r-x/r-x SM=COW  ...n/a.app/a\n\
+             \n\
+             Thread 0 Crashed:\n",
+        );
+        assert_eq!(starts(&capture), [0x1_0010_0000]);
         assert!(matches!(capture.warnings[..], [Warning::Truncated { .. }]));
     }
 

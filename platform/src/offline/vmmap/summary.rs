@@ -27,25 +27,25 @@ pub(super) fn parse(lines: &[&[u8]]) -> PrintedSummary {
             summary.writable = writable(line);
         }
     }
-    let mut rest = &text[..];
-    while let Some(rule) = rest.iter().position(|line| is_rule(line)) {
-        let end = rest.iter().skip(rule).position(|line| line.trim().is_empty()).map(|at| rule + at);
-        let table_end = end.unwrap_or(rest.len());
-        let table = table(&rest[..rule], &rest[rule], &rest[rule + 1..table_end]);
-        let is_of_zones = rule > 0 && rest[rule - 1].trim_start().starts_with("MALLOC ZONE");
-        if is_of_zones {
-            summary.zones = Some(table)
-        } else {
-            summary.types = Some(table)
+    let mut end = text.iter().rposition(|line| is_totals(line.as_bytes())).map_or(0, |last| last + 1);
+    for rule in 1..text.len() {
+        let head = text[rule - 1].trim_start();
+        if rule < end || !is_rule(&text[rule]) {
+            continue;
         }
-        rest = &rest[table_end..];
+        let rows = text[rule + 1..].iter().take_while(|line| !line.trim().is_empty()).count();
+        let table = || table(&text[..rule], &text[rule], &text[rule + 1..rule + 1 + rows]);
+        if head.starts_with("REGION TYPE") {
+            summary.types = Some(table());
+        } else if head.starts_with("MALLOC ZONE") {
+            summary.zones = Some(table());
+        } else {
+            continue;
+        }
+        end = rule + 1 + rows;
     }
-    let mut printed = text.join("\n");
-    printed.truncate(printed.trim_end().len());
-    if !printed.is_empty() {
-        printed.push('\n');
-    }
-    summary.text = printed.into();
+    // What follows the last table is somebody's next command, or the rest of a crash report.
+    summary.text = text[..end].iter().flat_map(|line| [line, "\n"]).collect::<String>().into();
     summary
 }
 
@@ -197,7 +197,7 @@ DefaultMallocZone_0x104b20000     209.0M     200.0M     200.0M         0K       
         assert_eq!(&*zones.rows[0].cells[7], "1%");
         assert!(zones.totals.is_empty());
         assert!(summary.text.starts_with("ReadOnly portion"));
-        assert!(summary.text.ends_with("5\n"));
+        assert!(summary.text.ends_with(" 5\n"));
     }
 
     #[test]
@@ -238,6 +238,12 @@ DefaultMallocZone_0x104b20000     209.0M     200.0M     200.0M         0K       
         let types = summary.types.unwrap();
         assert_eq!(types.columns, ["VIRTUAL".into()]);
         assert_eq!(types.row("VM_ALLOCATE ?").unwrap().size(0), Some(Bytes(4096)));
+    }
+
+    #[test]
+    fn what_follows_the_tables_is_no_part() {
+        let longer = summary(&format!("{MODERN}System Profile:\n===== ==\nx 1\n"));
+        assert_eq!(longer, summary(MODERN));
     }
 
     #[test]
