@@ -216,11 +216,12 @@ impl TaskCalls for Task {
         if self.is_own() {
             return true;
         }
-        let is_there = matches!(facts::is_zombie(self.pid), Ok(false));
-        is_there
-            && self
-                .started_at
-                .is_none_or(|before| facts::started_at(self.pid).is_none_or(|now| now == before))
+        // Whoever may not even ask can't tell, and has no sign of its end.
+        if matches!(facts::is_zombie(self.pid), Ok(true) | Err(libc::ESRCH)) {
+            return false;
+        }
+        let (before, now) = (self.started_at, facts::started_at(self.pid));
+        before.is_none() || now.is_none() || before == now
     }
 }
 

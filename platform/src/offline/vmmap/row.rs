@@ -102,10 +102,9 @@ pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageS
         ..PageCounts::UNMEASURED
     };
     let segment = kind.starts_with("__").then(|| kind.clone());
-    let external_pager = match &segment {
-        Some(_) => matches!(share, ShareMode::CopyOnWrite | ShareMode::Empty),
-        None => &*kind == "mapped file",
-    };
+    let is_of_image = segment.is_some() || kind.starts_with("unused ");
+    let external_pager = &*kind == "mapped file"
+        || (is_of_image && matches!(share, ShareMode::CopyOnWrite | ShareMode::Empty));
     let mut native = MacosRegion {
         user_tag: tags::tag_of_name(&kind).unwrap_or(0),
         submap: &*kind == "Submap",
