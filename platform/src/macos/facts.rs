@@ -32,10 +32,10 @@ pub(super) fn read(pid: i32, port: Option<&Port>, images: &[LoadedImage]) -> Pro
     let parent = short.as_ref().map(|info| info.pbsi_ppid).filter(|pid| *pid > 0);
     ProcessInfo {
         pid: pid.try_into().ok(),
-        name: name(pid),
+        name: name(full.as_ref(), short.as_ref()),
         path: sys::program_path(pid).map(Into::into),
         command: command(pid),
-        parent: parent.map(|pid| Parent { pid, name: pid.try_into().ok().and_then(name) }),
+        parent: parent.map(|pid| Parent { pid, name: pid.try_into().ok().and_then(name_of) }),
         user: short.as_ref().map(|info| user(info.pbsi_uid)),
         started: full.as_ref().and_then(started),
         state: short.as_ref().map(|info| state(info.pbsi_status)),
@@ -52,15 +52,19 @@ pub(super) fn read(pid: i32, port: Option<&Port>, images: &[LoadedImage]) -> Pro
 
 /// A process for a listing; `None` where it has ended meanwhile.
 pub(super) fn entry(pid: i32) -> Option<ProcessEntry> {
-    Some(ProcessEntry { pid: pid.try_into().ok()?, name: name(pid)?, command: command(pid) })
+    Some(ProcessEntry { pid: pid.try_into().ok()?, name: name_of(pid)?, command: command(pid) })
 }
 
 /// The last part of the program's path, up to 31 bytes of it, or up to 16 where this user may know no more.
-fn name(pid: i32) -> Option<Box<[u8]>> {
-    let long =
-        sys::bsd_info(pid).ok().map(|info| sys::until_nul(&info.pbi_name)).filter(|name| !name.is_empty());
-    let name = long.or_else(|| Some(sys::until_nul(&sys::short_bsd_info(pid).ok()?.pbsi_comm)))?;
-    Some(name.into())
+fn name(full: Option<&libc::proc_bsdinfo>, short: Option<&libc::proc_bsdshortinfo>) -> Option<Box<[u8]>> {
+    let long = full.map(|info| sys::until_nul(&info.pbi_name)).filter(|name| !name.is_empty());
+    Some(long.or_else(|| Some(sys::until_nul(&short?.pbsi_comm)))?.into())
+}
+
+fn name_of(pid: i32) -> Option<Box<[u8]>> {
+    let full = sys::bsd_info(pid).ok();
+    let short = if full.is_none() { sys::short_bsd_info(pid).ok() } else { None };
+    name(full.as_ref(), short.as_ref())
 }
 
 fn command(pid: i32) -> Vec<Box<[u8]>> {

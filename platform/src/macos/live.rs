@@ -24,16 +24,14 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
     }
     let mut task = Task::new(id);
     task.open_port();
-    let page_size = task.page_size();
     Ok(Box::new(LiveSource {
         info: SourceInfo {
             origin: Origin::Live { pid },
             os: "macos",
-            page_size: Some(page_size),
+            page_size: Some(task.page_size),
             capabilities: Capabilities { detail: Detail::Counts, memory: task.port.is_some(), live: true },
         },
         pid,
-        page_size,
         task,
         images: None,
         warnings: Vec::new(),
@@ -72,11 +70,16 @@ struct Task {
     refused: KernReturn,
     /// When the process started, in microseconds: another that gets its id has another.
     started_at: Option<u64>,
+    /// The size of its pages. A translated task on Apple silicon has smaller ones than the machine; without a port that can't
+    /// be told, and the machine's is taken.
+    page_size: PageSize,
 }
 
 impl Task {
     fn new(pid: i32) -> Task {
-        Task { pid, port: None, refused: KernReturn::FAILURE, started_at: facts::started_at(pid) }
+        let page_size =
+            PageSize::new(sys::page_size()).unwrap_or(const { PageSize::new(4096).expect("a power of two") });
+        Task { pid, port: None, refused: KernReturn::FAILURE, started_at: facts::started_at(pid), page_size }
     }
 
     fn is_own(&self) -> bool {
@@ -91,7 +94,11 @@ impl Task {
             sys::task_read_for_pid(self.pid).or_else(|_| sys::control_port(self.pid))
         };
         match port {
-            Ok(port) => self.port = Some(port),
+            Ok(port) => {
+                let of_task = sys::vm_info(&port).ok().and_then(|info| u64::try_from(info.page_size).ok());
+                self.page_size = of_task.and_then(PageSize::new).unwrap_or(self.page_size);
+                self.port = Some(port);
+            }
             Err(code) => {
                 log::debug!("process {}: no task port: {code}", self.pid);
                 self.refused = code;
@@ -111,17 +118,6 @@ impl Task {
             self.port = None;
         }
         refusal
-    }
-
-    /// The size of the task's pages. A translated task on Apple silicon has smaller ones than the machine; without a port
-    /// that can't be told, and the machine's is taken.
-    fn page_size(&self) -> PageSize {
-        let of_task =
-            self.port().and_then(sys::vm_info).ok().and_then(|info| u64::try_from(info.page_size).ok());
-        of_task
-            .and_then(PageSize::new)
-            .or_else(|| PageSize::new(sys::page_size()))
-            .unwrap_or(const { PageSize::new(4096).expect("a power of two") })
     }
 
     fn read_images(&mut self) -> Vec<LoadedImage> {
@@ -195,7 +191,7 @@ impl TaskCalls for Task {
     fn dispositions(&mut self, range: AddrRange) -> Option<Vec<Disposition>> {
         // A quarter of a megabyte at a time, whatever the region's size.
         const AT_A_TIME: u64 = 1 << 16;
-        let page = self.page_size().bytes().0;
+        let page = self.page_size.bytes().0;
         let pages = range.size().0.div_ceil(page);
         let mut states = Vec::with_capacity(usize::try_from(pages).ok()?);
         let mut buffer = vec![0; pages.min(AT_A_TIME) as usize];
@@ -338,7 +334,6 @@ fn of_process(info: &ProcRegionInfo, has_path: bool) -> RawRegion {
 struct LiveSource {
     info: SourceInfo,
     pid: u32,
-    page_size: PageSize,
     task: Task,
     /// The images that were read last, until a walk has used them.
     images: Option<Vec<LoadedImage>>,
@@ -369,8 +364,8 @@ impl LiveSource {
             pid: self.pid,
             method,
             with_counts: detail > Detail::Layout,
-            page_size: self.page_size,
-            segments: SegmentMap::new(&images, self.page_size),
+            page_size: self.task.page_size,
+            segments: SegmentMap::new(&images, self.task.page_size),
             is_root: is_root(),
             from,
         };
@@ -437,7 +432,7 @@ impl RegionSource for LiveSource {
             return Ok(copied);
         }
         // The call copies all or nothing: where the range leaves the map, page by page tells how far it goes.
-        let page = self.page_size.bytes().0;
+        let page = self.task.page_size.bytes().0;
         let mut done = 0;
         while done < into.len() {
             let Some(at) = address.checked_add(done as u64) else { break };
