@@ -5,7 +5,7 @@
 //! meanwhile is listed again from its old, lower start; `smaps` does the same between two reads. On macOS each region is asked
 //! for by itself, so one that grew downwards meanwhile is told with an address that was already listed.
 
-use crate::model::{AddrRange, PageCounts, Region};
+use crate::model::{AddrRange, Native, PageCounts, Region, SmapsCounters};
 use crate::source::Warning;
 
 /// Clips what overlaps the regions before it.
@@ -32,6 +32,9 @@ impl Order {
         region.offset = region.offset.wrapping_add(rest.start() - range.start());
         region.range = rest;
         region.counts = PageCounts::UNMEASURED;
+        if let Native::Linux(native) = &mut region.native {
+            native.smaps = SmapsCounters::default();
+        }
         self.end = rest.end();
         Some(region)
     }

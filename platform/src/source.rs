@@ -154,6 +154,21 @@ pub enum Warning {
     },
 }
 
+impl Warning {
+    /// The identifier in machine formats.
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Warning::Torn { .. } => "torn",
+            Warning::Unsorted { .. } => "unsorted",
+            Warning::Malformed { .. } => "malformed",
+            Warning::Truncated { .. } => "truncated",
+            Warning::NoCounts { .. } => "no-counts",
+            Warning::KernelThread { .. } => "kernel-thread",
+            Warning::ThreadOf { .. } => "thread",
+        }
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,0 +1,166 @@
+//! How the kind of a region is decided: from its own facts and from its neighbours.
+//!
+//! Pure, and in one pass with a short look ahead, so that a listing streams. Each rule says what it recognises and where it
+//! stops; the tests show both.
+
+mod image;
+mod linux;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use mmview_platform::{Bytes, PageSize, ProcessInfo, Region, Result, ShareMode, Snapshot, SourceInfo};
+
+use crate::kind::RegionKind;
+
+/// A region and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Classified {
+    /// The region.
+    pub region: Region,
+    /// What it is for.
+    pub meaning: Meaning,
+}
+
+/// What a region is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// Its kind.
+    pub kind: RegionKind,
+    /// The name of its type in tables: the kind's own, or a finer one.
+    pub title: Cow<'static, str>,
+    /// What there is to add to the region's name: whose stack it is, which sort of shared memory.
+    pub note: Option<Cow<'static, str>>,
+}
+
+impl Meaning {
+    fn of(kind: RegionKind) -> Meaning {
+        Meaning { kind, title: Cow::Borrowed(kind.title()), note: None }
+    }
+
+    fn note(self, note: impl Into<Cow<'static, str>>) -> Meaning {
+        Meaning { note: Some(note.into()), ..self }
+    }
+}
+
+/// The facts of a process that its regions are explained by.
+#[derive(Clone, Debug)]
+pub struct Context {
+    page_size: Bytes,
+    /// Stack pointers of all threads but the main one, in order, with what to call the thread.
+    stacks: Vec<(u64, String)>,
+    /// All threads by id.
+    threads: Vec<(u64, String)>,
+}
+
+impl Context {
+    /// What `process` and `source` tell. Where the page size is not known, it is taken to be the smallest in the field.
+    pub fn new(process: &ProcessInfo, source: &SourceInfo) -> Context {
+        let title = |thread: &mmview_platform::ThreadInfo| {
+            let name = thread.name.as_deref().map(String::from_utf8_lossy);
+            match name {
+                Some(name) => format!("thread {} {name}", thread.id),
+                None => format!("thread {}", thread.id),
+            }
+        };
+        let threads: Vec<_> = process.threads.iter().map(|thread| (thread.id, title(thread))).collect();
+        let mut stacks: Vec<_> = process
+            .threads
+            .iter()
+            .skip(1)
+            .filter_map(|thread| Some((thread.stack_pointer?, title(thread))))
+            .collect();
+        stacks.sort();
+        let page_size = source.page_size.map_or(Bytes(4096), PageSize::bytes);
+        Context { page_size, stacks, threads }
+    }
+
+    /// The thread whose stack pointer lies in `region`, as a note.
+    fn thread_in(&self, region: &Region) -> Option<&str> {
+        let at = self.stacks.partition_point(|(pointer, _)| *pointer < region.range.start());
+        let (pointer, title) = self.stacks.get(at)?;
+        region.range.contains(*pointer).then_some(title)
+    }
+
+    fn thread_called(&self, id: &str) -> String {
+        let known = id.parse().ok().and_then(|id: u64| self.threads.iter().find(|(known, _)| *known == id));
+        known.map_or_else(|| format!("thread {id}"), |(_, title)| title.clone())
+    }
+}
+
+/// Explains regions as they come. At most a short run of them is held back.
+pub struct Classify<I: Iterator<Item = Result<Region>>> {
+    ahead: Ahead<I>,
+    context: Context,
+    past: Past,
+}
+
+/// What was decided about the regions before.
+#[derive(Default)]
+struct Past {
+    last: Option<Classified>,
+    image: Option<image::Run>,
+    /// Whether data of an image was executable: then the system makes all memory so (READ_IMPLIES_EXEC, as on old MIPS and
+    /// i386), and being executable says nothing.
+    is_data_executable: bool,
+}
+
+/// The regions that follow, read as far as a rule asks.
+struct Ahead<I> {
+    input: I,
+    read: VecDeque<Region>,
+    /// How the input ended, to be told after what was read before it.
+    end: Option<Option<mmview_platform::Error>>,
+}
+
+impl<I: Iterator<Item = Result<Region>>> Ahead<I> {
+    /// The `index`th region from the current one on.
+    fn peek(&mut self, index: usize) -> Option<&Region> {
+        while self.read.len() <= index && self.end.is_none() {
+            match self.input.next() {
+                Some(Ok(region)) => self.read.push_back(region),
+                Some(Err(error)) => self.end = Some(Some(error)),
+                None => self.end = Some(None),
+            }
+        }
+        self.read.get(index)
+    }
+}
+
+impl<I: Iterator<Item = Result<Region>>> Classify<I> {
+    /// Explains `regions`, which come by address.
+    pub fn new(regions: I, context: Context) -> Classify<I> {
+        Classify {
+            ahead: Ahead { input: regions, read: VecDeque::new(), end: None },
+            context,
+            past: Past::default(),
+        }
+    }
+}
+
+impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
+    type Item = Result<Classified>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ahead.peek(0).is_none() {
+            return self.ahead.end.as_mut().and_then(Option::take).map(Err);
+        }
+        let meaning = linux::explain(&mut self.ahead, &mut self.past, &self.context);
+        let region = self.ahead.read.pop_front()?;
+        let classified = Classified { region, meaning };
+        self.past.is_data_executable |= classified.meaning.kind == RegionKind::Data
+            && classified.region.protection.is_executable()
+            && classified.region.share == ShareMode::Private;
+        self.past.last = Some(classified.clone());
+        Some(Ok(classified))
+    }
+}
+
+/// Explains a whole snapshot.
+pub fn classify(snapshot: &Snapshot) -> Vec<Classified> {
+    let context = Context::new(&snapshot.process, &snapshot.source);
+    let regions = snapshot.regions.iter().cloned().map(Ok);
+    Classify::new(regions, context).filter_map(Result::ok).collect()
+}

@@ -1,0 +1,127 @@
+//! The command line: what was typed ([`args`]), what it comes to ([`plan`]), and doing it ([`run`]).
+
+mod args;
+mod plan;
+mod run;
+mod target;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use clap::Parser;
+
+pub use args::command;
+pub use plan::{DemoPlan, Pace, Plan};
+
+/// What the program ended with, as its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was done.
+    Done,
+    /// The command line was wrong, or a name stands for several processes.
+    Usage,
+    /// There is no such process, or no longer.
+    NoSuchProcess,
+    /// The system doesn't let this user look.
+    NotPermitted,
+    /// Something could not be read, or is malformed.
+    Unreadable,
+}
+
+impl Exit {
+    /// The status.
+    pub const fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Usage => 2,
+            Exit::NoSuchProcess => 3,
+            Exit::NotPermitted => 4,
+            Exit::Unreadable => 5,
+        }
+    }
+
+    /// The status that an error comes to.
+    pub fn of(error: &anyhow::Error) -> Exit {
+        use mmview_platform::Error;
+        if error.downcast_ref::<target::Ambiguous>().is_some()
+            || error.downcast_ref::<plan::Usage>().is_some()
+        {
+            return Exit::Usage;
+        }
+        if error.downcast_ref::<target::NoSuchName>().is_some() {
+            return Exit::NoSuchProcess;
+        }
+        match error.downcast_ref::<Error>() {
+            Some(
+                Error::NoSuchProcess { .. }
+                | Error::Vanished { .. }
+                | Error::Zombie { .. }
+                | Error::Replaced { .. },
+            ) => Exit::NoSuchProcess,
+            Some(Error::NotPermitted { .. }) => Exit::NotPermitted,
+            _ => Exit::Unreadable,
+        }
+    }
+}
+
+/// What the command line comes to.
+///
+/// # Errors
+///
+/// How it ends at once: after help or a version (status 0), or because the line is wrong (2). It has been said already.
+pub fn plan(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, Exit> {
+    let args = match args::Args::try_parse_from(arguments) {
+        Ok(args) => args,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return Err(exit);
+        }
+    };
+    Plan::resolve(args).map_err(|error| {
+        report(&error, None);
+        Exit::Usage
+    })
+}
+
+/// Does what was planned, and tells how it ended. Failures of single targets have been told.
+///
+/// # Errors
+///
+/// What ended it early: a failure of the output.
+pub fn run(plan: Plan) -> anyhow::Result<Exit> {
+    run::run(plan)
+}
+
+/// Tells an error on standard error: what, why, and the way out.
+pub fn report(error: &anyhow::Error, about: Option<&str>) {
+    let mut stderr = io::stderr().lock();
+    let about = about.map(|about| format!("{about}: ")).unwrap_or_default();
+    // Nothing is left to do where even this fails.
+    let _ = writeln!(stderr, "mmview: {about}{}", sentence(error));
+    for way in ways_out(error) {
+        let _ = writeln!(stderr, "  {way}");
+    }
+}
+
+/// The error and its causes in a sentence, safe to draw.
+fn sentence(error: &anyhow::Error) -> String {
+    crate::render::text::printable_line(&format!("{error:#}"))
+}
+
+fn ways_out(error: &anyhow::Error) -> Vec<String> {
+    if let Some(ambiguous) = error.downcast_ref::<target::Ambiguous>() {
+        return ambiguous.candidates();
+    }
+    let error = error.downcast_ref::<mmview_platform::Error>();
+    error.map(|error| error.way_out().to_vec()).unwrap_or_default()
+}
+
+/// Whether an error is that nobody reads the output any more.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+            || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind)
+                == Some(io::ErrorKind::BrokenPipe)
+    })
+}

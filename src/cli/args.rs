@@ -1,0 +1,218 @@
+//! What was typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::filter::{self, PathGlob, Permissions, SortKey};
+use crate::kind::RegionKind;
+use crate::render::Format;
+use crate::units::{self, Units};
+use mmview_platform::{AddrRange, Bytes};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const ABOUT: &str = "\
+Shows which memory regions a process has, what each is for, and how much of it is resident, dirty and swapped.";
+
+const AFTER_HELP: &str = "\
+TARGET is, in this order: a number, the PID of a process; `self`; a path with a slash or the name of an existing file, a
+saved `maps` or `smaps`; else the name of a process or a part of it. --pid, --file and --name settle a doubt.
+ADDRESS is hexadecimal and starts with 0x.
+
+Physical footprint is what would be free at once if the process ended and nobody else used it: on Linux resident anonymous
+memory plus what is swapped out, summed over the regions (`Anonymous` and `Swap` of smaps).
+RESIDENT is in memory and mapped by the process; DIRTY of that is modified, or anonymous; SWAPPED is in swap; PSS counts a
+page that n processes map as an nth. A size that was not measured is `-`. Sizes are K, M, G of 1024; plain numbers are bytes.
+
+Exit status: 0 done, 2 wrong command line or ambiguous name, 3 no such process, 4 not permitted, 5 unreadable or malformed
+input. With several targets, that of the first failure.";
+
+const EXAMPLES: &str = "\
+Examples:
+  mmview 4242                         the summary of process 4242
+  mmview firefox                      of the process of that name
+  mmview regions 4242 --sort resident every region, the largest in memory first
+  mmview regions 4242 --path '*.so*'  the regions of its libraries
+  mmview 4242 0x7f3b418ff000          what lies at an address
+  mmview smaps.txt                    a saved /proc/PID/smaps, from any machine
+  mmview demo                         what mmap does, shown on a file";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mmview",
+    version,
+    about = ABOUT,
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{AFTER_HELP}"),
+    styles = STYLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    max_term_width = 110,
+)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    #[command(flatten)]
+    pub targets: Targets,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Which processes or files.
+#[derive(Debug, Default, ClapArgs)]
+pub struct Targets {
+    /// PIDs, process names or files; with an ADDRESS (0x…) at the end, what lies there
+    #[arg(value_name = "TARGET")]
+    pub targets: Vec<OsString>,
+
+    /// A process by its id
+    #[arg(long, value_name = "PID")]
+    pub pid: Vec<u32>,
+
+    /// A saved map
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    pub file: Vec<PathBuf>,
+
+    /// A process by its name or a part of it
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<OsString>,
+}
+
+/// What every command takes.
+#[derive(Debug, ClapArgs)]
+pub struct Common {
+    /// The format of the output
+    #[arg(long, short, value_enum, default_value_t, global = true, value_name = "FORMAT")]
+    pub format: Format,
+
+    /// Short for --format json
+    #[arg(long, global = true, conflicts_with = "format")]
+    pub json: bool,
+
+    /// The unit of sizes in tables
+    #[arg(long, value_enum, default_value_t, global = true, value_name = "UNIT")]
+    pub units: Units,
+
+    /// When to colour; `auto` is on a terminal, unless NO_COLOR is set
+    #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
+    pub color: ColorChoice,
+
+    /// Everything, however wide the terminal is
+    #[arg(long, short, global = true)]
+    pub wide: bool,
+
+    /// Another root than /proc (Linux)
+    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub procfs: Option<PathBuf>,
+
+    /// Tells more of what is done, on standard error; -vv everything
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// The commands beside the summary.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Every region, a line each
+    Regions(RegionsArgs),
+    /// A lesson: makes a mapping and shows what becomes of it
+    Demo(DemoArgs),
+    /// A completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// The manual page, as roff
+    Man {
+        /// The page of a command
+        command: Option<String>,
+    },
+}
+
+/// `mmview regions`
+#[derive(Debug, ClapArgs)]
+pub struct RegionsArgs {
+    #[command(flatten)]
+    pub targets: Targets,
+
+    /// Only regions of this kind, such as mapped-file or heap
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = filter::parse_kind)]
+    pub kind: Vec<RegionKind>,
+
+    /// Only regions whose path matches; without a slash, its last part
+    #[arg(long, value_name = "GLOB")]
+    pub path: Vec<PathGlob>,
+
+    /// Only regions with this protection: whole (`rw-`, `r-xp`) or some letters (`w`, `x`)
+    #[arg(long, value_name = "PERM", allow_hyphen_values = true)]
+    pub perm: Option<Permissions>,
+
+    /// Only regions that hold an address of this range
+    #[arg(long, value_name = "A[-B]", value_parser = filter::parse_addresses)]
+    pub addr: Option<AddrRange>,
+
+    /// Only regions at least this large, such as 64K or 1M
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub min_size: Option<Bytes>,
+
+    /// The order: sizes from large to small, the rest upwards
+    #[arg(long, value_enum, value_name = "KEY")]
+    pub sort: Option<SortKey>,
+
+    /// The other way round
+    #[arg(long, short)]
+    pub reverse: bool,
+
+    /// The unmapped gaps between regions too, and the largest
+    #[arg(long, conflicts_with_all = ["sort", "reverse"])]
+    pub gaps: bool,
+}
+
+/// `mmview demo`
+#[derive(Debug, ClapArgs)]
+pub struct DemoArgs {
+    /// The lesson
+    #[arg(default_value = crate::demo::LESSONS[0].name)]
+    pub lesson: String,
+
+    /// What lessons there are
+    #[arg(long)]
+    pub list: bool,
+
+    /// A file of yours to map; it is the same afterwards
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+
+    /// Waits so long after each step, for a look from a second terminal
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub hold: Option<std::time::Duration>,
+}
+
+fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// The command, for completions, the manual page and tests.
+pub fn command() -> clap::Command {
+    Args::command()
+}

@@ -1,0 +1,180 @@
+//! What the command line comes to, once the terminal and the environment have been asked.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+use mmview_platform::OpenOptions;
+
+use super::args::{Args, ColorChoice, Command, Common, RegionsArgs, Targets};
+use super::target::Target;
+use crate::filter::{Filter, SortKey, parse_address};
+use crate::render::{Format, Style};
+
+/// What to do, and how it is to look.
+#[derive(Debug)]
+pub struct Plan {
+    pub(super) task: Task,
+    pub(super) format: Format,
+    pub(super) style: Style,
+    pub(super) open: OpenOptions,
+    verbose: u8,
+}
+
+#[derive(Debug)]
+pub(super) enum Task {
+    Show { targets: Vec<Target>, view: ViewPlan },
+    Demo(DemoPlan),
+    ListLessons,
+    Completions(clap_complete::Shell),
+    Man(Option<String>),
+}
+
+#[derive(Debug)]
+pub(super) enum ViewPlan {
+    Summary,
+    Address(u64),
+    Regions { filter: Filter, sort: Option<SortKey>, reverse: bool, gaps: bool },
+}
+
+/// What a lesson is to use.
+#[derive(Clone, Debug, Default)]
+pub struct DemoPlan {
+    /// The name of the lesson.
+    pub lesson: String,
+    /// The reader's own file.
+    pub file: Option<PathBuf>,
+    /// How to wait between steps.
+    pub pace: Pace,
+}
+
+/// How to wait between the steps of a lesson.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Not at all.
+    #[default]
+    Straight,
+    /// For a time.
+    Hold(Duration),
+    /// Until Enter is pressed.
+    Enter,
+}
+
+/// The command line is wrong in a way that only shows in the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(String);
+
+impl Plan {
+    pub(super) fn resolve(args: Args) -> anyhow::Result<Plan> {
+        let Common { format, json, units, color, wide, procfs, verbose } = args.common;
+        let is_terminal = std::io::stdout().is_terminal();
+        let style = Style {
+            color: match color {
+                ColorChoice::Always => true,
+                ColorChoice::Never => false,
+                ColorChoice::Auto => is_terminal && wants_color(),
+            },
+            width: (is_terminal && !wide).then(terminal_width).flatten(),
+            units,
+        };
+        let task = match args.command {
+            None => summary(args.targets)?,
+            Some(Command::Regions(args)) => regions(args)?,
+            Some(Command::Demo(args)) if args.list => Task::ListLessons,
+            Some(Command::Demo(args)) => Task::Demo(DemoPlan {
+                lesson: args.lesson,
+                file: args.file,
+                pace: match args.hold {
+                    Some(time) => Pace::Hold(time),
+                    None if is_terminal && std::io::stdin().is_terminal() => Pace::Enter,
+                    None => Pace::Straight,
+                },
+            }),
+            Some(Command::Completions { shell }) => Task::Completions(shell),
+            Some(Command::Man { command }) => Task::Man(command),
+        };
+        Ok(Plan {
+            task,
+            format: if json { Format::Json } else { format },
+            style,
+            open: OpenOptions { procfs },
+            verbose,
+        })
+    }
+
+    /// How much is to be logged.
+    pub fn log_level(&self) -> LevelFilter {
+        match self.verbose {
+            0 => LevelFilter::Warn,
+            1 => LevelFilter::Info,
+            2 => LevelFilter::Debug,
+            _ => LevelFilter::Trace,
+        }
+    }
+}
+
+fn summary(args: Targets) -> anyhow::Result<Task> {
+    let (targets, address) = resolve_targets(args)?;
+    let view = address.map_or(ViewPlan::Summary, ViewPlan::Address);
+    Ok(Task::Show { targets, view })
+}
+
+fn regions(args: RegionsArgs) -> anyhow::Result<Task> {
+    let (targets, address) = resolve_targets(args.targets)?;
+    if let Some(address) = address {
+        let text = format!(
+            "`mmview regions` takes no ADDRESS: write --addr {address:#x}, or `mmview TARGET {address:#x}`"
+        );
+        return Err(Usage(text).into());
+    }
+    let filter = Filter {
+        kinds: args.kind,
+        paths: args.path,
+        permissions: args.perm,
+        addresses: args.addr,
+        min_size: args.min_size,
+    };
+    let sort = args.sort.or(args.reverse.then_some(SortKey::Address));
+    let view = ViewPlan::Regions { filter, sort, reverse: args.reverse, gaps: args.gaps };
+    Ok(Task::Show { targets, view })
+}
+
+/// The targets in the order of the line, and the address after them.
+fn resolve_targets(args: Targets) -> anyhow::Result<(Vec<Target>, Option<u64>)> {
+    let mut targets = Vec::new();
+    let mut address = None;
+    for text in args.targets {
+        match text.to_str().filter(|text| text.starts_with("0x") || text.starts_with("0X")) {
+            Some(text) if address.is_none() => address = Some(parse_address(text).map_err(Usage)?),
+            Some(text) => {
+                return Err(Usage(format!("one ADDRESS at a time: `{text}` is the second")).into());
+            }
+            None => targets.push(Target::resolve(text)),
+        }
+    }
+    targets.extend(args.pid.into_iter().map(Target::Pid));
+    targets.extend(args.file.into_iter().map(Target::File));
+    targets.extend(args.name.into_iter().map(Target::Name));
+    if targets.is_empty() {
+        let text = match address {
+            Some(address) => {
+                format!("{address:#x} in which process? Write its PID, name or file before the address")
+            }
+            None => "which process? Write a PID, a name or a file; `mmview --help` tells more".to_owned(),
+        };
+        return Err(Usage(text).into());
+    }
+    Ok((targets, address))
+}
+
+/// https://no-color.org, and terminals that say they can't.
+fn wants_color() -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")
+}
+
+fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size().map(|(width, _)| width.0.into()).filter(|&width| width > 0)
+}

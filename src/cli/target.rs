@@ -1,0 +1,183 @@
+//! Which process or file a target stands for.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use mmview_platform::{OpenOptions, ProcessEntry, RegionSource, open_file, open_process, processes};
+
+use crate::render::text::printable;
+
+/// A target as it was meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A process by its id.
+    Pid(u32),
+    /// An id that no process can have: a number too large for one.
+    ImpossiblePid(String),
+    /// This process.
+    Myself,
+    /// A saved map.
+    File(PathBuf),
+    /// A process by its name or a part of it.
+    Name(OsString),
+}
+
+impl Target {
+    /// What `text` stands for, in this order: a number is a PID; `self`; a path with a slash or the name of an existing file
+    /// is a capture; else a name.
+    pub fn resolve(text: OsString) -> Target {
+        let bytes = text.as_encoded_bytes();
+        if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) {
+            let digits = text.to_string_lossy();
+            return digits.parse().map_or_else(|_| Target::ImpossiblePid(digits.to_string()), Target::Pid);
+        }
+        if text == OsStr::new("self") {
+            return Target::Myself;
+        }
+        if bytes.contains(&b'/') || std::fs::metadata(&text).is_ok_and(|file| !file.is_dir()) {
+            return Target::File(text.into());
+        }
+        Target::Name(text)
+    }
+
+    /// How to speak of it.
+    pub fn title(&self) -> String {
+        match self {
+            Target::Pid(pid) => pid.to_string(),
+            Target::ImpossiblePid(digits) => digits.clone(),
+            Target::Myself => "self".to_owned(),
+            Target::File(path) => printable(path.as_os_str().as_encoded_bytes()),
+            Target::Name(name) => printable(name.as_encoded_bytes()),
+        }
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchName`], [`Ambiguous`], or why the process or file can't be opened.
+    pub fn open(&self, options: &OpenOptions) -> anyhow::Result<Box<dyn RegionSource>> {
+        Ok(match self {
+            Target::Pid(pid) => open_process(*pid, options)?,
+            Target::ImpossiblePid(digits) => {
+                anyhow::bail!(NoSuchName { text: format!("no process with PID {digits}") })
+            }
+            Target::Myself => open_process(std::process::id(), options)?,
+            Target::File(path) => open_file(path)?,
+            Target::Name(name) => open_process(find(name, processes(options)?)?, options)?,
+        })
+    }
+}
+
+/// No process has such a name.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct NoSuchName {
+    text: String,
+}
+
+/// Several processes have such a name.
+#[derive(Debug, thiserror::Error)]
+#[error("{} processes are called `{name}` or have that in their names; give the PID of one", entries.len())]
+pub struct Ambiguous {
+    name: String,
+    entries: Vec<ProcessEntry>,
+}
+
+impl Ambiguous {
+    /// The processes that could be meant, a line each.
+    pub fn candidates(&self) -> Vec<String> {
+        const SHOWN: usize = 20;
+        let width = self.entries.iter().map(|entry| entry.pid.to_string().len()).max().unwrap_or(0);
+        let mut lines: Vec<_> = self
+            .entries
+            .iter()
+            .take(SHOWN)
+            .map(|entry| {
+                let command: Vec<_> = entry.command.iter().map(|argument| printable(argument)).collect();
+                let command: String = command.join(" ").chars().take(60).collect();
+                format!("{:>width$}  {:<15}  {command}", entry.pid, printable(&entry.name))
+                    .trim_end()
+                    .to_owned()
+            })
+            .collect();
+        if self.entries.len() > SHOWN {
+            lines.push(format!("and {} more", self.entries.len() - SHOWN));
+        }
+        lines
+    }
+}
+
+/// The one process called `name`; where none is, the one with `name` in its name. mmview itself doesn't count.
+fn find(name: &OsStr, entries: Vec<ProcessEntry>) -> anyhow::Result<u32> {
+    let wanted = name.as_encoded_bytes();
+    let others: Vec<_> = entries.into_iter().filter(|entry| entry.pid != std::process::id()).collect();
+    let called = |matches: &dyn Fn(&[u8]) -> bool| {
+        let is_called = |entry: &&ProcessEntry| matches(&entry.name) || entry.program().is_some_and(matches);
+        others.iter().filter(is_called).cloned().collect::<Vec<_>>()
+    };
+    let contains = |name: &[u8]| !wanted.is_empty() && name.windows(wanted.len()).any(|part| part == wanted);
+    let mut entries = called(&|name| name == wanted);
+    if entries.is_empty() {
+        entries = called(&contains);
+    }
+    let name = printable(wanted);
+    match entries.as_slice() {
+        [] => anyhow::bail!(NoSuchName {
+            text: format!("no process is called `{name}` or has that in its name, and there is no such file"),
+        }),
+        [entry] => Ok(entry.pid),
+        _ => anyhow::bail!(Ambiguous { name, entries }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(pid: u32, name: &str, command: &str) -> ProcessEntry {
+        let command = command.split(' ').filter(|argument| !argument.is_empty());
+        ProcessEntry {
+            pid,
+            name: name.as_bytes().into(),
+            command: command.map(|argument| argument.as_bytes().into()).collect(),
+        }
+    }
+
+    fn found(name: &str, entries: &[ProcessEntry]) -> Result<u32, String> {
+        find(OsStr::new(name), entries.to_vec()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_target_is_told_by_its_looks() {
+        assert_eq!(Target::resolve("42".into()), Target::Pid(42));
+        assert_eq!(Target::resolve("99999999999".into()), Target::ImpossiblePid("99999999999".into()));
+        assert_eq!(Target::resolve("self".into()), Target::Myself);
+        assert_eq!(Target::resolve("./nowhere".into()), Target::File("./nowhere".into()));
+        assert_eq!(Target::resolve("Cargo.toml".into()), Target::File("Cargo.toml".into()));
+        assert_eq!(Target::resolve("nginx".into()), Target::Name("nginx".into()));
+        assert_eq!(Target::resolve("src".into()), Target::Name("src".into()), "a directory is no capture");
+        assert_eq!(Target::resolve("".into()), Target::Name("".into()));
+    }
+
+    #[test]
+    fn a_whole_name_goes_before_a_part() {
+        let entries = [entry(1, "node", "node x.js"), entry(2, "node_exporter", "/bin/node_exporter")];
+        assert_eq!(found("node", &entries), Ok(1));
+        assert_eq!(found("export", &entries), Ok(2));
+        assert!(found("no", &entries).unwrap_err().starts_with("2 processes"));
+    }
+
+    #[test]
+    fn the_program_counts_where_the_short_name_is_cut() {
+        let entries = [entry(7, "a-very-long-nam", "/opt/a-very-long-name --x")];
+        assert_eq!(found("a-very-long-name", &entries), Ok(7));
+    }
+
+    #[test]
+    fn nothing_is_called_nothing() {
+        assert!(found("", &[entry(1, "init", "")]).is_err());
+        assert!(found("x", &[entry(1, "init", "")]).is_err());
+        assert!(found("init", &[entry(std::process::id(), "init", "")]).is_err());
+    }
+}

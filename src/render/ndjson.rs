@@ -1,0 +1,55 @@
+//! ndjson: one JSON value a line. Each says what it is in `record`: `head`, then the rows (`row`, `region`, `gap`), then `end`.
+
+use std::io::{self, Write};
+
+use serde_json::{Map, Value};
+
+use super::Render;
+use crate::view::{Head, Record, Role, Tail};
+
+pub(super) struct Ndjson<'a> {
+    out: &'a mut dyn Write,
+    row: &'static str,
+}
+
+impl<'a> Ndjson<'a> {
+    pub fn new(out: &'a mut dyn Write) -> Ndjson<'a> {
+        Ndjson { out, row: "row" }
+    }
+
+    fn object(&mut self, record: &str, fields: &Map<String, Value>) -> io::Result<()> {
+        let mut object = Map::from_iter([("record".to_owned(), record.into())]);
+        object.extend(fields.iter().map(|(key, value)| (key.clone(), value.clone())));
+        writeln!(self.out, "{}", Value::Object(object))
+    }
+}
+
+impl Render for Ndjson<'_> {
+    fn begin(&mut self, head: &Head) -> io::Result<()> {
+        self.row = head.rows.1;
+        self.object("head", &head.fields)?;
+        self.out.flush()
+    }
+
+    fn row(&mut self, record: &dyn Record) -> io::Result<()> {
+        let kind = match record.role() {
+            Role::Total => return Ok(()),
+            Role::Gap(_) => "gap",
+            Role::Row | Role::Hit => self.row,
+        };
+        let bytes = serde_json::to_vec(record)?;
+        // The record is an object: what it is goes in as its first field.
+        write!(self.out, "{{\"record\":\"{kind}\",")?;
+        self.out.write_all(bytes.strip_prefix(b"{").unwrap_or(&bytes))?;
+        writeln!(self.out)
+    }
+
+    fn end(&mut self, tail: &Tail) -> io::Result<()> {
+        self.object("end", &tail.fields)?;
+        self.out.flush()
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

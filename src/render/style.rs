@@ -1,0 +1,54 @@
+//! How tables look: resolved once from the command line and the terminal.
+
+use anstyle::{AnsiColor, Style as Ansi};
+
+use crate::kind::Group;
+use crate::units::Units;
+
+/// How tables look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// Whether to colour.
+    pub color: bool,
+    /// How many columns there are; `None` for as many as it takes.
+    pub width: Option<usize>,
+    /// The unit of sizes.
+    pub units: Units,
+}
+
+/// The colour of a group of kinds. Chosen to be told apart on dark and light ground, and from text in the default colour.
+pub(super) fn color(group: Group) -> Ansi {
+    let color = match group {
+        Group::Code => AnsiColor::Red,
+        Group::Data => return Ansi::new(),
+        Group::Heap => AnsiColor::Yellow,
+        Group::Stack => AnsiColor::Magenta,
+        Group::File => AnsiColor::Green,
+        Group::Shared => AnsiColor::Cyan,
+        Group::Kernel => AnsiColor::Blue,
+        Group::Reserved => return Ansi::new().dimmed(),
+    };
+    color.on_default()
+}
+
+impl Style {
+    /// `text` in the colour of `group`, where colours are on.
+    pub(super) fn paint(self, group: Option<Group>, text: &str) -> String {
+        match group {
+            Some(group) if self.color => {
+                let color = color(group);
+                format!("{color}{text}{color:#}")
+            }
+            _ => text.to_owned(),
+        }
+    }
+
+    /// The line that says what the colours mean, where they are on.
+    pub(super) fn legend(self) -> Option<String> {
+        self.color.then(|| {
+            let groups: Vec<_> =
+                Group::ALL.iter().map(|&group| self.paint(Some(group), group.title())).collect();
+            format!("Legend: {}", groups.join("  "))
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! Recorded captures in every format, as snapshots.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::run;
+use insta::assert_snapshot;
+
+fn fixture(name: &str) -> String {
+    format!("tests/fixtures/linux/{name}")
+}
+
+/// What mmview prints for a capture, with its warnings.
+fn output<const N: usize>(arguments: [&str; N]) -> String {
+    let run = run(arguments);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    match run.stderr.as_str() {
+        "" => run.stdout,
+        warnings => format!("{}--- standard error ---\n{warnings}", run.stdout),
+    }
+}
+
+macro_rules! summaries {
+    ($($test:ident: $file:literal;)+) => { $(
+        #[test]
+        fn $test() {
+            assert_snapshot!(concat!("summary of ", $file), output([&fixture($file)]));
+            assert_snapshot!(concat!("regions of ", $file), output(["regions", &fixture($file)]));
+        }
+    )+ };
+}
+
+summaries! {
+    sleep_is_shown: "sleep.smaps";
+    a_threaded_python_is_shown: "python-threads.smaps";
+    a_jvm_is_shown: "java.maps";
+    every_sort_of_name_is_shown: "names.maps";
+    a_torn_capture_is_shown: "torn.smaps";
+    swap_and_large_pages_are_shown: "swap-16k.smaps";
+}
+
+#[test]
+fn the_summary_in_every_format() {
+    for format in ["json", "ndjson", "csv", "markdown"] {
+        assert_snapshot!(format!("summary as {format}"), output(["-f", format, &fixture("swap-16k.smaps")]));
+    }
+}
+
+#[test]
+fn the_regions_in_every_format() {
+    for format in ["json", "ndjson", "csv", "markdown"] {
+        let file = fixture("swap-16k.smaps");
+        assert_snapshot!(format!("regions as {format}"), output(["regions", "-f", format, &file]));
+    }
+}
+
+#[test]
+fn hostile_names_in_every_format() {
+    for format in ["csv", "markdown", "ndjson"] {
+        let output = output(["regions", "-f", format, &fixture("names.maps")]);
+        assert!(!output.bytes().any(|byte| byte < 0x20 && byte != b'\n'), "a control character in {format}");
+        assert_snapshot!(format!("names as {format}"), output);
+    }
+}
+
+#[test]
+fn gaps_and_the_largest_of_them() {
+    let file = fixture("swap-16k.smaps");
+    assert_snapshot!("gaps", output(["regions", "--gaps", &file]));
+    assert_snapshot!("gaps as json", output(["regions", "--gaps", "--json", "--kind", "heap", &file]));
+}
+
+#[test]
+fn an_address_and_its_neighbours() {
+    let file = fixture("sleep.smaps");
+    let regions = run(["regions", "--json", "--kind", "text", &file]).json();
+    let text = regions["regions"][1]["start"].as_str().unwrap().to_owned();
+    assert_snapshot!("address in a library", output([&file, &text]));
+    assert_snapshot!("address in a gap", output([&file, "0x600000000000"]));
+    assert_snapshot!("address before all", output([&file, "0x10"]));
+    assert_snapshot!("address after all", output([&file, "0xfffffffffffffff0"]));
+    assert_snapshot!("address as json", output(["--json", &fixture("swap-16k.smaps"), "0xaaaac0000001"]));
+}
+
+#[test]
+fn several_captures_are_an_array() {
+    let (one, other) = (fixture("sleep.smaps"), fixture("java.maps"));
+    let both = run(["--json", &one, &other]).json();
+    assert_eq!(both.as_array().map(Vec::len), Some(2));
+    assert_eq!(both[0]["rows"], run(["--json", &one]).json()["rows"]);
+    assert_eq!(both[1]["rows"], run(["--json", &other]).json()["rows"]);
+}
+
+#[test]
+fn filters_and_order() {
+    let file = fixture("python-threads.smaps");
+    let starts = |arguments: &[&str]| -> Vec<String> {
+        let mut command = common::mmview(["regions", "--json", &file]);
+        let run = common::Run::of(command.args(arguments).output().unwrap());
+        let regions = run.json()["regions"].as_array().unwrap().clone();
+        regions.iter().map(|region| region["start"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = starts(&[]);
+    let stacks = starts(&["--kind", "thread-stack"]);
+    assert_eq!(stacks.len(), 3);
+    assert!(stacks.iter().all(|start| all.contains(start)));
+    assert_eq!(starts(&["--kind", "thread-stack,stack"]).len(), 4);
+    assert_eq!(starts(&["--path", "mmview-fixture.bin"]).len(), 2, "shared and private");
+    assert_eq!(starts(&["--path", "mmview-*", "--perm", "rw-s"]).len(), 1);
+    assert_eq!(starts(&["--addr", &stacks[0]]), [stacks[0].clone()]);
+    assert_eq!(starts(&["--min-size", "8M", "--kind", "thread-stack"]).len(), 3);
+    assert_eq!(starts(&["--min-size", "9M", "--kind", "thread-stack"]).len(), 0);
+    let mut reversed = starts(&["--reverse"]);
+    reversed.reverse();
+    assert_eq!(reversed, all);
+}

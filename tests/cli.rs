@@ -1,0 +1,165 @@
+//! The command line from outside: what is refused, how, and with which status.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use common::{Running, mmview, run, skip};
+
+/// It ends with this status, says this on standard error, and nothing on standard output.
+#[track_caller]
+fn refused<const N: usize>(arguments: [&str; N], status: i32, says: &str) {
+    let run = run(arguments);
+    assert_eq!(run.status, status, "{run:?}");
+    assert!(run.stderr.contains(says), "{run:?}");
+    assert_eq!(run.stdout, "", "{run:?}");
+}
+
+fn temporary(name: &str, content: &[u8]) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    fs::write(&path, content).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (directory, path)
+}
+
+#[test]
+fn no_target_is_a_usage_error() {
+    refused([], 2, "which process?");
+    refused(["regions"], 2, "which process?");
+    refused(["0x1000"], 2, "in which process?");
+}
+
+#[test]
+fn no_such_process() {
+    refused(["4194305"], 3, "no process with PID 4194305");
+    refused(["99999999999999999999"], 3, "no process with PID 99999999999999999999");
+    refused(["no-such-program-anywhere"], 3, "no process is called `no-such-program-anywhere`");
+    refused(["--name", "4194305"], 3, "no process is called");
+}
+
+#[test]
+fn an_ambiguous_name_lists_the_candidates() {
+    let (directory, _) = temporary("x", b"");
+    let program = directory.path().join("mmview-twin");
+    fs::copy("/bin/sleep", &program).unwrap();
+    let start = || Running::start(std::process::Command::new(&program).arg("1000"));
+    let (one, other) = (start(), start());
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let both = run(["mmview-twin"]);
+    if both.status == 3 {
+        return skip("a copy of sleep can't be run here");
+    }
+    assert_eq!(both.status, 2, "{both:?}");
+    assert!(both.stderr.contains(&one.pid()) && both.stderr.contains(&other.pid()), "{both:?}");
+    drop(other);
+    assert_eq!(run(["mmview-tw"]).status, 0, "a part of the name of the only one");
+}
+
+#[test]
+fn wrong_options_say_what_is_right() {
+    refused(["regions", "--kind", "nonsense", "1"], 2, "the kinds are");
+    refused(["regions", "--perm", "rq", "1"], 2, "no protection");
+    refused(["regions", "--addr", "zz", "1"], 2, "not an address");
+    refused(["regions", "--min-size", "many", "1"], 2, "not a size");
+    refused(["regions", "--gaps", "--sort", "size", "1"], 2, "cannot be used with");
+    refused(["regions", "1", "0x1000"], 2, "--addr 0x1000");
+    refused(["1", "0x1000", "0x2000"], 2, "one ADDRESS at a time");
+    refused(["1", "0xyz"], 2, "not an address");
+    refused(["--format", "yaml", "1"], 2, "invalid value");
+}
+
+#[test]
+fn files_that_are_no_captures() {
+    let (_directory, empty) = temporary("empty", b"");
+    refused([&empty], 5, "is empty");
+    let (_directory, binary) = temporary("binary", &[0x7f, b'E', b'L', b'F', 0, 0, 1, 2]);
+    refused([&binary], 5, "is a binary file");
+    let (_directory, text) = temporary("text", b"hello\n");
+    refused([&text], 5, "is not a capture");
+    refused(["./no/such/file"], 5, "failed to open `./no/such/file`: No such file");
+    refused(["--file", "src"], 5, "is a directory");
+}
+
+#[test]
+fn a_truncated_capture_is_shown_with_a_warning() {
+    let whole = fs::read("tests/fixtures/linux/sleep.smaps").unwrap();
+    let (_directory, cut) = temporary("cut", &whole[..whole.len() - 300]);
+    let run = run([&cut]);
+    assert_eq!(run.status, 0, "{run:?}");
+    assert!(run.stderr.contains("may be cut off"), "{run:?}");
+    assert!(run.stdout.contains("about this map on standard error"), "{run:?}");
+}
+
+#[test]
+fn the_first_failure_decides_and_the_rest_is_shown() {
+    let good = "tests/fixtures/linux/sleep.smaps";
+    let (_directory, empty) = temporary("empty", b"");
+    let run = run(["4194305", good, &empty]);
+    assert_eq!(run.status, 3, "{run:?}");
+    assert!(run.stdout.contains("TOTAL"), "{run:?}");
+    assert_eq!(run.stderr.lines().count(), 2, "{run:?}");
+}
+
+#[test]
+fn in_json_a_failure_is_an_object_among_the_others() {
+    let run = run(["--json", "4194305", "tests/fixtures/linux/sleep.smaps"]);
+    assert_eq!(run.status, 3);
+    let both: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(both[0]["view"], "error");
+    assert_eq!(both[0]["error"]["kind"], "no-such-process");
+    assert_eq!(both[1]["view"], "summary");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    for format in ["table", "json", "ndjson", "csv", "markdown"] {
+        let mut child = mmview(["regions", "-f", format, "tests/fixtures/linux/python-threads.smaps"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let mut byte = [0];
+        stdout.read_exact(&mut byte).unwrap();
+        drop(stdout);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{format}");
+        assert!(output.stderr.is_empty(), "{format}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn colours_only_where_they_are_asked_for() {
+    let file = "tests/fixtures/linux/sleep.smaps";
+    assert!(!run([file]).stdout.contains('\x1b'));
+    assert!(run(["--color", "always", file]).stdout.contains('\x1b'));
+    assert!(run(["--color", "always", file]).stdout.contains("Legend:"));
+    assert!(!run(["--color", "always", "--json", file]).stdout.contains('\x1b'));
+}
+
+#[test]
+fn units_are_the_readers_choice() {
+    let file = "tests/fixtures/linux/swap-16k.smaps";
+    assert!(run(["--units", "bytes", file]).stdout.contains("67108864"));
+    assert!(run(["--units", "m", file]).stdout.contains("64.0M"));
+    assert!(run(["--units", "g", file]).stdout.contains("1.0G"));
+}
+
+#[test]
+fn help_completions_and_manual_come_out_of_the_binary() {
+    let help = run(["--help"]);
+    assert!(help.stdout.contains("Physical footprint is"), "{help:?}");
+    assert!(run(["--version"]).stdout.starts_with("mmview "));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(["completions", shell]);
+        assert_eq!(script.status, 0);
+        assert!(script.stdout.contains("mmview"));
+    }
+    assert!(run(["man"]).stdout.starts_with(".ie"));
+    assert!(run(["man", "regions"]).stdout.contains("min\\-size"));
+    refused(["man", "nonsense"], 2, "the commands are");
+}

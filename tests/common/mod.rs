@@ -1,0 +1,100 @@
+//! What several test programs need: mmview as a command, and processes to look at.
+#![allow(dead_code, missing_docs)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Says that a test could not be run here, and why.
+#[allow(clippy::print_stdout)]
+pub fn skip(why: &str) {
+    println!("skipped: {why}");
+}
+
+/// mmview with these arguments, without a terminal.
+pub fn mmview<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("mmview"));
+    command.args(arguments).env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+/// What mmview prints and how it ends.
+pub fn run<const N: usize>(arguments: [&str; N]) -> Run {
+    Run::of(mmview(arguments).output().expect("mmview starts"))
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Run {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    pub fn of(output: Output) -> Run {
+        Run {
+            status: output.status.code().expect("mmview is not killed by a signal"),
+            stdout: String::from_utf8(output.stdout).expect("the output is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("the errors are UTF-8"),
+        }
+    }
+
+    /// The JSON that it printed, after it ended well.
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(self.status, 0, "{}", self.stderr);
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// A process that is ended when the test is.
+pub struct Running(pub Child);
+
+impl Running {
+    pub fn start(command: &mut Command) -> Running {
+        Running(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts"))
+    }
+
+    /// A process that waits.
+    pub fn sleeper() -> Running {
+        let mut sleeper = Running::start(Command::new("sleep").arg("1000"));
+        sleeper.settle();
+        sleeper
+    }
+
+    /// A shell that runs `script`; it has run as far as its first line of output.
+    pub fn shell(script: &str) -> Running {
+        let mut shell = Running::start(Command::new("sh").args(["-c", script]));
+        shell.line();
+        shell
+    }
+
+    pub fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    /// The next line that it prints.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.0.stdout.as_mut().expect("its output is a pipe");
+        BufReader::with_capacity(1, stdout).read_line(&mut line).expect("it prints a line");
+        line.trim_end().to_owned()
+    }
+
+    /// Waits until it has started its program and sleeps.
+    fn settle(&mut self) {
+        for _ in 0..200 {
+            let is_there = run(["--json", &self.pid()]).stdout.contains("\"sleep");
+            if is_there {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,391 @@
+//! Live processes, as mmview shows them from outside. What only Linux has is skipped elsewhere, with a message.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::{Run, Running, mmview, run, skip};
+use serde_json::Value;
+
+/// Whether this machine has Linux' `/proc`; says so where not.
+fn has_proc() -> bool {
+    let has_proc = fs::exists("/proc/self/smaps").unwrap_or(false);
+    if !has_proc {
+        skip("there is no /proc here");
+    }
+    has_proc
+}
+
+fn sum(regions: &Value, field: &str) -> u64 {
+    regions.as_array().unwrap().iter().map(|region| region[field].as_u64().unwrap_or(0)).sum()
+}
+
+#[test]
+fn rows_and_regions_add_up_to_the_total() {
+    let sleeper = Running::sleeper();
+    let summary = run(["--json", &sleeper.pid()]).json();
+    let regions = run(["regions", "--json", &sleeper.pid()]).json()["regions"].clone();
+    for field in ["resident", "dirty", "swapped", "proportional", "unique"] {
+        assert_eq!(sum(&summary["rows"], field), summary["total"][field].as_u64().unwrap_or(0), "{field}");
+    }
+    assert_eq!(sum(&regions, "size"), summary["total"]["virtual"].as_u64().unwrap());
+    assert_eq!(regions.as_array().unwrap().len() as u64, summary["total"]["regions"].as_u64().unwrap());
+    for region in regions.as_array().unwrap() {
+        assert!(region["resident"].as_u64() <= region["size"].as_u64(), "{region}");
+        assert!(region["dirty"].as_u64() <= region["resident"].as_u64(), "{region}");
+    }
+}
+
+#[test]
+fn every_region_is_its_line_of_smaps() {
+    if !has_proc() {
+        return;
+    }
+    let sleeper = Running::sleeper();
+    let regions = run(["regions", "--json", &sleeper.pid()]).json()["regions"].clone();
+    let text = fs::read_to_string(format!("/proc/{}/smaps", sleeper.pid())).unwrap();
+    let lines: Vec<_> =
+        text.lines().filter(|line| line.starts_with(|letter: char| !letter.is_ascii_uppercase())).collect();
+    let regions = regions.as_array().unwrap();
+    assert_eq!(regions.len(), lines.len());
+    for (region, line) in regions.iter().zip(lines) {
+        let trim = |address: &Value| address.as_str().unwrap().trim_start_matches("0x").to_owned();
+        let (start, end) = (trim(&region["start"]), trim(&region["end"]));
+        assert!(
+            line.starts_with(&format!("{start:0>8}-{end:0>8} {}", region["protection"].as_str().unwrap())),
+            "{line}"
+        );
+        if let Some(path) = region["path"].as_str() {
+            assert!(line.ends_with(path), "{line}");
+        }
+    }
+}
+
+#[test]
+fn live_and_saved_give_the_same() {
+    if !has_proc() {
+        return;
+    }
+    let sleeper = Running::sleeper();
+    let saved = tempfile::NamedTempFile::new().unwrap();
+    fs::write(saved.path(), fs::read(format!("/proc/{}/smaps", sleeper.pid())).unwrap()).unwrap();
+    let mut live = run(["regions", "--json", &sleeper.pid()]).json();
+    let mut saved = run(["regions", "--json", "--file", saved.path().to_str().unwrap()]).json();
+    for view in [&mut live, &mut saved] {
+        let view = view.as_object_mut().unwrap();
+        view.remove("source");
+        view.remove("process");
+        // The share of a page depends on how many processes run just now.
+        for region in view["regions"].as_array_mut().unwrap() {
+            region["proportional"].take();
+            region["native"]["smaps"]["Pss"].take();
+            for counter in ["Shared_Clean", "Private_Clean"] {
+                region["native"]["smaps"][counter].take();
+            }
+            region["unique"].take();
+        }
+    }
+    assert_eq!(live, saved);
+}
+
+#[test]
+fn a_file_that_python_maps_appears_and_vanishes() {
+    const PROGRAM: &str = "\
+import mmap, sys
+with open(sys.argv[1], 'r+b') as f:
+    mm = mmap.mmap(f.fileno(), 0)
+    print('mapped', flush=True)
+    sys.stdin.readline()
+    mm.close()
+    print('closed', flush=True)
+    sys.stdin.readline()
+";
+    if Command::new("python3").arg("--version").output().is_err() {
+        return skip("there is no python3");
+    }
+    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    fs::write(file.path(), b"hello, map\n").unwrap();
+    let path = file.path().canonicalize().unwrap();
+    let path = path.to_str().unwrap();
+    let mut python = Running::start(Command::new("python3").args(["-c", PROGRAM, path]));
+    let regions = |python: &Running| {
+        let regions =
+            run(["regions", "--json", "--kind", "mapped-file", "--path", path, &python.pid()]).json();
+        regions["regions"].as_array().unwrap().clone()
+    };
+    assert_eq!(python.line(), "mapped");
+    let mapped = regions(&python);
+    assert_eq!(mapped.len(), 1);
+    assert_eq!(mapped[0]["path"], path);
+    assert_eq!(mapped[0]["share"], "shared");
+    assert!(run([&*python.pid()]).stdout.lines().any(|line| line.starts_with("mapped file")));
+    std::io::Write::write_all(python.0.stdin.as_mut().unwrap(), b"\n").unwrap();
+    assert_eq!(python.line(), "closed");
+    assert!(regions(&python).is_empty());
+}
+
+#[test]
+fn the_lesson_shows_what_it_says() {
+    let demo = run(["demo", "--json"]).json();
+    let steps = demo["steps"].as_array().unwrap();
+    let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(names, ["before", "mapped", "read", "written", "flushed", "closed"]);
+    let size = |step: usize, field: &str| steps[step]["region"][field].as_u64();
+    assert_eq!(steps[0]["region"], Value::Null);
+    assert_eq!(steps[1]["change"], "appeared");
+    assert_eq!(steps[1]["region"]["kind"], "mapped-file");
+    assert_eq!(size(1, "resident"), Some(0));
+    assert!(size(2, "resident") > Some(0));
+    assert!(size(3, "dirty") > Some(0));
+    assert_eq!(steps[5]["change"], "gone");
+    assert_eq!(steps[5]["region"], Value::Null);
+    let table = run(["demo"]);
+    assert!(table.stdout.contains("mmview ") && table.stdout.contains("6. closed"), "{table:?}");
+}
+
+#[test]
+fn the_lesson_leaves_the_readers_file_as_it_was() {
+    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    fs::write(file.path(), b"mine\n").unwrap();
+    let before = fs::metadata(file.path()).unwrap().modified().unwrap();
+    let path = file.path().to_str().unwrap();
+    let demo = run(["demo", "--json", "--file", path]).json();
+    assert_eq!(demo["steps"].as_array().unwrap().len(), 6);
+    assert_eq!(fs::read(file.path()).unwrap(), b"mine\n");
+    assert_eq!(fs::metadata(file.path()).unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn files_that_the_lesson_can_not_use() {
+    let refused = |path: &str, says: &str| {
+        let run = run(["demo", "--file", path]);
+        assert_eq!(run.status, 5, "{run:?}");
+        assert!(run.stderr.contains(says), "{run:?}");
+    };
+    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = file.path().to_str().unwrap();
+    refused(path, "is empty");
+    fs::write(file.path(), b"x").unwrap();
+    let mut permissions = fs::metadata(file.path()).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(file.path(), permissions).unwrap();
+    refused(path, "can't be opened for writing");
+    refused("/no/such/file", "failed to open");
+    refused("src", "is not a regular file");
+}
+
+#[test]
+fn a_kernel_thread_has_no_map() {
+    if !has_proc() {
+        return;
+    }
+    let Ok(entries) = fs::read_dir("/proc") else { return };
+    let kernel_thread = entries.flatten().find(|entry| {
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        name.starts_with("kthreadd")
+    });
+    let Some(kernel_thread) = kernel_thread else {
+        return skip("no kernel thread is visible");
+    };
+    let pid = kernel_thread.file_name().into_string().unwrap();
+    let run = run([&*pid]);
+    assert_eq!(run.status, 0, "{run:?}");
+    assert!(run.stderr.contains("is a kernel thread: it has no memory map"), "{run:?}");
+}
+
+#[test]
+fn a_zombie_has_no_map_any_more() {
+    if !has_proc() {
+        return;
+    }
+    let mut child = Command::new("true").spawn().unwrap();
+    let pid = child.id().to_string();
+    for _ in 0..500 {
+        if fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default().contains(") Z ") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let run = run([&*pid]);
+    child.wait().unwrap();
+    assert_eq!(run.status, 3, "{run:?}");
+    assert!(run.stderr.contains("is a zombie"), "{run:?}");
+    assert!(run.stdout.contains("zombie"), "its facts are shown: {run:?}");
+}
+
+#[test]
+fn a_threads_id_stands_for_its_process() {
+    if !has_proc() {
+        return;
+    }
+    let (to_thread, from_test) = std::sync::mpsc::channel::<()>();
+    let (to_test, from_thread) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        to_test.send(fs::read_link("/proc/thread-self").unwrap()).unwrap();
+        let _ = from_test.recv();
+    });
+    let thread_id = from_thread.recv().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    let run = run(["--json", &thread_id]);
+    drop(to_thread);
+    thread.join().unwrap();
+    assert_eq!(run.json()["process"]["pid"], std::process::id());
+    assert!(
+        run.stderr.contains(&format!("{thread_id} is a thread of process {}", std::process::id())),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn another_users_process_is_refused_with_the_way_out() {
+    const NOBODY: &str = "65534";
+    if !has_proc() {
+        return;
+    }
+    let sleeper = Running::sleeper();
+    // The program's own path may be closed to that user.
+    let copy = tempfile::Builder::new().prefix("mmview-").tempfile_in("/tmp").unwrap().into_temp_path();
+    fs::copy(mmview([]).get_program(), &copy).unwrap();
+    let mut permissions = fs::metadata(&copy).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    fs::set_permissions(&copy, permissions).unwrap();
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(&copy).args(arguments);
+        command.output()
+    };
+    match as_nobody(&["--version"]) {
+        Ok(output) if output.status.success() => {}
+        _ => {
+            return skip("only root can become another user");
+        }
+    }
+    let run = Run::of(as_nobody(&[&sleeper.pid()]).unwrap());
+    assert_eq!(run.status, 4, "{run:?}");
+    assert!(run.stderr.contains("not permitted to read the memory map"), "{run:?}");
+    assert!(run.stderr.contains("sudo") && run.stderr.contains("CAP_SYS_PTRACE"), "{run:?}");
+    assert!(run.stdout.contains("Resident:"), "what is still known is shown: {run:?}");
+    assert!(!run.stdout.contains("TOTAL"), "{run:?}");
+    let json = Run::of(as_nobody(&["--json", &sleeper.pid()]).unwrap());
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["error"]["kind"], "not-permitted");
+    assert!(json["process"]["resident"].as_u64() > Some(0));
+}
+
+#[test]
+fn a_hostile_name_reaches_no_terminal() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program = directory.path().join("\x1b[31mred\x07\nX");
+    fs::copy("/bin/sleep", &program).unwrap();
+    let sleeper = Running::start(Command::new(&program).arg("1000"));
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    for format in ["table", "json", "ndjson", "csv", "markdown"] {
+        for view in [&["-f", format][..], &["regions", "-f", format]] {
+            let run = Run::of(mmview([]).args(view).arg(sleeper.pid()).output().unwrap());
+            if run.status == 3 {
+                return skip("a copy of sleep can't be run here");
+            }
+            assert_eq!(run.status, 0, "{run:?}");
+            let is_safe = |text: &str| !text.bytes().any(|byte| byte < 0x20 && byte != b'\n');
+            assert!(is_safe(&run.stdout) && is_safe(&run.stderr), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_saved_proc_is_as_good_as_a_live_one() {
+    if !has_proc() {
+        return;
+    }
+    let procfs = tempfile::tempdir().unwrap();
+    let process = procfs.path().join("4242");
+    fs::create_dir(&process).unwrap();
+    fs::copy("tests/fixtures/linux/sleep.smaps", process.join("smaps")).unwrap();
+    fs::write(process.join("comm"), "saved\n").unwrap();
+    let root = procfs.path().to_str().unwrap();
+    let live = run(["--procfs", root, "--json", "4242"]).json();
+    let saved = run(["--json", "tests/fixtures/linux/sleep.smaps"]).json();
+    assert_eq!(live["process"]["name"], "saved");
+    for field in ["rows", "total", "writable", "libraries", "footprint"] {
+        assert_eq!(live[field], saved[field], "{field}");
+    }
+    assert_eq!(run(["--procfs", root, "4243"]).status, 3);
+}
+
+#[test]
+fn deletion_and_names_are_exact_where_the_text_is_not() {
+    const PROGRAM: &str = "\
+import mmap, os, sys
+maps = []
+for name in sys.argv[2:]:
+    path = os.path.join(sys.argv[1], name)
+    with open(path, 'w+b') as f:
+        f.write(b'x'); f.flush()
+        maps.append(mmap.mmap(f.fileno(), 1))
+    if name.startswith('gone'):
+        os.unlink(path)
+print('mapped', flush=True)
+sys.stdin.readline()
+";
+    if !has_proc() || Command::new("python3").arg("--version").output().is_err() {
+        return skip("there is no python3");
+    }
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let directory = directory.path().canonicalize().unwrap();
+    let names = ["gone", "literal (deleted)", "gone too (deleted)", "two\nlines", r"back\012slash"];
+    let mut python =
+        Running::start(Command::new("python3").args(["-c", PROGRAM]).arg(&directory).args(names));
+    assert_eq!(python.line(), "mapped");
+    let glob = format!("{}/**", directory.to_str().unwrap());
+    let regions = run(["regions", "--json", "--path", &glob, &python.pid()]).json()["regions"].clone();
+    let found = |name: &str| {
+        let path = directory.join(name);
+        let region =
+            regions.as_array().unwrap().iter().find(|region| region["path"] == path.to_str().unwrap());
+        let region = region.unwrap_or_else(|| panic!("{name:?} is not among {regions}"));
+        region["detail"] != region["path"]
+    };
+    for name in names {
+        assert_eq!(found(name), name.starts_with("gone"), "whether {name:?} is deleted");
+    }
+    let address = regions[0]["start"].as_str().unwrap();
+    let hit = run(["--json", &python.pid(), address]).json();
+    assert!(hit["regions"].as_array().unwrap().contains(&regions[0]));
+}
+
+#[test]
+fn a_map_that_changes_all_the_time_is_never_wrong() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let maps: Vec<_> =
+                        (1..8).map(|pages| memmap2::MmapMut::map_anon(pages * 65536).unwrap()).collect();
+                    for mut map in maps {
+                        map[0] = 1;
+                        drop(map.make_read_only().unwrap());
+                    }
+                }
+            });
+        }
+        let me = std::process::id().to_string();
+        for _ in 0..25 {
+            let regions = run(["regions", "--json", &me]).json()["regions"].clone();
+            let mut end = 0;
+            for region in regions.as_array().unwrap() {
+                let address = |field: &str| {
+                    u64::from_str_radix(region[field].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+                };
+                assert!(address("start") >= end, "{region} overlaps what is before it");
+                end = address("end");
+                assert_eq!(region["size"].as_u64(), Some(end - address("start")));
+                assert!(region["resident"].as_u64() <= region["size"].as_u64(), "{region}");
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}

@@ -1,0 +1,57 @@
+//! What mmview prints as JSON is what its schema says.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Running, run};
+use serde_json::{Value, json};
+
+fn validator() -> jsonschema::Validator {
+    let schema: Value = serde_json::from_str(include_str!("../src/render/mmview-1.schema.json")).unwrap();
+    jsonschema::validator_for(&schema).expect("the schema is one")
+}
+
+#[track_caller]
+fn check(output: &str) {
+    let value: Value = serde_json::from_str(output).unwrap();
+    let errors: Vec<_> = validator()
+        .iter_errors(&value)
+        .map(|error| format!("{} at {}", error, error.instance_path()))
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[test]
+fn captures() {
+    for name in
+        ["sleep.smaps", "python-threads.smaps", "java.maps", "names.maps", "torn.smaps", "swap-16k.smaps"]
+    {
+        let file = format!("tests/fixtures/linux/{name}");
+        check(&run(["--json", &file]).stdout);
+        check(&run(["regions", "--json", "--gaps", &file]).stdout);
+        check(&run(["--json", &file, "0x600000000000"]).stdout);
+    }
+}
+
+#[test]
+fn live_processes_and_failures() {
+    let sleeper = Running::sleeper();
+    check(&run(["--json", &sleeper.pid()]).stdout);
+    check(&run(["regions", "--json", &sleeper.pid()]).stdout);
+    check(&run(["--json", "4194305"]).stdout);
+    check(&run(["--json", "4194305", &sleeper.pid(), "no-such-program"]).stdout);
+}
+
+#[test]
+fn the_lesson() {
+    check(&run(["demo", "--json"]).stdout);
+}
+
+#[test]
+fn the_schema_can_fail() {
+    let mut view = run(["--json", "tests/fixtures/linux/sleep.smaps"]).json();
+    let validator = validator();
+    assert!(validator.is_valid(&view));
+    view["rows"][0]["virtual"] = json!("4K");
+    assert!(!validator.is_valid(&view));
+}
