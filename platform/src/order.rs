@@ -32,8 +32,9 @@ impl Order {
         region.offset = region.offset.wrapping_add(rest.start() - range.start());
         region.range = rest;
         region.counts = PageCounts::UNMEASURED;
-        if let Native::Linux(native) = &mut region.native {
-            native.smaps = SmapsCounters::default();
+        match &mut region.native {
+            Native::Linux(native) => native.smaps = SmapsCounters::default(),
+            Native::Macos(native) => native.clear_counts(),
         }
         self.end = rest.end();
         Some(region)

@@ -163,6 +163,7 @@ impl Warning {
             Warning::Malformed { .. } => "malformed",
             Warning::Truncated { .. } => "truncated",
             Warning::NoCounts { .. } => "no-counts",
+            Warning::Limited { .. } => "limited",
             Warning::KernelThread { .. } => "kernel-thread",
             Warning::ThreadOf { .. } => "thread",
         }

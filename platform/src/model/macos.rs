@@ -35,35 +35,35 @@ pub struct MacosRegion {
     #[serde(default)]
     pub flags: u16,
     /// Whether the system may take the pages away; `None` for memory that is not purgeable, and where it wasn't asked.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purge: Option<PurgeState>,
     /// Resident memory that the system may take away at any time. `None` where the purge state wasn't asked.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volatile: Option<Bytes>,
     /// Resident memory of a purgeable object that is in use.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonvolatile: Option<Bytes>,
     /// Address space of a purgeable object whose pages were taken away.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<Bytes>,
     /// Resident, clean, and given back by `madvise(MADV_FREE_REUSABLE)`: not in the footprint.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reusable: Option<Bytes>,
     /// Wired down. Only newer kernels tell it (revision 3 of the record).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wired: Option<Bytes>,
     /// Copied because this process wrote to them: no longer shared with what stands behind.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_now_private: Option<Bytes>,
     /// The Mach-O segment that it is a part of, such as `__TEXT`; the image is the region's name.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<Box<str>>,
     /// Whether it lies in the dyld shared cache, among the images that all processes share. What no loaded image's segment
     /// covers there is unused: vmmap leaves it out, but for what lies on dirty pages.
     #[serde(default)]
     pub shared_cache: bool,
     /// In a saved vmmap report, what stands under `REGION TYPE`; its `REGION DETAIL` is the region's name.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub printed_type: Option<Box<str>>,
 }
 

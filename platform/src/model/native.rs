@@ -12,10 +12,6 @@ use super::{Bytes, MacosRegion};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "os", rename_all = "lowercase")]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "all regions of a snapshot are of one system; a box would cost each an allocation"
-)]
 pub enum Native {
     /// From `/proc/PID/maps` and `smaps`.
     Linux(LinuxRegion),
