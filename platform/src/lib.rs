@@ -22,14 +22,16 @@
 //!
 //! # Pure beside live
 //!
-//! Parsers and decoders ([`linux`], [`offline`]) take bytes and compile on every host. Opening processes and making system
+//! Parsers and decoders ([`linux`], [`macos`], [`offline`]) take bytes and compile on every host. Opening processes and making system
 //! calls is a thin layer on top, present only where that system is.
 
 mod error;
 pub mod linux;
 mod live;
+pub mod macos;
 pub mod model;
 pub mod offline;
+mod order;
 mod processes;
 mod source;
 

@@ -8,6 +8,8 @@ use crate::source::RegionSource;
 
 #[cfg(target_os = "linux")]
 use crate::linux::live as backend;
+#[cfg(target_os = "macos")]
+use crate::macos::live as backend;
 
 /// How to find processes.
 #[derive(Clone, Debug, Default)]

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::model::{AddrRange, PageSize, ProcessInfo, Region, Snapshot};
+use crate::model::{AddrRange, PageSize, PrintedSummary, ProcessInfo, Region, Snapshot};
 
 /// How much to read of each region, from cheap to dear; each includes the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Detail {
-    /// Addresses, protection and name. Linux: the text of `maps`, 0.3 to 1 µs a region.
+    /// Addresses, protection and name. Linux: the text of `maps`, 0.3 to 1 µs a region. macOS: one call a region that looks at
+    /// no page, and two reads an image for the names of its segments.
     Layout,
     /// With what is resident and swapped.
     Resident,
@@ -41,6 +42,8 @@ pub enum CaptureFormat {
     Maps,
     /// The text of `/proc/PID/smaps`.
     Smaps,
+    /// A report of macOS's `vmmap`.
+    Vmmap,
 }
 
 impl CaptureFormat {
@@ -49,6 +52,7 @@ impl CaptureFormat {
         match self {
             CaptureFormat::Maps => "maps",
             CaptureFormat::Smaps => "smaps",
+            CaptureFormat::Vmmap => "vmmap",
         }
     }
 }
@@ -131,6 +135,11 @@ pub enum Warning {
         /// Why.
         why: String,
     },
+    /// The system refused the usual way to read the map; it was read in a way that tells less.
+    Limited {
+        /// Why, and what is missing for it, as a sentence.
+        why: String,
+    },
     /// A thread of the kernel: it has no memory map of its own.
     KernelThread {
         /// Its id.
@@ -154,6 +163,7 @@ impl Warning {
             Warning::Malformed { .. } => "malformed",
             Warning::Truncated { .. } => "truncated",
             Warning::NoCounts { .. } => "no-counts",
+            Warning::Limited { .. } => "limited",
             Warning::KernelThread { .. } => "kernel-thread",
             Warning::ThreadOf { .. } => "thread",
         }
@@ -185,6 +195,7 @@ impl fmt::Display for Warning {
             Warning::NoCounts { why } => {
                 write!(f, "resident, dirty and swapped sizes are not known: {why}")
             }
+            Warning::Limited { why } => write!(f, "the map is read in a way that tells less: {why}"),
             Warning::KernelThread { pid } => {
                 write!(f, "process {pid} is a kernel thread: it has no memory map of its own")
             }
@@ -262,6 +273,11 @@ pub trait RegionSource: Send {
     /// [`Error::Unsupported`] where the source has no memory, [`Error::Io`] where it can't be read.
     fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize>;
 
+    /// What a saved report says in its own summary; `None` for whatever is no such report.
+    fn printed(&self) -> Option<&PrintedSummary> {
+        None
+    }
+
     /// The doubts about what was read since the last call.
     fn take_warnings(&mut self) -> Vec<Warning>;
 
@@ -288,6 +304,7 @@ pub trait RegionSource: Send {
                         taken,
                         detail,
                         regions,
+                        printed: self.printed().cloned(),
                         warnings: self.take_warnings(),
                     });
                 }

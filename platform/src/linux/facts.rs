@@ -48,6 +48,7 @@ pub(super) fn read(process: &Process, procfs: &Path) -> ProcessInfo {
         system: fs::read_to_string(procfs.join("sys/kernel/osrelease"))
             .ok()
             .map(|release| format!("Linux {}", release.trim()).into()),
+        ..ProcessInfo::default()
     }
 }
 

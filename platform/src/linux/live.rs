@@ -11,12 +11,12 @@ use rustix::io::Errno;
 
 use super::facts;
 use super::names;
-use super::order::Order;
 use super::query::{self, Answer, NameResolver};
 use super::smaps::SmapsReader;
 use crate::error::{Error, Result};
 use crate::live::OpenOptions;
 use crate::model::{PageSize, ProcessInfo, Region};
+use crate::order::Order;
 use crate::processes::ProcessEntry;
 use crate::source::{Capabilities, Detail, Origin, RegionSource, Regions, SourceInfo, Warning};
 

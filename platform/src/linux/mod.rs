@@ -4,7 +4,6 @@
 
 pub mod maps;
 pub mod names;
-mod order;
 pub mod smaps;
 
 #[cfg(target_os = "linux")]
@@ -15,5 +14,3 @@ pub(crate) mod live;
 mod query;
 #[cfg(target_os = "linux")]
 mod sys;
-
-pub(crate) use order::in_order;

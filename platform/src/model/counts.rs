@@ -9,15 +9,17 @@ use super::Bytes;
 pub struct PageCounts {
     /// In physical memory and mapped by this process.
     ///
-    /// Linux: `Rss` of smaps, which leaves out hugetlb pages and the zero page.
+    /// Linux: `Rss` of smaps, which leaves out hugetlb pages and the zero page. macOS: `pages_resident`: in memory, whichever
+    /// process brought it in, so a file's or the shared cache's pages count though this process never touched them.
     pub resident: Option<Bytes>,
     /// Resident and modified since it was read from its file, or anonymous: it can't simply be dropped.
     ///
-    /// Linux: `Shared_Dirty` + `Private_Dirty` of smaps.
+    /// Linux: `Shared_Dirty` + `Private_Dirty` of smaps. macOS: `pages_dirtied`.
     pub dirty: Option<Bytes>,
     /// Written to swap, or compressed.
     ///
-    /// Linux: `Swap` of smaps; for shared memory that counts the whole object's swapped pages in the range.
+    /// Linux: `Swap` of smaps; for shared memory that counts the whole object's swapped pages in the range. macOS:
+    /// `pages_swapped_out`, in the compressor or on disk.
     pub swapped: Option<Bytes>,
     /// Resident, each page divided by the number of processes that map it (PSS). Linux only: `Pss` of smaps.
     pub proportional: Option<Bytes>,

@@ -3,8 +3,10 @@
 mod address;
 mod bytes;
 mod counts;
+mod macos;
 mod name;
 mod native;
+mod printed;
 mod process;
 mod protection;
 mod region;
@@ -13,10 +15,11 @@ mod snapshot;
 pub use address::AddrRange;
 pub use bytes::{Bytes, PageSize};
 pub use counts::PageCounts;
+pub use macos::{MacosRegion, PurgeState};
 pub use name::{Name, NameKind};
-pub use native::{
-    Device, LinuxRegion, MacosRegion, Native, SmapsCounters, SmapsField, UnknownField, VmFlags,
-};
+pub use native::{Device, LinuxRegion, Native, SmapsCounters, SmapsField, UnknownField, VmFlags};
+pub(crate) use printed::parse_size;
+pub use printed::{OffMapRow, PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable};
 pub use process::{Image, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
 pub use protection::{Protection, ShareMode};
 pub use region::Region;

@@ -6,16 +6,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::Bytes;
+use super::{Bytes, MacosRegion};
 
 /// What only one of the systems says of a region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "os", rename_all = "lowercase")]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "all regions of a snapshot are of one system; a box would cost each an allocation"
-)]
 pub enum Native {
     /// From `/proc/PID/maps` and `smaps`.
     Linux(LinuxRegion),
@@ -362,21 +358,6 @@ impl Serialize for VmFlags {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter().map(|(letters, _)| letters))
     }
-}
-
-/// What Mach says of a region beside what every system says (`vm_region_submap_info_64` in `mach/vm_region.h`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MacosRegion {
-    /// The tag that the allocating call gave (`VM_MEMORY_…` in `mach/vm_statistics.h`); 0 for none.
-    pub user_tag: u32,
-    /// How many submaps deep the region lies; 0 is the task's own map.
-    pub depth: u32,
-    /// How many references the region's object has.
-    pub ref_count: u32,
-    /// How many objects stand behind it in the copy-on-write chain.
-    pub shadow_depth: u32,
-    /// Whether a file or another external pager backs it.
-    pub external_pager: bool,
 }
 
 #[cfg(test)]

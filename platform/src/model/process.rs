@@ -31,8 +31,17 @@ pub struct ProcessInfo {
     pub images: Vec<Image>,
     /// The totals that the kernel keeps itself.
     pub totals: ProcessTotals,
-    /// The system and its version, such as `Linux 6.18.44`.
+    /// The system and its version, such as `Linux 6.18.44` or `macOS 14.6.1 (23G93)`.
     pub system: Option<Box<str>>,
+    /// The instruction set that it runs, in vmmap's words: `X86-64`, `X86`, `ARM64`, `ARM64E`. macOS.
+    pub code_type: Option<Box<str>>,
+    /// The platform that its program was built for, such as `macOS` or `iOS`. macOS.
+    pub platform: Option<Box<str>>,
+    /// Where the header of its program lies. macOS.
+    pub load_address: Option<u64>,
+    /// The fields at the head of a saved report, label and value, in their order; the known ones are in their own fields
+    /// too. Empty for a live process.
+    pub printed_header: Vec<(Box<str>, Box<str>)>,
 }
 
 /// The process that started this one, or adopted it.
@@ -82,7 +91,7 @@ pub struct ThreadInfo {
     pub id: u64,
     /// Its name.
     pub name: Option<Box<[u8]>>,
-    /// Where its stack pointer was, where that can be told without stopping it.
+    /// Where its stack pointer was, where that can be told without stopping it. macOS wants a task port for it.
     pub stack_pointer: Option<u64>,
 }
 
@@ -100,17 +109,17 @@ pub struct Image {
 /// Totals that the kernel keeps, readable even where the map is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessTotals {
-    /// All address space. Linux: `VmSize`.
+    /// All address space. Linux: `VmSize`. macOS: `pti_virtual_size`.
     pub virtual_size: Option<Bytes>,
-    /// Resident. Linux: `VmRSS`, from counters that may lag by some pages.
+    /// Resident. Linux: `VmRSS`, from counters that may lag by some pages. macOS: `pti_resident_size`.
     pub resident: Option<Bytes>,
-    /// The most that ever was resident. Linux: `VmHWM`.
+    /// The most that ever was resident. Linux: `VmHWM`. macOS: `resident_size_peak`.
     pub resident_peak: Option<Bytes>,
-    /// Swapped out. Linux: `VmSwap`, without shared memory.
+    /// Swapped out. Linux: `VmSwap`, without shared memory. macOS: `compressed`, in the compressor or on disk.
     pub swapped: Option<Bytes>,
-    /// Resident anonymous memory. Linux: `RssAnon`.
+    /// Resident anonymous memory. Linux: `RssAnon`. macOS: `internal`.
     pub anonymous: Option<Bytes>,
-    /// Resident pages of files. Linux: `RssFile`.
+    /// Resident pages of files. Linux: `RssFile`. macOS: `external`.
     pub file: Option<Bytes>,
     /// Resident shared memory. Linux: `RssShmem`.
     pub shared_memory: Option<Bytes>,

@@ -96,6 +96,8 @@ pub enum ShareMode {
     SharedAliased,
     /// A large page (Mach `SM_LARGE_PAGE`).
     LargePage,
+    /// Filled with zeros and never written: printed by vmmap up to macOS 10.15 (`SM=ZER`), no share mode of Mach.
+    ZeroFilled,
 }
 
 impl ShareMode {
@@ -109,6 +111,7 @@ impl ShareMode {
             ShareMode::PrivateAliased => "ALI",
             ShareMode::SharedAliased => "S/A",
             ShareMode::LargePage => "LPG",
+            ShareMode::ZeroFilled => "ZER",
         }
     }
 
@@ -123,6 +126,7 @@ impl ShareMode {
             ShareMode::PrivateAliased => "private-aliased",
             ShareMode::SharedAliased => "shared-aliased",
             ShareMode::LargePage => "large-page",
+            ShareMode::ZeroFilled => "zero-filled",
         }
     }
 

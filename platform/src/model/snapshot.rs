@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{ProcessInfo, Region};
+use super::{PrintedSummary, ProcessInfo, Region};
 use crate::source::{Detail, SourceInfo, Warning};
 
 /// Everything that a source said at one time. Facts only: kinds and totals are computed from it, never stored in it.
@@ -18,6 +18,8 @@ pub struct Snapshot {
     pub detail: Detail,
     /// The regions by address, none overlapping another.
     pub regions: Vec<Region>,
+    /// What a saved report says in its own summary: all there is where it lists no regions.
+    pub printed: Option<PrintedSummary>,
     /// What is doubtful or missing.
     pub warnings: Vec<Warning>,
 }

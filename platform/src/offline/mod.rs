@@ -1,12 +1,15 @@
 //! Saved captures as sources: recognised by what is in them, not by what they are called.
 
+mod vmmap;
+
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::linux::{in_order, maps::MapsLine, smaps::SmapsReader};
-use crate::model::{Bytes, Native, PageCounts, PageSize, ProcessInfo, Region, SmapsField};
+use crate::linux::{maps::MapsLine, smaps::SmapsReader};
+use crate::model::{Bytes, Native, PageCounts, PageSize, PrintedSummary, ProcessInfo, Region, SmapsField};
+use crate::order::in_order;
 use crate::source::{
     Capabilities, CaptureFormat, Detail, Origin, RegionSource, Regions, SourceInfo, Warning,
 };
@@ -14,7 +17,7 @@ use crate::source::{
 /// How much of a file is looked at to tell what it is: enough for a line with a path of the longest sort.
 const LOOKED_AT: usize = 64 << 10;
 
-/// Opens a saved capture: the text of `/proc/PID/maps` or `smaps` of any Linux.
+/// Opens a saved capture: the text of `/proc/PID/maps` or `smaps` of any Linux, or a report of macOS's `vmmap`.
 ///
 /// The whole capture is read now. Lines that aren't understood, regions out of order and a missing end are warnings.
 ///
@@ -36,12 +39,18 @@ pub fn open_file(path: &Path) -> Result<Box<dyn RegionSource>> {
             let capture = Capture::read_linux(path, text, is_crlf).map_err(io_error("read"))?;
             Ok(Box::new(capture))
         }
+        Recognised::Vmmap => {
+            let mut text = start;
+            file.read_to_end(&mut text).map_err(io_error("read"))?;
+            Ok(Box::new(vmmap::read(path, &text)))
+        }
         Recognised::Unusable(problem) => Err(malformed(problem)),
     }
 }
 
 enum Recognised {
     Linux { is_crlf: bool },
+    Vmmap,
     Unusable(&'static str),
 }
 
@@ -64,17 +73,22 @@ fn recognise(start: &[u8]) -> Recognised {
         }
         return Recognised::Linux { is_crlf: first.ends_with(b"\r") };
     }
+    if start.split(|&byte| byte == b'\n').any(vmmap::is_telling) {
+        return Recognised::Vmmap;
+    }
     if start.contains(&0) {
         return Recognised::Unusable("is a binary file, not a capture of a memory map");
     }
     Recognised::Unusable(
-        "is not a capture of a memory map: no line of it looks like one of /proc/PID/maps or smaps",
+        "is not a capture of a memory map: no line of it looks like one of /proc/PID/maps or smaps, or of vmmap",
     )
 }
 
 /// A saved map, read.
 struct Capture {
     info: SourceInfo,
+    process: ProcessInfo,
+    printed: Option<PrintedSummary>,
     regions: Vec<Region>,
     warnings: Vec<Warning>,
 }
@@ -106,6 +120,8 @@ impl Capture {
                 page_size,
                 capabilities: Capabilities { detail, memory: false, live: false },
             },
+            process: ProcessInfo::default(),
+            printed: None,
             regions,
             warnings,
         })
@@ -113,16 +129,23 @@ impl Capture {
 
     fn region(&self, region: &Region, detail: Detail) -> Region {
         let mut region = region.clone();
-        if detail == Detail::Layout {
-            region.counts = PageCounts::UNMEASURED;
-            region.max_protection = None;
-            if let Native::Linux(native) = &mut region.native {
+        match &mut region.native {
+            _ if detail >= Detail::Counts => {}
+            Native::Linux(native) if detail == Detail::Layout => {
+                region.counts = PageCounts::UNMEASURED;
+                region.max_protection = None;
                 native.smaps = Default::default();
                 native.vm_flags = None;
                 native.thp_eligible = None;
                 native.protection_key = None;
                 native.unknown = Default::default();
             }
+            Native::Linux(_) => {}
+            Native::Macos(native) if detail == Detail::Layout => {
+                region.counts = PageCounts::UNMEASURED;
+                native.clear_counts();
+            }
+            Native::Macos(_) => region.counts.dirty = None,
         }
         region
     }
@@ -154,7 +177,7 @@ impl RegionSource for Capture {
     }
 
     fn process(&mut self) -> Result<ProcessInfo> {
-        Ok(ProcessInfo::default())
+        Ok(self.process.clone())
     }
 
     fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
@@ -171,6 +194,10 @@ impl RegionSource for Capture {
 
     fn read_memory(&mut self, _address: u64, _into: &mut [u8]) -> Result<usize> {
         Err(Error::Unsupported { what: "reading memory", place: "for a saved capture" })
+    }
+
+    fn printed(&self) -> Option<&PrintedSummary> {
+        self.printed.as_ref()
     }
 
     fn take_warnings(&mut self) -> Vec<Warning> {

@@ -2,7 +2,8 @@
 //!
 //! The kernel's document promises that addresses never go back and no two regions overlap (`Documentation/filesystems/
 //! proc.rst`). It is not so: since 6.17 `maps` drops its lock between lines, and a region that merged with its neighbour
-//! meanwhile is listed again from its old, lower start; `smaps` does the same between two reads.
+//! meanwhile is listed again from its old, lower start; `smaps` does the same between two reads. On macOS each region is asked
+//! for by itself, so one that grew downwards meanwhile is told with an address that was already listed.
 
 use crate::model::{AddrRange, Native, PageCounts, Region, SmapsCounters};
 use crate::source::Warning;
@@ -31,8 +32,9 @@ impl Order {
         region.offset = region.offset.wrapping_add(rest.start() - range.start());
         region.range = rest;
         region.counts = PageCounts::UNMEASURED;
-        if let Native::Linux(native) = &mut region.native {
-            native.smaps = SmapsCounters::default();
+        match &mut region.native {
+            Native::Linux(native) => native.smaps = SmapsCounters::default(),
+            Native::Macos(native) => native.clear_counts(),
         }
         self.end = rest.end();
         Some(region)
