@@ -5,10 +5,13 @@ mod plan;
 mod run;
 mod target;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::Parser;
+
+use crate::compat::Tool;
 
 pub use args::command;
 pub use plan::{DemoPlan, Pace, Plan};
@@ -26,6 +29,8 @@ pub enum Exit {
     NotPermitted,
     /// Something could not be read, or is malformed.
     Unreadable,
+    /// As the tool ended whose place mmview took.
+    Imitated(u8),
 }
 
 impl Exit {
@@ -37,6 +42,7 @@ impl Exit {
             Exit::NoSuchProcess => 3,
             Exit::NotPermitted => 4,
             Exit::Unreadable => 5,
+            Exit::Imitated(status) => status,
         }
     }
 
@@ -70,7 +76,9 @@ impl Exit {
 ///
 /// How it ends at once: after help or a version (status 0), or because the line is wrong (2). It has been said already.
 pub fn plan(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, Exit> {
-    let args = match args::Args::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let (ours, tools) = split(&arguments);
+    let args = match args::Args::try_parse_from(ours.as_ref()) {
         Ok(args) => args,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -78,10 +86,26 @@ pub fn plan(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, Exit>
             return Err(exit);
         }
     };
-    Plan::resolve(args).map_err(|error| {
+    Plan::resolve(args).map(|plan| plan.with_tool_arguments(tools)).map_err(|error| {
         report(&error, None);
         Exit::Usage
     })
+}
+
+/// The part of the line that is mmview's, and what is for the tool whose place it takes: that tool's options look like
+/// mmview's own and mean something else.
+fn split(arguments: &[OsString]) -> (Cow<'_, [OsString]>, &[OsString]) {
+    let Some((program, rest)) = arguments.split_first() else { return (Cow::Borrowed(arguments), &[]) };
+    if let Some(tool) = Tool::called(program) {
+        return (Cow::Owned(vec!["mmview".into(), tool.name().into()]), rest);
+    }
+    let named = rest.iter().position(|argument| Tool::named(argument).is_some());
+    let Some(named) = named else { return (Cow::Borrowed(arguments), &[]) };
+    // Unless it is a value of an option before it, or a target.
+    let (ours, tools) = arguments.split_at(named + 2);
+    let is_command = args::Args::try_parse_from(ours)
+        .is_ok_and(|args| matches!(args.command, Some(args::Command::Pmap(_) | args::Command::Vmmap(_))));
+    if is_command { (Cow::Borrowed(ours), tools) } else { (Cow::Borrowed(arguments), &[]) }
 }
 
 /// Does what was planned, and tells how it ended. Failures of single targets have been told.

@@ -5,6 +5,7 @@
 
 pub mod classify;
 pub mod cli;
+pub mod compat;
 pub mod demo;
 pub mod filter;
 pub mod kind;

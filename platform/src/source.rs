@@ -251,6 +251,15 @@ pub trait RegionSource: Send {
     /// [`Error::Vanished`] where the process has ended.
     fn process(&mut self) -> Result<ProcessInfo>;
 
+    /// The id, name, command line and state of the process, and nothing that costs more: no threads, no images, no totals.
+    ///
+    /// # Errors
+    ///
+    /// As [`RegionSource::process`].
+    fn identity(&mut self) -> Result<ProcessInfo> {
+        self.process()
+    }
+
     /// Reads the map anew. `detail` is a ceiling: a source that has less gives less, says so in [`Regions::detail`], and
     /// warns where it should have had more.
     ///

@@ -136,6 +136,12 @@ pub enum Command {
     Regions(RegionsArgs),
     /// A lesson: makes a mapping and shows what becomes of it
     Demo(DemoArgs),
+    /// What Linux's pmap prints, by pmap's own options; also by the name `pmap` (a link to mmview)
+    #[command(disable_help_flag = true)]
+    Pmap(ImitatedArgs),
+    /// What macOS' vmmap prints, by vmmap's own options; also by the name `vmmap` (a link to mmview)
+    #[command(disable_help_flag = true)]
+    Vmmap(ImitatedArgs),
     /// A completion script for a shell
     Completions {
         /// The shell
@@ -146,6 +152,15 @@ pub enum Command {
         /// The page of a command
         command: Option<String>,
     },
+}
+
+/// `mmview pmap`, `mmview vmmap`: everything is for the tool to read. The line is taken apart before clap sees it; this is
+/// what help, the manual page and completions say.
+#[derive(Debug, ClapArgs)]
+pub struct ImitatedArgs {
+    /// The tool's own options and targets; `--help` lists them, and what is different
+    #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }
 
 /// `mmview regions`

@@ -1,5 +1,6 @@
 //! What the command line comes to, once the terminal and the environment have been asked.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use mmview_platform::OpenOptions;
 
 use super::args::{Args, ColorChoice, Command, Common, RegionsArgs, Targets};
 use super::target::Target;
+use crate::compat::{Call, Tool};
 use crate::filter::{Filter, SortKey, parse_address};
 use crate::render::{Format, Style};
 
@@ -26,6 +28,7 @@ pub struct Plan {
 pub(super) enum Task {
     Show { targets: Vec<Target>, view: ViewPlan },
     Demo(DemoPlan),
+    Imitate(Call),
     ListLessons,
     Completions(clap_complete::Shell),
     Man(Option<String>),
@@ -92,6 +95,8 @@ impl Plan {
                     None => Pace::Straight,
                 },
             }),
+            Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments, &procfs),
+            Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments, &procfs),
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { command }) => Task::Man(command),
         };
@@ -104,6 +109,14 @@ impl Plan {
         })
     }
 
+    /// With what follows the tool's name, where the plan is to take the place of another tool.
+    pub(super) fn with_tool_arguments(mut self, arguments: &[OsString]) -> Plan {
+        if let Task::Imitate(call) = &mut self.task {
+            call.arguments = arguments.to_vec();
+        }
+        self
+    }
+
     /// How much is to be logged.
     pub fn log_level(&self) -> LevelFilter {
         match self.verbose {
@@ -113,6 +126,10 @@ impl Plan {
             _ => LevelFilter::Trace,
         }
     }
+}
+
+fn imitate(tool: Tool, arguments: Vec<OsString>, procfs: &Option<PathBuf>) -> Task {
+    Task::Imitate(Call { tool, arguments, open: OpenOptions { procfs: procfs.clone() } })
 }
 
 fn summary(args: Targets) -> anyhow::Result<Task> {

@@ -1,5 +1,6 @@
 //! Doing what was planned.
 
+use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
 use std::time::SystemTime;
 
@@ -12,6 +13,7 @@ use super::plan::{Plan, Task, ViewPlan};
 use super::target::{Ambiguous, NoSuchName, Target};
 use super::{Exit, report, sentence, ways_out};
 use crate::classify::{Classified, Classify, Context};
+use crate::compat;
 use crate::demo;
 use crate::filter::Filter;
 use crate::render::text::printable_line;
@@ -28,6 +30,11 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
     match &plan.task {
         Task::Show { targets, view } => show_all(&plan, targets, view, &mut out),
         Task::Demo(demo) => demo::run(demo, plan.format, plan.style, &mut out).map(|()| Exit::Done),
+        Task::Imitate(call) => {
+            let open = |text: &OsStr| Target::resolve(text.to_owned()).open(&call.open);
+            let status = compat::run(call, &open, &mut out, &mut io::stderr())?;
+            Ok(if status == 0 { Exit::Done } else { Exit::Imitated(status) })
+        }
         Task::ListLessons => {
             for lesson in demo::LESSONS {
                 writeln!(out, "{:<16}{}", lesson.name, lesson.about)?;

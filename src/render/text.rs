@@ -38,7 +38,7 @@ pub fn printable_line(text: &str) -> String {
 
 /// Characters that change how the rest of the line is drawn, or can't be seen: C1 controls, line separators, directional
 /// marks and overrides, zero-width ones, and tags.
-fn is_deceptive(letter: char) -> bool {
+pub(crate) fn is_deceptive(letter: char) -> bool {
     matches!(letter,
         '\u{80}'..='\u{9f}'
         | '\u{ad}'

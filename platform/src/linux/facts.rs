@@ -31,14 +31,10 @@ pub(super) fn read(process: &Process, procfs: &Path) -> ProcessInfo {
     let status = process.status().ok();
     let parent = stat.as_ref().and_then(|stat| u32::try_from(stat.ppid).ok()).filter(|pid| *pid > 0);
     ProcessInfo {
-        pid: process.pid().try_into().ok(),
-        name: read_file(process, "comm").map(|name| name.trim_ascii_end().into()),
         path: process.exe().ok().map(|path| path.into_os_string().into_vec().into()),
-        command: arguments(&read_file(process, "cmdline").unwrap_or_default()),
         parent: parent.map(|pid| Parent { pid, name: name_of(procfs, pid) }),
         user: status.as_ref().map(|status| user(status.euid)),
         started: stat.as_ref().and_then(|stat| started(stat, procfs)),
-        state: stat.as_ref().map(state),
         threads: threads(process),
         mapping_limit: fs::read_to_string(procfs.join("sys/vm/max_map_count"))
             .ok()
@@ -48,6 +44,17 @@ pub(super) fn read(process: &Process, procfs: &Path) -> ProcessInfo {
         system: fs::read_to_string(procfs.join("sys/kernel/osrelease"))
             .ok()
             .map(|release| format!("Linux {}", release.trim()).into()),
+        ..identity(process, stat.as_ref())
+    }
+}
+
+/// What can be told by three small files: id, name, command line, and the state in `stat`.
+pub(super) fn identity(process: &Process, stat: Option<&Stat>) -> ProcessInfo {
+    ProcessInfo {
+        pid: process.pid().try_into().ok(),
+        name: read_file(process, "comm").map(|name| name.trim_ascii_end().into()),
+        command: arguments(&read_file(process, "cmdline").unwrap_or_default()),
+        state: stat.map(state),
         ..ProcessInfo::default()
     }
 }

@@ -234,6 +234,11 @@ impl RegionSource for LiveSource {
         Ok(facts::read(&self.process, &self.procfs))
     }
 
+    fn identity(&mut self) -> Result<ProcessInfo> {
+        let stat = self.stat()?;
+        Ok(facts::identity(&self.process, stat.as_ref()))
+    }
+
     fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
         let before = self.stat()?;
         if before.as_ref().is_some_and(facts::has_ended) {

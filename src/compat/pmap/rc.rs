@@ -1,0 +1,177 @@
+//! pmap's configuration: which columns `-c` and `-C` show.
+//!
+//! Sections in brackets, an entry a line, `#` to the end of a line is a comment. What isn't understood is told and left out.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What a configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The columns to show, by name; the address always is.
+    pub fields: HashSet<String>,
+    /// Whether names are shown with their whole path.
+    pub show_path: bool,
+}
+
+/// The configuration that `-n` and `-N` write: nothing is switched on.
+const TEMPLATE: &str = "\
+# pmap's Config File
+
+# All the entries are case sensitive.
+# Unsupported entries are ignored!
+
+[Fields Display]
+
+# To enable a field uncomment its entry
+
+#Perm
+#Offset
+#Device
+#Inode
+#Size
+#Rss
+#Pss
+#Shared_Clean
+#Shared_Dirty
+#Private_Clean
+#Private_Dirty
+#Referenced
+#Anonymous
+#AnonHugePages
+#Swap
+#KernelPageSize
+#MMUPageSize
+#Locked
+#VmFlags
+#Mapping
+
+
+[Mapping]
+
+# to show paths in the mapping column uncomment the following line
+#ShowPath
+
+";
+
+/// The default configuration, `~/.pmaprc`; `None` where there is no home.
+pub fn default_path() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".pmaprc"))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Section {
+    None,
+    Fields,
+    Mapping,
+    Unsupported,
+}
+
+/// Reads a configuration, and tells what is wrong with it.
+pub fn parse(text: &[u8]) -> (Config, Vec<String>) {
+    let mut config = Config::default();
+    let mut complaints = Vec::new();
+    let mut section = Section::None;
+    let text = String::from_utf8_lossy(text);
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        let mut syntax_error =
+            || complaints.push(format!("syntax error found in the config - line {number}"));
+        if line.is_empty() {
+            continue;
+        }
+        if let Some(head) = line.strip_prefix('[') {
+            let Some((name, behind)) = head.split_once(']') else {
+                syntax_error();
+                continue;
+            };
+            if !behind.is_empty() {
+                syntax_error();
+            }
+            section = match name {
+                "Fields Display" => Section::Fields,
+                "Mapping" => Section::Mapping,
+                _ => Section::Unsupported,
+            };
+            if section == Section::Unsupported {
+                complaints.push(format!("unsupported section found in the config - line {number}"));
+            }
+            continue;
+        }
+        if section == Section::None || line.contains(char::is_whitespace) {
+            syntax_error();
+            continue;
+        }
+        match section {
+            Section::Fields => {
+                config.fields.insert(line.to_owned());
+            }
+            Section::Mapping if line == "ShowPath" => config.show_path = true,
+            _ => {}
+        }
+    }
+    (config, complaints)
+}
+
+/// Reads the configuration in a file.
+///
+/// # Errors
+///
+/// Those of reading it.
+pub fn read(path: &Path) -> io::Result<(Config, Vec<String>)> {
+    Ok(parse(&std::fs::read(path)?))
+}
+
+/// Writes a configuration that shows the address only, with everything else to be switched on.
+///
+/// # Errors
+///
+/// Those of writing it; a file that is there already is left alone.
+pub fn create(path: &Path) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(TEMPLATE.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(text: &str) -> (Vec<String>, usize) {
+        let (config, complaints) = parse(text.as_bytes());
+        let mut fields: Vec<_> = config.fields.into_iter().collect();
+        fields.sort();
+        (fields, complaints.len())
+    }
+
+    #[test]
+    fn entries_belong_to_the_section_above_them() {
+        assert_eq!(
+            fields(" [Fields Display] #x\n  Rss #y\n Pss \t \n"),
+            (vec!["Pss".into(), "Rss".into()], 0)
+        );
+        assert_eq!(fields("[Fields Display]\n[Mapping]\nRss\n"), (vec![], 0));
+        assert!(parse(b"[Mapping]\nShowPath\n").0.show_path);
+        assert!(!parse(b"[Fields Display]\nShowPath\n").0.show_path);
+    }
+
+    #[test]
+    fn complaints_name_the_line() {
+        let (config, complaints) = parse(b"Rss\n[Other]\nSize\n[Fields Display]\nSize Locked\nPss\n");
+        assert_eq!(
+            complaints,
+            [
+                "syntax error found in the config - line 1",
+                "unsupported section found in the config - line 2",
+                "syntax error found in the config - line 5",
+            ]
+        );
+        assert_eq!(config.fields, HashSet::from(["Pss".to_owned()]));
+    }
+
+    #[test]
+    fn the_template_switches_nothing_on() {
+        assert_eq!(parse(TEMPLATE.as_bytes()), (Config::default(), Vec::new()));
+    }
+}
