@@ -52,6 +52,8 @@ pub struct Call {
     pub arguments: Vec<OsString>,
     /// How to find processes.
     pub open: OpenOptions,
+    /// How many columns the terminal has that is written to.
+    pub terminal_width: Option<usize>,
 }
 
 /// Opens what a word of a command line stands for: a PID, a name, a file.

@@ -95,8 +95,8 @@ impl Plan {
                     None => Pace::Straight,
                 },
             }),
-            Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments, &procfs),
-            Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments, &procfs),
+            Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments, &procfs, style),
+            Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments, &procfs, style),
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { command }) => Task::Man(command),
         };
@@ -128,8 +128,9 @@ impl Plan {
     }
 }
 
-fn imitate(tool: Tool, arguments: Vec<OsString>, procfs: &Option<PathBuf>) -> Task {
-    Task::Imitate(Call { tool, arguments, open: OpenOptions { procfs: procfs.clone() } })
+fn imitate(tool: Tool, arguments: Vec<OsString>, procfs: &Option<PathBuf>, style: Style) -> Task {
+    let open = OpenOptions { procfs: procfs.clone() };
+    Task::Imitate(Call { tool, arguments, open, terminal_width: style.width })
 }
 
 fn summary(args: Targets) -> anyhow::Result<Task> {

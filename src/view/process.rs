@@ -240,7 +240,8 @@ fn timestamp(time: SystemTime) -> Option<String> {
 }
 
 /// As vmmap writes it, in local time.
-fn local(time: SystemTime) -> String {
+/// A time as vmmap writes it, in the zone of this machine.
+pub fn local(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(time) => {
             time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S.%3f %z").to_string()

@@ -134,7 +134,8 @@ pub fn tail(summary: &Summary, warnings: &[Warning], limit: Option<u64>, units: 
     Tail { fields, notes }
 }
 
-fn libraries_line(libraries: &Libraries, units: Units) -> String {
+/// The line on the read-only portion of libraries, as vmmap has it.
+pub fn libraries_line(libraries: &Libraries, units: Units) -> String {
     let total = libraries.total;
     let Some(resident) = libraries.resident.value() else {
         return format!("ReadOnly portion of Libraries: Total={} resident=-", units.format(total));
@@ -150,7 +151,8 @@ fn libraries_line(libraries: &Libraries, units: Units) -> String {
     )
 }
 
-fn writable_line(writable: &Writable, units: Units) -> String {
+/// The line on writable regions, as vmmap has it.
+pub fn writable_line(writable: &Writable, units: Units) -> String {
     let total = writable.total;
     let part = |size: Option<Bytes>| match size {
         Some(size) => format!("{}({})", units.format(size), percent(size, total)),
