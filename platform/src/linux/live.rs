@@ -9,7 +9,6 @@ use procfs::ProcError;
 use procfs::process::{Process, Stat};
 use rustix::io::Errno;
 
-use super::ahead::ReadAhead;
 use super::facts;
 use super::names;
 use super::query::{self, Answer, NameResolver};
@@ -248,7 +247,7 @@ impl RegionSource for LiveSource {
         let (text, detail) = self.open_detail(detail)?;
         log::info!("reading the map of process {} with detail {}", self.pid, detail.id());
         let regions = LiveRegions {
-            reader: SmapsReader::new(ReadAhead::new(text)),
+            reader: SmapsReader::new(text),
             order: Order::default(),
             names: NameResolver::default(),
             before,
@@ -313,7 +312,7 @@ fn settle(names: &mut NameResolver, process: &Process, region: &mut Region) {
 
 /// The regions of a live process as its text is read.
 struct LiveRegions<'a> {
-    reader: SmapsReader<ReadAhead>,
+    reader: SmapsReader<File>,
     order: Order,
     names: NameResolver,
     before: Option<Stat>,

@@ -7,8 +7,6 @@ pub mod names;
 pub mod smaps;
 
 #[cfg(target_os = "linux")]
-mod ahead;
-#[cfg(target_os = "linux")]
 mod facts;
 #[cfg(target_os = "linux")]
 pub(crate) mod live;
