@@ -344,7 +344,9 @@ impl LiveRegions<'_> {
         self.source.warnings.extend(self.reader.warnings());
         self.source.warnings.extend(self.order.warning());
         let Some(after) = self.source.stat()? else { return Ok(()) };
-        if facts::has_ended(&after) {
+        // Between dying and being a zombie a process has no memory any more: its addresses read as 0.
+        let has_gone = program(&after) == (0, 0) && self.before.as_ref().map(program) != Some((0, 0));
+        if facts::has_ended(&after) || (self.before.is_some() && has_gone) {
             return Err(Error::Vanished { pid });
         }
         if facts::is_kernel_thread(&after) {
