@@ -62,7 +62,7 @@ impl Disposition {
     }
 }
 
-/// A region to be cut.
+/// The pages of a region that is to be cut.
 #[derive(Clone, Copy)]
 pub(crate) struct PageStates<'a> {
     /// The state of each page of the region, from its first on.

@@ -77,8 +77,8 @@ impl Method {
                 "mach_vm_region_recurse failed ({cause}), so mach_vm_region is used: the shared cache is one region"
             ),
             Method::Process => format!(
-                "there is no task port ({cause}), so proc_pidinfo is used: the shared cache is one region without counts, \
-                 and segments, purgeable and reusable memory are not known"
+                "no task port can be used ({cause}), so proc_pidinfo is: the shared cache is one region without counts, and \
+                 segments, purgeable and reusable memory are not known"
             ),
         };
         Some(Warning::Limited { why })
@@ -140,7 +140,15 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
                 return Ok(Some(part));
             }
             let Some(ProcessRegion { raw, path }) = self.next_raw()? else { return Ok(None) };
-            let Some(end) = self.advance(&raw) else { return self.end().map(|()| None) };
+            let Some(end) = self.advance(&raw) else {
+                self.warnings.push(Warning::Limited {
+                    why: format!(
+                        "the system's answers don't lead past {:x}, so what may lie above is missing",
+                        self.next
+                    ),
+                });
+                return self.end().map(|()| None);
+            };
             self.next = end;
             if raw.is_footprint_record() || raw.size == 0 {
                 continue;

@@ -135,7 +135,9 @@ fn an_entry_without_a_size_is_stepped_over() {
 #[test]
 fn answers_that_do_not_advance_end_the_walk() {
     let mut kernel = FakeKernel::new((0..200).map(|page| entry(page * 0x1000, 0)).collect());
-    assert!(walk(&mut kernel).0.unwrap().is_empty());
+    let (regions, warnings) = walk(&mut kernel);
+    assert!(regions.unwrap().is_empty());
+    assert!(matches!(warnings[..], [Warning::Limited { .. }]));
     assert!(kernel.calls < 100);
     let mut kernel = FakeKernel::new(vec![entry(u64::MAX - 0xfff, 0x2000)]);
     assert!(walk(&mut kernel).0.unwrap().is_empty());
