@@ -5,13 +5,17 @@
 
 mod image;
 mod linux;
+pub(crate) mod macos;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use mmview_platform::{Bytes, PageSize, ProcessInfo, Region, Result, ShareMode, Snapshot, SourceInfo};
+use mmview_platform::macos::tags::Naming;
+use mmview_platform::{
+    Bytes, Native, PageSize, ProcessInfo, Region, Result, ShareMode, Snapshot, SourceInfo,
+};
 
 use crate::kind::RegionKind;
 
@@ -53,6 +57,8 @@ pub struct Context {
     stacks: Vec<(u64, String)>,
     /// All threads by id.
     threads: Vec<(u64, String)>,
+    /// How macOS' vmmap names types on the target's system.
+    naming: Naming,
 }
 
 impl Context {
@@ -74,7 +80,8 @@ impl Context {
             .collect();
         stacks.sort();
         let page_size = source.page_size.map_or(Bytes(4096), PageSize::bytes);
-        Context { page_size, stacks, threads }
+        let naming = process.system.as_deref().map(Naming::of_system).unwrap_or_default();
+        Context { page_size, stacks, threads, naming }
     }
 
     /// The thread whose stack pointer lies in `region`, as a note.
@@ -147,8 +154,12 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
         if self.ahead.peek(0).is_none() {
             return self.ahead.end.as_mut().and_then(Option::take).map(Err);
         }
-        let meaning = linux::explain(&mut self.ahead, &mut self.past, &self.context);
-        let region = self.ahead.read.pop_front()?;
+        let region = self.ahead.peek(0)?.clone();
+        let meaning = match &region.native {
+            Native::Macos(native) => macos::explain(&mut self.ahead, &self.context, &region, native),
+            _ => linux::explain(&mut self.ahead, &mut self.past, &self.context, &region),
+        };
+        self.ahead.read.pop_front();
         let classified = Classified { region, meaning };
         self.past.is_data_executable |= classified.meaning.kind == RegionKind::Data
             && classified.region.protection.is_executable()

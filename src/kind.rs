@@ -36,6 +36,8 @@ macro_rules! kinds {
 kinds! {
     /// Code of a program or library.
     Text = "text", ".text", Code;
+    /// What the linker left in a Mach-O image for the loader and for debuggers.
+    LinkEdit = "linkedit", "__LINKEDIT", Code;
     /// Constants of a program or library, and its headers.
     Rodata = "rodata", ".rodata", Code;
     /// Data that the loader made read-only once it had filled it in.
@@ -44,6 +46,8 @@ kinds! {
     Data = "data", ".data", Data;
     /// Data of a program or library that starts as zeros.
     Bss = "bss", ".bss", Data;
+    /// Data of libraries in the shared cache that this process doesn't use.
+    UnusedLibrary = "unused-library", "unused library data", Data;
     /// The heap that `brk` grows.
     Heap = "heap", "Heap", Heap;
     /// A further heap of glibc's malloc.
@@ -70,6 +74,8 @@ kinds! {
     MappedFile = "mapped-file", "mapped file", File;
     /// Memory shared by several processes, or meant to be: System V, POSIX, memfd, shared anonymous.
     SharedMemory = "shared-memory", "shared memory", Shared;
+    /// A map within the map, shared with other tasks, that was not looked into.
+    Submap = "submap", "Submap", Shared;
     /// Machine code made at run time.
     JitCode = "jit-code", "JIT code", Code;
     /// Memory in pages of hugetlb.
@@ -110,7 +116,7 @@ impl RegionKind {
 
     /// Whether it is part of the read-only portion of programs and libraries.
     pub const fn is_library(self) -> bool {
-        matches!(self, RegionKind::Text | RegionKind::Rodata)
+        matches!(self, RegionKind::Text | RegionKind::Rodata | RegionKind::LinkEdit)
     }
 
     /// The kind with this identifier, or with this name in tables (case aside).

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use mmview_platform::{Bytes, Region, ShareMode, SmapsField};
+use mmview_platform::{
+    Bytes, Native, OffMapRow, PrintedRow, PrintedSummary, PrintedTable, ProcessInfo, Region, ShareMode,
+    SmapsField,
+};
 use serde::{Serialize, Serializer};
 
-use crate::classify::Classified;
+use crate::classify::{Classified, macos};
 use crate::kind::RegionKind;
 
 /// A sum that tells *nothing measured* from *measured, none*.
@@ -64,6 +67,20 @@ pub struct Totals {
     pub proportional: Sum,
     /// In memory and nobody else's.
     pub unique: Sum,
+    /// Purgeable memory by its state; macOS only.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub purgeable: Option<Purgeable>,
+}
+
+/// Purgeable memory by its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Purgeable {
+    /// In memory, and may be taken away at any time.
+    pub volatile: Sum,
+    /// In memory and in use.
+    pub nonvolatile: Sum,
+    /// Address space whose pages were taken away.
+    pub empty: Sum,
 }
 
 impl Totals {
@@ -76,6 +93,21 @@ impl Totals {
         self.swapped.add(region.counts.swapped);
         self.proportional.add(region.counts.proportional);
         self.unique.add(region.counts.unique);
+        if let Native::Macos(native) = &region.native {
+            let purgeable = self.purgeable.get_or_insert_default();
+            purgeable.volatile.add(native.volatile);
+            purgeable.nonvolatile.add(native.nonvolatile);
+            purgeable.empty.add(native.empty);
+        }
+    }
+
+    /// Adds memory that is charged to the process and mapped nowhere in it.
+    fn add_off_map(&mut self, row: &OffMapRow) {
+        self.regions += 1;
+        self.virtual_size += row.size;
+        self.resident.add(row.resident);
+        self.dirty.add(row.dirty);
+        self.swapped.add(row.swapped);
     }
 }
 
@@ -136,8 +168,8 @@ pub struct Summary {
     pub writable: Writable,
     /// The physical footprint: what would be free at once if the process ended and nobody else used it.
     ///
-    /// Linux: resident anonymous memory and what is swapped out, summed over the regions.
-    pub footprint: Sum,
+    /// Linux: resident anonymous memory and what is swapped out, summed over the regions. macOS: the kernel's own.
+    pub footprint: Option<Bytes>,
     /// In pages of hugetlb, which Linux doesn't count as resident.
     pub hugetlb: Bytes,
     /// How many regions count against the limit of mappings: all but the kernel's gate page.
@@ -145,18 +177,76 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Adds up `regions`.
-    pub fn of<'a>(regions: impl IntoIterator<Item = &'a Classified>) -> Summary {
-        let mut builder = Builder::default();
-        for region in regions {
-            builder.add(region);
-        }
-        builder.finish()
-    }
-
     /// Whether some regions were measured and others not.
     pub fn is_partial(&self) -> bool {
         self.total.resident.is_partial() || self.total.dirty.is_partial()
+    }
+}
+
+impl Sum {
+    /// A sum of one size, or of nothing that was measured.
+    fn of(size: Option<Bytes>) -> Sum {
+        let mut sum = Sum::default();
+        sum.add(size);
+        sum
+    }
+}
+
+impl Summary {
+    /// What a report says in its own summary, exact to the digits that it prints.
+    pub fn printed(printed: &PrintedSummary, process: &ProcessInfo) -> Summary {
+        let mut summary = Summary { footprint: process.totals.footprint, ..Summary::default() };
+        if let Some(table) = &printed.types {
+            let row = |row: &PrintedRow| Row {
+                kind: macos::kind_of_title(&row.name),
+                title: Cow::Owned(row.name.to_string()),
+                totals: Totals::printed(table, row),
+            };
+            summary.rows = table.rows.iter().map(row).collect();
+            let total = |name: &str| {
+                let row = table.totals.iter().find(|row| &*row.name == name)?;
+                Some(Totals::printed(table, row))
+            };
+            summary.total = total("TOTAL").unwrap_or_default();
+            summary.total_unreserved = total("TOTAL, minus reserved VM space");
+        }
+        if let Some(libraries) = printed.libraries {
+            summary.libraries =
+                Libraries { total: libraries.total, resident: Sum::of(Some(libraries.resident)) };
+        }
+        if let Some(writable) = printed.writable {
+            summary.writable = Writable {
+                total: writable.total,
+                written: Sum::of(Some(writable.written)),
+                resident: Sum::of(Some(writable.resident)),
+                swapped: Sum::of(Some(writable.swapped_out)),
+                unallocated: Some(writable.unallocated),
+            };
+        }
+        summary.mappings = summary.total.regions;
+        summary
+    }
+}
+
+impl Totals {
+    fn printed(table: &PrintedTable, row: &PrintedRow) -> Totals {
+        let size = |title: &str| table.column(title).and_then(|column| row.size(column));
+        let sum = |title: &str| Sum::of(size(title));
+        let count = |title: &str| table.column(title).and_then(|column| row.count(column));
+        Totals {
+            regions: count("REGION COUNT").unwrap_or_default(),
+            virtual_size: size("VIRTUAL SIZE").or_else(|| size("VIRTUAL")).unwrap_or_default(),
+            resident: sum("RESIDENT SIZE"),
+            dirty: sum("DIRTY SIZE"),
+            swapped: sum("SWAPPED SIZE"),
+            proportional: Sum::of(None),
+            unique: Sum::of(None),
+            purgeable: Some(Purgeable {
+                volatile: sum("VOLATILE SIZE"),
+                nonvolatile: sum("NONVOL SIZE"),
+                empty: sum("EMPTY SIZE"),
+            }),
+        }
     }
 }
 
@@ -165,6 +255,7 @@ impl Summary {
 pub struct Builder {
     rows: BTreeMap<Cow<'static, str>, Row>,
     unreserved: Totals,
+    footprint: Sum,
     summary: Summary,
 }
 
@@ -172,13 +263,10 @@ impl Builder {
     /// Adds a region.
     pub fn add(&mut self, classified: &Classified) {
         let Classified { region, meaning } = classified;
-        if !self.rows.contains_key(&meaning.title) {
-            let row = Row { kind: meaning.kind, title: meaning.title.clone(), totals: Totals::default() };
-            self.rows.insert(meaning.title.clone(), row);
+        if is_left_out(classified) {
+            return;
         }
-        if let Some(row) = self.rows.get_mut(&meaning.title) {
-            row.totals.add(region);
-        }
+        self.row(meaning.kind, &meaning.title).add(region);
         self.summary.total.add(region);
         if !meaning.kind.is_reserved() {
             self.unreserved.add(region);
@@ -187,17 +275,36 @@ impl Builder {
             self.summary.libraries.total += region.size();
             self.summary.libraries.resident.add(region.counts.resident);
         }
-        if region.protection.is_writable() && !region.is_file_backed() {
+        if region.protection.is_writable() && !is_file_backed(region) {
             self.summary.writable.add(region);
         }
-        self.summary.footprint.add(footprint(region));
+        self.footprint.add(footprint(region));
         self.summary.hugetlb += hugetlb(region);
         self.summary.mappings += u64::from(meaning.kind != RegionKind::Vsyscall);
     }
 
-    /// The sums.
-    pub fn finish(self) -> Summary {
+    /// The sums of the row of that title, in which all unused data of libraries is one.
+    fn row(&mut self, kind: RegionKind, title: &Cow<'static, str>) -> &mut Totals {
+        let title = if kind == RegionKind::UnusedLibrary { &Cow::Borrowed(UNUSED) } else { title };
+        if !self.rows.contains_key(title) {
+            let row = Row { kind, title: title.clone(), totals: Totals::default() };
+            self.rows.insert(title.clone(), row);
+        }
+        &mut self.rows.get_mut(title).expect("inserted just now").totals
+    }
+
+    /// Adds memory that a report charges to the process and that is mapped nowhere in it.
+    pub fn add_off_map(&mut self, row: &OffMapRow) {
+        let title = Cow::Owned(row.kind.to_string());
+        self.row(RegionKind::KernelPage, &title).add_off_map(row);
+        self.summary.total.add_off_map(row);
+        self.unreserved.add_off_map(row);
+    }
+
+    /// The sums. `process` tells the footprint where its system does.
+    pub fn finish(self, process: &ProcessInfo) -> Summary {
         let mut summary = self.summary;
+        summary.footprint = process.totals.footprint.or_else(|| self.footprint.value());
         summary.rows = self.rows.into_values().collect();
         summary.total_unreserved =
             (self.unreserved.regions < summary.total.regions).then_some(self.unreserved);
@@ -220,6 +327,27 @@ impl Writable {
         if region.share == ShareMode::Private {
             self.written.add(resident.zip(swapped).map(|(resident, swapped)| resident + swapped));
         }
+    }
+}
+
+/// What vmmap calls the row of unused data of libraries, which has pages only where it lies beside data in use.
+const UNUSED: &str = "unused but dirty shlib __DATA";
+
+/// Whether vmmap leaves a region out of its table: address space that the system sets aside in every process, and what lies
+/// between the segments of the shared cache on pages that were not written.
+fn is_left_out(classified: &Classified) -> bool {
+    let Native::Macos(native) = &classified.region.native else { return false };
+    let is_unused = classified.meaning.kind == RegionKind::UnusedLibrary && native.printed_type.is_none();
+    matches!(&*classified.meaning.title, "commpage (reserved)" | "GPU Carveout (reserved)")
+        || (is_unused && !classified.region.counts.dirty.is_some_and(|dirty| dirty > Bytes::ZERO))
+}
+
+/// Whether a file backs a region, as the line about writable regions counts. macOS: as the kernel says, which stops looking
+/// at a private copy.
+fn is_file_backed(region: &Region) -> bool {
+    match &region.native {
+        Native::Macos(native) => native.external_pager,
+        _ => region.is_file_backed(),
     }
 }
 

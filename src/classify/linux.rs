@@ -30,17 +30,16 @@ const SUPER_PAGE: (u64, u64) = (2 << 20, 16 << 10);
 const LARGEST_STACK: Bytes = Bytes(1 << 30);
 
 /// Explains the current region.
-pub(super) fn explain<I>(ahead: &mut Ahead<I>, past: &mut Past, context: &Context) -> Meaning
+pub(super) fn explain<I>(ahead: &mut Ahead<I>, past: &mut Past, context: &Context, region: &Region) -> Meaning
 where
     I: Iterator<Item = Result<Region>>,
 {
-    let Some(region) = ahead.peek(0).cloned() else { return Meaning::of(RegionKind::Anonymous) };
-    let Some(name) = &region.name else { return unnamed(ahead, past, context, &region) };
+    let Some(name) = &region.name else { return unnamed(ahead, past, context, region) };
     match name.kind() {
-        NameKind::File => file(ahead, past, &region, name),
-        NameKind::MemoryObject => memory_object(ahead, past, &region, name),
+        NameKind::File => file(ahead, past, region, name),
+        NameKind::MemoryObject => memory_object(ahead, past, region, name),
         NameKind::Kernel => kernel_label(context, name),
-        NameKind::Given | NameKind::GivenShared => given(context, &region, name),
+        NameKind::Given | NameKind::GivenShared => given(context, region, name),
         NameKind::AnonInode => anon_inode(name),
         _ if region.native.linux().is_some_and(|native| native.inode != 0) => {
             Meaning::of(RegionKind::MappedFile)

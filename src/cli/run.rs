@@ -3,7 +3,9 @@
 use std::io::{self, BufWriter, Write};
 use std::time::SystemTime;
 
-use mmview_platform::{AddrRange, Detail, Error, RegionSource, Regions, Warning};
+use mmview_platform::{
+    AddrRange, Detail, Error, PrintedSummary, ProcessInfo, RegionSource, Regions, Warning,
+};
 use serde_json::{Value, json};
 
 use super::plan::{Plan, Task, ViewPlan};
@@ -13,7 +15,7 @@ use crate::classify::{Classified, Classify, Context};
 use crate::demo;
 use crate::filter::Filter;
 use crate::render::text::printable_line;
-use crate::render::{Render, renderer};
+use crate::render::{Format, Render, renderer};
 use crate::summary::{self, Summary};
 use crate::units::Units;
 use crate::view::address::Place;
@@ -244,12 +246,39 @@ impl Shown<'_> {
         };
         let warnings = self.take_warnings();
         let units = self.units();
-        self.render.begin(&view::summary::head(&origins, &summary, units))?;
+        let printed = self.source.printed().cloned();
+        let summary = match &printed {
+            Some(printed) if summary.rows.is_empty() => {
+                if self.plan.format == Format::Table {
+                    return self.printed_summary(&origins, printed, &warnings);
+                }
+                Summary::printed(printed, &origins.process)
+            }
+            _ => summary,
+        };
+        let unlisted = printed.as_ref().and_then(|printed| unlisted(printed, &summary));
+        let whole = printed.as_ref().filter(|_| unlisted.is_none() && units == Units::Auto);
+        self.render.begin(&view::summary::head(&origins, &summary, whole, units))?;
         for record in view::summary::records(&summary) {
             self.render.row(record.as_ref())?;
         }
         let mut tail = view::summary::tail(&summary, &warnings, origins.process.mapping_limit, units);
+        tail.notes.extend(unlisted);
         note_warnings(&mut tail, &warnings);
+        self.render.end(&tail)?;
+        Ok(())
+    }
+
+    /// Shows the summary of a report that lists no regions as it was printed.
+    fn printed_summary(
+        &mut self,
+        origins: &Origins,
+        printed: &PrintedSummary,
+        warnings: &[Warning],
+    ) -> Result<(), Failure> {
+        self.render.begin(&view::summary::printed_head(origins, printed, self.units()))?;
+        let mut tail = Tail::default();
+        note_warnings(&mut tail, warnings);
         self.render.end(&tail)?;
         Ok(())
     }
@@ -368,6 +397,15 @@ impl From<io::Error> for Stopped {
     }
 }
 
+/// What there is to say where a report's own table counts other regions than the report lists: somebody left lines out.
+fn unlisted(printed: &PrintedSummary, summary: &Summary) -> Option<String> {
+    let counted = Summary::printed(printed, &ProcessInfo::default()).total.regions;
+    let listed = summary.total.regions;
+    (counted != 0 && counted != listed).then(|| {
+        format!("This adds up the {listed} regions that the report lists; its own table counts {counted}.")
+    })
+}
+
 /// The footnote of a table about which there are doubts.
 fn note_warnings(tail: &mut Tail, warnings: &[Warning]) {
     match warnings.len() {
@@ -393,7 +431,10 @@ fn add_up(source: &mut dyn RegionSource, origins: &mut Origins) -> mmview_platfo
     for region in classified(source, origins)? {
         summary.add(&region?);
     }
-    Ok(summary.finish())
+    for row in source.printed().map(|printed| printed.off_map.as_slice()).unwrap_or_default() {
+        summary.add_off_map(row);
+    }
+    Ok(summary.finish(&origins.process))
 }
 
 /// The holes between regions, and the largest of them.

@@ -48,7 +48,9 @@ impl Origins {
         let mut lines = Vec::new();
         let mut line = |label: &str, value: Option<String>| {
             if let Some(value) = value {
-                lines.push(format!("{:<17}{value}", format!("{label}:")));
+                let label = format!("{label}:");
+                let column = if label.len() < 17 { 17 } else { 28 };
+                lines.push(format!("{label:<column$}{value}"));
             }
         };
         let process = &self.process;
@@ -56,9 +58,19 @@ impl Origins {
             let path = printable(path.as_os_str().as_encoded_bytes());
             line("Capture", Some(format!("{path} ({})", format.id())));
         }
+        if !process.printed_header.is_empty() {
+            let is_shown_apart = |label: &str| label.starts_with("Physical footprint");
+            for (label, value) in process.printed_header.iter().filter(|(label, _)| !is_shown_apart(label)) {
+                line(&printable(label.as_bytes()), Some(printable(value.as_bytes())));
+            }
+            return lines;
+        }
         let pid = process.pid.map(|pid| format!("[{pid}]"));
         line("Process", pid.map(|pid| format!("{} {pid}", named(process.name.as_deref()))));
         line("Path", process.path.as_deref().map(printable));
+        line("Load Address", process.load_address.map(|address| format!("{address:#x}")));
+        line("Code Type", process.code_type.as_deref().map(str::to_owned));
+        line("Platform", process.platform.as_deref().map(str::to_owned));
         let is_telling =
             process.command.len() > 1 || process.command.first().map(|c| &**c) != process.path.as_deref();
         line("Command", (!process.command.is_empty() && is_telling).then(|| command(&process.command)));
@@ -97,6 +109,22 @@ impl Origins {
         );
         lines
     }
+}
+
+/// The lines on the physical footprint, and on what ever was resident.
+pub fn footprint_text(process: &ProcessInfo, footprint: Option<Bytes>, units: Units) -> Vec<String> {
+    let totals = &process.totals;
+    let peak =
+        |label: &str, size: Option<Bytes>| size.map(|size| format!("{label:<28}{}", units.format(size)));
+    let footprint = format!("{:<28}{}", "Physical footprint:", units.format_measured(footprint));
+    [
+        Some(footprint),
+        peak("Physical footprint (peak):", totals.footprint_peak),
+        peak("Resident (peak):", totals.resident_peak),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn named(name: Option<&[u8]>) -> String {
@@ -181,6 +209,8 @@ fn process_value(process: &ProcessInfo) -> Value {
             "name": name(&thread.name),
             "stack_pointer": thread.stack_pointer.map(address_value),
         })).collect::<Vec<_>>(),
+        "code_type": process.code_type,
+        "load_address": process.load_address.map(address_value),
         "mapping_limit": process.mapping_limit,
         "virtual": totals.virtual_size,
         "resident": totals.resident,

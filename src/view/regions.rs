@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mmview_platform::{AddrRange, NameKind, Warning};
+use mmview_platform::{AddrRange, NameKind, Native, Warning};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
@@ -173,6 +173,11 @@ impl Serialize for RegionRecord<'_> {
         map.serialize_entry("swapped", &region.counts.swapped)?;
         map.serialize_entry("proportional", &region.counts.proportional)?;
         map.serialize_entry("unique", &region.counts.unique)?;
+        if let Native::Macos(native) = &region.native {
+            map.serialize_entry("volatile", &native.volatile)?;
+            map.serialize_entry("nonvolatile", &native.nonvolatile)?;
+            map.serialize_entry("empty", &native.empty)?;
+        }
         map.serialize_entry("native", &region.native)?;
         map.end()
     }

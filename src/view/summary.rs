@@ -2,43 +2,58 @@
 
 use std::borrow::Cow;
 
-use mmview_platform::{Bytes, Warning};
+use mmview_platform::{Bytes, PrintedSummary, Warning};
 use serde_json::json;
 
-use super::process::{Origins, warnings_value};
-use super::{Cell, Column, Head, Layout, Record, Role, Tail};
+use super::process::{Origins, footprint_text, warnings_value};
+use super::{Cell, Column, Head, Layout, Record, Role, Shows, Tail};
 use crate::kind::{Group, RegionKind};
-use crate::summary::{Libraries, Row, Sum, Summary, Totals, Writable};
+use crate::render::text::printable;
+use crate::summary::{Libraries, Purgeable, Row, Sum, Summary, Totals, Writable};
 use crate::units::{Units, percent};
 
-const COLUMNS: [Column; 10] = [
-    Column::text("kind", "", 0).shown(super::Shows::MachineOnly),
+const COLUMNS: [Column; 13] = [
+    Column::text("kind", "", 0).shown(Shows::MachineOnly),
     Column::text("type", "\nREGION TYPE", 0),
     Column::number("virtual", "VIRTUAL\nSIZE", 0),
     Column::number("resident", "RESIDENT\nSIZE", 0),
     Column::number("dirty", "DIRTY\nSIZE", 0),
     Column::number("swapped", "SWAPPED\nSIZE", 0),
     Column::number("proportional", "PSS\nSIZE", 0),
-    Column::number("unique", "", 0).shown(super::Shows::MachineOnly),
+    Column::number("unique", "", 0).shown(Shows::MachineOnly),
+    Column::number("volatile", "VOLATILE\nSIZE", 0),
+    Column::number("nonvolatile", "NONVOL\nSIZE", 0),
+    Column::number("empty", "EMPTY\nSIZE", 0),
     Column::number("regions", "REGION\nCOUNT", 0),
-    Column::text("note", "", 0).shown(super::Shows::TableOnly),
+    Column::text("note", "", 0).shown(Shows::TableOnly),
 ];
 
-/// What stands before the rows.
-pub fn head(origins: &Origins, summary: &Summary, units: Units) -> Head {
+/// The columns that the target's system has something for: proportional shares on Linux, purgeable memory on macOS.
+fn columns(os: &str) -> Vec<Column> {
+    let for_machines = |column: Column| match (os, column.id) {
+        ("macos", "proportional") | ("linux", "volatile" | "nonvolatile" | "empty") => {
+            column.shown(Shows::MachineOnly)
+        }
+        _ => column,
+    };
+    COLUMNS.map(for_machines).to_vec()
+}
+
+/// What stands before the rows. `printed` is the report's own summary, where it is one of the regions that are shown: vmmap
+/// saw the bytes of which its listing shows rounded sizes, so its two lines stand as they are.
+pub fn head(origins: &Origins, summary: &Summary, printed: Option<&PrintedSummary>, units: Units) -> Head {
     let mut text = origins.header(Some(summary.mappings));
     text.push(String::new());
-    let footprint = units.format_measured(summary.footprint.value());
-    text.push(format!("{:<28}{footprint}", "Physical footprint:"));
-    if let Some(peak) = origins.process.totals.footprint_peak {
-        text.push(format!("{:<28}{}", "Physical footprint (peak):", units.format(peak)));
-    }
-    if let Some(peak) = origins.process.totals.resident_peak {
-        text.push(format!("{:<28}{}", "Resident (peak):", units.format(peak)));
-    }
+    text.extend(footprint_text(&origins.process, summary.footprint, units));
     text.extend(["----".to_owned(), String::new()]);
-    text.push(libraries_line(&summary.libraries, units));
-    text.push(writable_line(&summary.writable, units));
+    let printed_line = |start: &str| {
+        let line = printed?.text.lines().find(|line| line.starts_with(start))?;
+        Some(printable(line.trim_end().as_bytes()))
+    };
+    let libraries = printed_line("ReadOnly portion of Libraries:");
+    text.push(libraries.unwrap_or_else(|| libraries_line(&summary.libraries, units)));
+    let writable = printed_line("Writable regions:");
+    text.push(writable.unwrap_or_else(|| writable_line(&summary.writable, units)));
     text.push(String::new());
     Head {
         view: "summary",
@@ -46,7 +61,27 @@ pub fn head(origins: &Origins, summary: &Summary, units: Units) -> Head {
         target: origins.target(),
         text,
         fields: origins.fields("summary"),
-        columns: COLUMNS.to_vec(),
+        columns: columns(origins.source.os),
+        layout: Layout::Fitted,
+    }
+}
+
+/// The summary of a report that lists no regions: its own, as it was printed.
+pub fn printed_head(origins: &Origins, printed: &PrintedSummary, units: Units) -> Head {
+    let mut text = origins.header(None);
+    text.push(String::new());
+    text.extend(footprint_text(&origins.process, origins.process.totals.footprint, units));
+    text.extend(["----".to_owned(), String::new()]);
+    text.extend(printed.text.lines().map(|line| printable(line.trim_end().as_bytes())));
+    text.push(String::new());
+    text.push("The report lists no regions: its own summary is shown as it was printed.".to_owned());
+    Head {
+        view: "summary",
+        rows: ("rows", "row"),
+        target: origins.target(),
+        text,
+        fields: origins.fields("summary"),
+        columns: Vec::new(),
         layout: Layout::Fitted,
     }
 }
@@ -133,6 +168,7 @@ fn writable_line(writable: &Writable, units: Units) -> String {
 
 fn cells<'a>(kind: Option<RegionKind>, title: &'a str, totals: &Totals, note: &'a str) -> Vec<Cell<'a>> {
     let size = |sum: Sum| Cell::Size(sum.value());
+    let purgeable = |of: fn(Purgeable) -> Sum| Cell::Size(totals.purgeable.map(of).and_then(Sum::value));
     vec![
         kind.map_or(Cell::Empty, |kind| Cell::Text(Cow::Borrowed(kind.id()))),
         Cell::Text(Cow::Borrowed(title)),
@@ -142,6 +178,9 @@ fn cells<'a>(kind: Option<RegionKind>, title: &'a str, totals: &Totals, note: &'
         size(totals.swapped),
         size(totals.proportional),
         size(totals.unique),
+        purgeable(|purgeable| purgeable.volatile),
+        purgeable(|purgeable| purgeable.nonvolatile),
+        purgeable(|purgeable| purgeable.empty),
         Cell::Count(totals.regions),
         if note.is_empty() { Cell::Empty } else { Cell::Text(Cow::Borrowed(note)) },
     ]
