@@ -263,11 +263,7 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
 
     /// The parts of a region by segment.
     fn cut(&mut self, region: Region) -> Vec<Region> {
-        let is_submap = region.native.macos().is_some_and(|native| native.submap);
-        if is_submap || self.plan.segments.is_clear(region.range) {
-            return vec![region];
-        }
-        let needs_states = region.counts.resident.is_some() && self.plan.segments.cuts(region.range);
+        let needs_states = region.counts.resident.is_some() && self.plan.segments.cuts(&region);
         let dispositions = if needs_states { self.calls.dispositions(region.range) } else { None };
         let pages = dispositions
             .as_deref()
