@@ -284,19 +284,18 @@ impl Builder {
     }
 
     /// The sums of the row of that title, in which all unused data of libraries is one.
-    fn row(&mut self, kind: RegionKind, title: &Cow<'static, str>) -> &mut Totals {
-        let title = if kind == RegionKind::UnusedLibrary { &Cow::Borrowed(UNUSED) } else { title };
+    fn row(&mut self, kind: RegionKind, title: &str) -> &mut Totals {
+        let title = if kind == RegionKind::UnusedLibrary { UNUSED } else { title };
         if !self.rows.contains_key(title) {
-            let row = Row { kind, title: title.clone(), totals: Totals::default() };
-            self.rows.insert(title.clone(), row);
+            let row = Row { kind, title: Cow::Owned(title.to_owned()), totals: Totals::default() };
+            self.rows.insert(row.title.clone(), row);
         }
         &mut self.rows.get_mut(title).expect("inserted just now").totals
     }
 
     /// Adds memory that a report charges to the process and that is mapped nowhere in it.
     pub fn add_off_map(&mut self, row: &OffMapRow) {
-        let title = Cow::Owned(row.kind.to_string());
-        self.row(RegionKind::KernelPage, &title).add_off_map(row);
+        self.row(RegionKind::KernelPage, &row.kind).add_off_map(row);
         self.summary.total.add_off_map(row);
         self.unreserved.add_off_map(row);
     }
@@ -338,8 +337,9 @@ const UNUSED: &str = "unused but dirty shlib __DATA";
 fn is_left_out(classified: &Classified) -> bool {
     let Native::Macos(native) = &classified.region.native else { return false };
     let is_unused = classified.meaning.kind == RegionKind::UnusedLibrary && native.printed_type.is_none();
+    let is_clean = classified.region.counts.dirty.is_none_or(|dirty| dirty == Bytes::ZERO);
     matches!(&*classified.meaning.title, "commpage (reserved)" | "GPU Carveout (reserved)")
-        || (is_unused && !classified.region.counts.dirty.is_some_and(|dirty| dirty > Bytes::ZERO))
+        || (is_unused && is_clean)
 }
 
 /// Whether a file backs a region, as the line about writable regions counts. macOS: as the kernel says, which stops looking
