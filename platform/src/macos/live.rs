@@ -4,7 +4,6 @@ use super::decode::{RawPages, RawRegion};
 use super::facts;
 use super::images::{self, DyldInfo, LoadedImage, Memory};
 use super::kern::{KernReturn, Refusal};
-use super::records::{PROC_REGION_SUBMAP, ProcRegionInfo, SubmapInfo64};
 use super::refusal;
 use super::segments::{Disposition, SegmentMap};
 use super::sys::{self, Port};
@@ -153,7 +152,7 @@ impl TaskCalls for Task {
         let answer = self.port().and_then(|port| {
             if with_pages {
                 let (found, depth, count) = sys::region_recurse(port, address)?;
-                Ok(full(found, depth, count))
+                Ok(RawRegion::from_submap(found.address, found.size, &found.info, depth, count))
             } else {
                 let (found, depth) = sys::region_recurse_short(port, address)?;
                 Ok(short(found, depth))
@@ -174,7 +173,7 @@ impl TaskCalls for Task {
     fn process_region(&mut self, address: u64) -> Result<ProcessRegion, Refusal> {
         let (info, path) = sys::region_with_path(self.pid, address).map_err(Refusal::from_proc_errno)?;
         let path = Some(path).filter(|path| !path.is_empty());
-        Ok(ProcessRegion { raw: of_process(&info, path.is_some()), path: path.map(Into::into) })
+        Ok(ProcessRegion { raw: RawRegion::from_process(&info, path.is_some()), path: path.map(Into::into) })
     }
 
     fn purge_state(&mut self, address: u64) -> Option<PurgeState> {
@@ -191,8 +190,13 @@ impl TaskCalls for Task {
     fn dispositions(&mut self, range: AddrRange) -> Option<Vec<Disposition>> {
         // A quarter of a megabyte at a time, whatever the region's size.
         const AT_A_TIME: u64 = 1 << 16;
+        // Some four times the shared cache: what is larger isn't images, whatever the target's list says.
+        const MOST_PAGES: u64 = 1 << 21;
         let page = self.page_size.bytes().0;
         let pages = range.size().0.div_ceil(page);
+        if pages > MOST_PAGES {
+            return None;
+        }
         let mut states = Vec::with_capacity(usize::try_from(pages).ok()?);
         let mut buffer = vec![0; pages.min(AT_A_TIME) as usize];
         while (states.len() as u64) < pages {
@@ -218,35 +222,6 @@ impl TaskCalls for Task {
         }
         let (before, now) = (self.started_at, facts::started_at(self.pid));
         before.is_none() || now.is_none() || before == now
-    }
-}
-
-fn full(found: sys::Found<SubmapInfo64>, depth: u32, count: u32) -> RawRegion {
-    let info = found.info;
-    let since = |revision: u32, value: u32| (count >= revision).then_some(value);
-    RawRegion {
-        address: found.address,
-        size: found.size,
-        protection: info.protection as u32,
-        max_protection: info.max_protection as u32,
-        offset: info.offset,
-        user_tag: info.user_tag,
-        ref_count: info.ref_count,
-        shadow_depth: info.shadow_depth.into(),
-        external_pager: info.external_pager != 0,
-        share_mode: info.share_mode,
-        is_submap: info.is_submap != 0,
-        depth,
-        object_id: if count >= SubmapInfo64::V2_COUNT { info.object_id_full } else { info.object_id.into() },
-        flags: info.flags,
-        pages: Some(RawPages {
-            resident: info.pages_resident,
-            dirtied: info.pages_dirtied,
-            swapped_out: info.pages_swapped_out,
-            shared_now_private: info.pages_shared_now_private,
-            reusable: since(SubmapInfo64::V1_COUNT, info.pages_reusable),
-            wired: since(SubmapInfo64::V3_COUNT, info.pages_wired),
-        }),
     }
 }
 
@@ -299,34 +274,6 @@ fn plain(
             wired: None,
         }),
         ..RawRegion::default()
-    }
-}
-
-/// From libproc's record, which doesn't say whether there is an external pager: a path is taken for one.
-fn of_process(info: &ProcRegionInfo, has_path: bool) -> RawRegion {
-    RawRegion {
-        address: info.address,
-        size: info.size,
-        protection: info.protection,
-        max_protection: info.max_protection,
-        offset: info.offset,
-        user_tag: info.user_tag,
-        ref_count: info.ref_count,
-        shadow_depth: info.shadow_depth,
-        external_pager: has_path,
-        share_mode: u8::try_from(info.share_mode).unwrap_or(0),
-        is_submap: info.flags & PROC_REGION_SUBMAP != 0,
-        depth: info.depth,
-        object_id: info.obj_id.into(),
-        flags: 0,
-        pages: Some(RawPages {
-            resident: info.pages_resident,
-            dirtied: info.pages_dirtied,
-            swapped_out: info.pages_swapped_out,
-            shared_now_private: info.pages_shared_now_private,
-            reusable: None,
-            wired: None,
-        }),
     }
 }
 
