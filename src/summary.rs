@@ -333,11 +333,13 @@ impl Writable {
 const UNUSED: &str = "unused but dirty shlib __DATA";
 
 /// Whether vmmap leaves a region out of its table: address space that the system sets aside in every process, and what lies
-/// between the segments of the shared cache on pages that were not written.
+/// between the segments of the shared cache on pages that were never written.
 fn is_left_out(classified: &Classified) -> bool {
     let Native::Macos(native) = &classified.region.native else { return false };
     let is_unused = classified.meaning.kind == RegionKind::UnusedLibrary && native.printed_type.is_none();
-    let is_clean = classified.region.counts.dirty.is_none_or(|dirty| dirty == Bytes::ZERO);
+    let counts = &classified.region.counts;
+    let is_clean =
+        [counts.dirty, counts.swapped].iter().all(|size| size.is_none_or(|size| size == Bytes::ZERO));
     matches!(&*classified.meaning.title, "commpage (reserved)" | "GPU Carveout (reserved)")
         || (is_unused && is_clean)
 }
