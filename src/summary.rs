@@ -168,7 +168,8 @@ pub struct Summary {
     pub writable: Writable,
     /// The physical footprint: what would be free at once if the process ended and nobody else used it.
     ///
-    /// Linux: resident anonymous memory and what is swapped out, summed over the regions. macOS: the kernel's own.
+    /// Linux: resident anonymous memory and what is swapped out, summed over the regions; where they don't tell, by the
+    /// kernel's own counters (`RssAnon` and `VmSwap`). macOS: the kernel's own.
     pub footprint: Option<Bytes>,
     /// In pages of hugetlb, which Linux doesn't count as resident.
     pub hugetlb: Bytes,
@@ -303,7 +304,12 @@ impl Builder {
     /// The sums. `process` tells the footprint where its system does.
     pub fn finish(self, process: &ProcessInfo) -> Summary {
         let mut summary = self.summary;
-        summary.footprint = process.totals.footprint.or_else(|| self.footprint.value());
+        let kept_by_kernel = process.totals.anonymous.zip(process.totals.swapped);
+        summary.footprint = process
+            .totals
+            .footprint
+            .or_else(|| self.footprint.value())
+            .or(kept_by_kernel.map(|(anonymous, swapped)| anonymous + swapped));
         summary.rows = self.rows.into_values().collect();
         summary.total_unreserved =
             (self.unreserved.regions < summary.total.regions).then_some(self.unreserved);

@@ -136,6 +136,7 @@ mod tests {
             name: None,
             offset: 0,
             counts: PageCounts::UNMEASURED,
+            pages: None,
             native: Native::Macos(native),
         }
     }

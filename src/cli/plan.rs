@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
-use mmview_platform::OpenOptions;
+use mmview_platform::{Detail, OpenOptions};
 
 use super::args::{Args, ColorChoice, Command, Common, RegionsArgs, Targets};
 use super::target::Target;
@@ -19,6 +19,8 @@ pub struct Plan {
     pub(super) format: Format,
     pub(super) style: Style,
     pub(super) open: OpenOptions,
+    /// How much is to be read of each region, where that was said.
+    pub(super) detail: Option<Detail>,
     verbose: u8,
 }
 
@@ -68,7 +70,8 @@ pub struct Usage(String);
 
 impl Plan {
     pub(super) fn resolve(args: Args) -> anyhow::Result<Plan> {
-        let Common { format, json, units, color, wide, procfs, verbose } = args.common;
+        let Common { format, json, units, color, wide, detail, gentle, max_stall, procfs, verbose } =
+            args.common;
         let is_terminal = std::io::stdout().is_terminal();
         let style = Style {
             color: match color {
@@ -99,9 +102,17 @@ impl Plan {
             task,
             format: if json { Format::Json } else { format },
             style,
-            open: OpenOptions { procfs },
+            open: OpenOptions { procfs, max_stall: gentle.then_some(max_stall), ..OpenOptions::default() },
+            detail: detail.map(Detail::from),
             verbose,
         })
+    }
+
+    /// How much is to be read of each region for a view that can do with `least`: as much as was said, else everything, or what
+    /// a gentle reading can tell.
+    pub(super) fn detail(&self, least: Detail) -> Detail {
+        let unsaid = if self.open.max_stall.is_some() { Detail::Resident } else { least };
+        self.detail.unwrap_or(unsaid)
     }
 
     /// How much is to be logged.

@@ -111,7 +111,9 @@ pub fn tail(summary: &Summary, warnings: &[Warning], limit: Option<u64>, units: 
     if summary.is_partial() {
         notes.push("Sizes leave out what was not measured of some regions.".to_owned());
     } else if summary.total.resident.value().is_none() {
-        notes.push("- was not measured: the source has the layout of the map only.".to_owned());
+        notes.push("- was not measured: this is the layout of the map only.".to_owned());
+    } else if summary.total.dirty.value().is_none() {
+        notes.push("- was not measured: --detail counts does, by reading more.".to_owned());
     }
     if let Some(limit) = limit
         && summary.mappings >= limit - limit / 10

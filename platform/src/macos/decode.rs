@@ -177,6 +177,7 @@ impl RawRegion {
             name,
             offset: self.offset,
             counts,
+            pages: None,
             native: Native::Macos(MacosRegion {
                 user_tag: self.user_tag,
                 depth: self.depth,

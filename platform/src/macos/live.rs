@@ -28,7 +28,11 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
             origin: Origin::Live { pid },
             os: "macos",
             page_size: Some(task.page_size),
-            capabilities: Capabilities { detail: Detail::Counts, memory: task.port.is_some(), live: true },
+            capabilities: Capabilities {
+                detail: given(Detail::Pages, task.port.is_some()),
+                memory: task.port.is_some(),
+                live: true,
+            },
         },
         pid,
         task,
@@ -311,6 +315,7 @@ impl LiveSource {
             pid: self.pid,
             method,
             with_counts: detail > Detail::Layout,
+            with_states: detail == Detail::Pages,
             page_size: self.task.page_size,
             segments: SegmentMap::new(&images, self.task.page_size),
             is_root: is_root(),
@@ -320,9 +325,13 @@ impl LiveSource {
     }
 }
 
-/// What a reading really has: whoever counts pages counts them all.
-fn given(detail: Detail) -> Detail {
-    if detail == Detail::Layout { Detail::Layout } else { Detail::Counts }
+/// What a reading really has: whoever counts pages counts them all, and the state of each wants a task port.
+fn given(detail: Detail, has_port: bool) -> Detail {
+    match detail {
+        Detail::Layout => Detail::Layout,
+        Detail::Pages if has_port => Detail::Pages,
+        _ => Detail::Counts,
+    }
 }
 
 impl RegionSource for LiveSource {
@@ -343,14 +352,14 @@ impl RegionSource for LiveSource {
 
     fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
         self.check_alive()?;
-        let detail = given(detail);
+        let detail = given(detail, self.task.port.is_some());
         Ok(Regions::new(detail, self.walk(detail, 0)))
     }
 
     /// One region call, and two reads an image to name the segment.
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
         self.check_alive()?;
-        for region in self.walk(given(detail), address) {
+        for region in self.walk(given(detail, self.task.port.is_some()), address) {
             let region = region?;
             if region.range.contains(address) {
                 return Ok(Some(region));

@@ -4,7 +4,7 @@
 //! images lie in a handful of regions; vmmap cuts those at segment bounds, to the byte, and so does this.
 
 use super::images::LoadedImage;
-use crate::model::{AddrRange, Bytes, Name, NameKind, Native, PageSize, Region};
+use crate::model::{AddrRange, Bytes, Name, NameKind, Native, PageRun, PageSize, PageState, Region, join};
 
 /// What vmmap prints as the detail of the one `__LINKEDIT` that all images of the shared cache have together.
 const COMBINED_LINKEDIT: &[u8] = b"dyld shared cache combined __LINKEDIT";
@@ -34,6 +34,8 @@ impl Disposition {
     const PRESENT: i32 = 0x1;
     const DIRTY: i32 = 0x8;
     const PAGED_OUT: i32 = 0x10;
+    const COPIED: i32 = 0x20;
+    const EXTERNAL: i32 = 0x80;
 
     /// The same by their names in `mach/vm_statistics.h`.
     #[cfg(test)]
@@ -41,6 +43,8 @@ impl Disposition {
         ("VM_PAGE_QUERY_PAGE_PRESENT", Disposition::PRESENT),
         ("VM_PAGE_QUERY_PAGE_DIRTY", Disposition::DIRTY),
         ("VM_PAGE_QUERY_PAGE_PAGED_OUT", Disposition::PAGED_OUT),
+        ("VM_PAGE_QUERY_PAGE_COPIED", Disposition::COPIED),
+        ("VM_PAGE_QUERY_PAGE_EXTERNAL", Disposition::EXTERNAL),
     ];
 
     fn is_resident(self) -> bool {
@@ -56,6 +60,15 @@ impl Disposition {
         !self.is_resident() && self.0 & Disposition::PAGED_OUT != 0
     }
 
+    fn state(self) -> PageState {
+        PageState::default()
+            .with_if(PageState::PRESENT, self.is_resident())
+            .with_if(PageState::DIRTY, self.is_dirty())
+            .with_if(PageState::SWAPPED, self.is_swapped())
+            .with_if(PageState::FILE, self.is_resident() && self.0 & Disposition::EXTERNAL != 0)
+            .with_if(PageState::COPIED, self.is_resident() && self.0 & Disposition::COPIED != 0)
+    }
+
     /// Whether this process has a page of its own here.
     fn is_own(self) -> bool {
         self.is_dirty() || self.is_swapped()
@@ -69,6 +82,21 @@ pub(crate) struct PageStates<'a> {
     pub dispositions: &'a [Disposition],
     /// Their size.
     pub page_size: PageSize,
+}
+
+impl PageStates<'_> {
+    /// The states in `range`, of a region that starts at `start`.
+    pub fn runs(self, start: u64, range: AddrRange) -> Box<[PageRun]> {
+        let size = self.page_size.bytes().0;
+        let first = range.start().saturating_sub(start) / size;
+        let pages = self.dispositions.iter().zip(0u64..).skip(first as usize);
+        let runs = pages.map_while(|(page, index)| {
+            let from = start.checked_add(index.checked_mul(size)?)?;
+            let to = from.saturating_add(size).min(range.end());
+            Some(PageRun { range: AddrRange::new(from.max(range.start()), to)?, state: page.state() })
+        });
+        join(runs)
+    }
 }
 
 impl SegmentMap {

@@ -91,6 +91,8 @@ pub(crate) struct Plan {
     pub method: Method,
     /// Whether pages are counted, and purge states asked for.
     pub with_counts: bool,
+    /// Whether to ask for the state of every page too.
+    pub with_states: bool,
     pub page_size: PageSize,
     pub segments: SegmentMap,
     /// Whether this program runs as root, to whom other ways are open.
@@ -263,12 +265,19 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
 
     /// The parts of a region by segment.
     fn cut(&mut self, region: Region) -> Vec<Region> {
-        let needs_states = region.counts.resident.is_some() && self.plan.segments.cuts(&region);
+        let with_states = self.plan.with_states && self.plan.method != Method::Process;
+        let needs_states =
+            with_states || (region.counts.resident.is_some() && self.plan.segments.cuts(&region));
         let dispositions = if needs_states { self.calls.dispositions(region.range) } else { None };
         let pages = dispositions
             .as_deref()
             .map(|dispositions| PageStates { dispositions, page_size: self.plan.page_size });
-        self.plan.segments.cut(region, pages)
+        let start = region.range.start();
+        let mut parts = self.plan.segments.cut(region, pages);
+        if with_states && let Some(pages) = pages {
+            parts.iter_mut().for_each(|part| part.pages = Some(pages.runs(start, part.range)));
+        }
+        parts
     }
 }
 

@@ -99,6 +99,7 @@ fn plan(segments: SegmentMap) -> Plan {
         pid: 7,
         method: Method::Recurse,
         with_counts: true,
+        with_states: false,
         page_size: PageSize::new(0x1000).unwrap(),
         segments,
         is_root: false,
