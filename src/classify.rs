@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 
 use mmview_platform::macos::tags::Naming;
 use mmview_platform::{
-    Bytes, Native, PageSize, ProcessInfo, Region, Result, ShareMode, Snapshot, SourceInfo,
+    AddrRange, Bytes, Native, PageSize, ProcessInfo, Protection, Region, Result, ShareMode, Snapshot,
+    SourceInfo,
 };
 
 use crate::kind::RegionKind;
@@ -107,14 +108,34 @@ pub struct Classify<I: Iterator<Item = Result<Region>>> {
 /// What was decided about the regions before.
 #[derive(Default)]
 struct Past {
-    last: Option<Classified>,
+    last: Option<(Shape, RegionKind)>,
     image: Option<image::Run>,
     /// Whether data of an image was executable: then the system makes all memory so (READ_IMPLIES_EXEC, as on old MIPS and
     /// i386), and being executable says nothing.
     is_data_executable: bool,
 }
 
-/// The regions that follow, read as far as a rule asks.
+/// What the rules ask of a region's neighbours.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    range: AddrRange,
+    protection: Protection,
+    is_unnamed: bool,
+    is_shared: bool,
+}
+
+impl From<&Region> for Shape {
+    fn from(region: &Region) -> Shape {
+        Shape {
+            range: region.range,
+            protection: region.protection,
+            is_unnamed: region.is_unnamed(),
+            is_shared: region.share.is_shared(),
+        }
+    }
+}
+
+/// The regions after the current one, read as far as a rule asks.
 struct Ahead<I> {
     input: I,
     read: VecDeque<Region>,
@@ -123,7 +144,7 @@ struct Ahead<I> {
 }
 
 impl<I: Iterator<Item = Result<Region>>> Ahead<I> {
-    /// The `index`th region from the current one on.
+    /// The `index`th region after the current one, from 0.
     fn peek(&mut self, index: usize) -> Option<&Region> {
         while self.read.len() <= index && self.end.is_none() {
             match self.input.next() {
@@ -154,18 +175,16 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
         if self.ahead.peek(0).is_none() {
             return self.ahead.end.as_mut().and_then(Option::take).map(Err);
         }
-        let region = self.ahead.peek(0)?.clone();
+        let region = self.ahead.read.pop_front()?;
         let meaning = match &region.native {
             Native::Macos(native) => macos::explain(&mut self.ahead, &self.context, &region, native),
             _ => linux::explain(&mut self.ahead, &mut self.past, &self.context, &region),
         };
-        self.ahead.read.pop_front();
-        let classified = Classified { region, meaning };
-        self.past.is_data_executable |= classified.meaning.kind == RegionKind::Data
-            && classified.region.protection.is_executable()
-            && classified.region.share == ShareMode::Private;
-        self.past.last = Some(classified.clone());
-        Some(Ok(classified))
+        self.past.is_data_executable |= meaning.kind == RegionKind::Data
+            && region.protection.is_executable()
+            && region.share == ShareMode::Private;
+        self.past.last = Some((Shape::from(&region), meaning.kind));
+        Some(Ok(Classified { region, meaning }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod csv;
 mod json;
+mod listing;
 mod markdown;
 mod ndjson;
 mod style;

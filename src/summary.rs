@@ -168,7 +168,8 @@ pub struct Summary {
     pub writable: Writable,
     /// The physical footprint: what would be free at once if the process ended and nobody else used it.
     ///
-    /// Linux: resident anonymous memory and what is swapped out, summed over the regions. macOS: the kernel's own.
+    /// Linux: resident anonymous memory and what is swapped out, summed over the regions; where they don't tell, by the
+    /// kernel's own counters (`RssAnon` and `VmSwap`). macOS: the kernel's own.
     pub footprint: Option<Bytes>,
     /// In pages of hugetlb, which Linux doesn't count as resident.
     pub hugetlb: Bytes,
@@ -284,19 +285,18 @@ impl Builder {
     }
 
     /// The sums of the row of that title, in which all unused data of libraries is one.
-    fn row(&mut self, kind: RegionKind, title: &Cow<'static, str>) -> &mut Totals {
-        let title = if kind == RegionKind::UnusedLibrary { &Cow::Borrowed(UNUSED) } else { title };
+    fn row(&mut self, kind: RegionKind, title: &str) -> &mut Totals {
+        let title = if kind == RegionKind::UnusedLibrary { UNUSED } else { title };
         if !self.rows.contains_key(title) {
-            let row = Row { kind, title: title.clone(), totals: Totals::default() };
-            self.rows.insert(title.clone(), row);
+            let row = Row { kind, title: Cow::Owned(title.to_owned()), totals: Totals::default() };
+            self.rows.insert(row.title.clone(), row);
         }
         &mut self.rows.get_mut(title).expect("inserted just now").totals
     }
 
     /// Adds memory that a report charges to the process and that is mapped nowhere in it.
     pub fn add_off_map(&mut self, row: &OffMapRow) {
-        let title = Cow::Owned(row.kind.to_string());
-        self.row(RegionKind::KernelPage, &title).add_off_map(row);
+        self.row(RegionKind::KernelPage, &row.kind).add_off_map(row);
         self.summary.total.add_off_map(row);
         self.unreserved.add_off_map(row);
     }
@@ -304,7 +304,12 @@ impl Builder {
     /// The sums. `process` tells the footprint where its system does.
     pub fn finish(self, process: &ProcessInfo) -> Summary {
         let mut summary = self.summary;
-        summary.footprint = process.totals.footprint.or_else(|| self.footprint.value());
+        let kept_by_kernel = process.totals.anonymous.zip(process.totals.swapped);
+        summary.footprint = process
+            .totals
+            .footprint
+            .or_else(|| self.footprint.value())
+            .or(kept_by_kernel.map(|(anonymous, swapped)| anonymous + swapped));
         summary.rows = self.rows.into_values().collect();
         summary.total_unreserved =
             (self.unreserved.regions < summary.total.regions).then_some(self.unreserved);
@@ -334,12 +339,15 @@ impl Writable {
 const UNUSED: &str = "unused but dirty shlib __DATA";
 
 /// Whether vmmap leaves a region out of its table: address space that the system sets aside in every process, and what lies
-/// between the segments of the shared cache on pages that were not written.
+/// between the segments of the shared cache on pages that were never written.
 fn is_left_out(classified: &Classified) -> bool {
     let Native::Macos(native) = &classified.region.native else { return false };
     let is_unused = classified.meaning.kind == RegionKind::UnusedLibrary && native.printed_type.is_none();
+    let counts = &classified.region.counts;
+    let is_clean =
+        [counts.dirty, counts.swapped].iter().all(|size| size.is_none_or(|size| size == Bytes::ZERO));
     matches!(&*classified.meaning.title, "commpage (reserved)" | "GPU Carveout (reserved)")
-        || (is_unused && !classified.region.counts.dirty.is_some_and(|dirty| dirty > Bytes::ZERO))
+        || (is_unused && is_clean)
 }
 
 /// Whether a file backs a region, as the line about writable regions counts. macOS: as the kernel says, which stops looking

@@ -1,5 +1,7 @@
 //! How sizes are written.
 
+use std::fmt::{self, Write};
+
 use clap::ValueEnum;
 use mmview_platform::Bytes;
 
@@ -22,13 +24,21 @@ pub enum Units {
 impl Units {
     /// Writes a size.
     pub fn format(self, size: Bytes) -> String {
-        match self {
-            Units::Auto => vmmap(size),
-            Units::Bytes => size.0.to_string(),
-            Units::K => format!("{:.0}K", in_units_of(size, 10)),
-            Units::M => format!("{:.1}M", in_units_of(size, 20)),
-            Units::G => format!("{:.1}G", in_units_of(size, 30)),
-        }
+        let mut text = String::new();
+        self.push(&mut text, size);
+        text
+    }
+
+    /// Writes a size after what is there.
+    pub fn push(self, text: &mut String, size: Bytes) {
+        let written = match self {
+            Units::Auto => push_vmmap(text, size),
+            Units::Bytes => write!(text, "{}", size.0),
+            Units::K => write!(text, "{:.0}K", in_units_of(size, 10)),
+            Units::M => write!(text, "{:.1}M", in_units_of(size, 20)),
+            Units::G => write!(text, "{:.1}G", in_units_of(size, 30)),
+        };
+        written.expect("a string can be written");
     }
 
     /// Writes a size that may not have been measured: `-` where it was not.
@@ -39,16 +49,18 @@ impl Units {
 
 /// The number format of macOS' vmmap: bytes below 4096, then K without decimals (a half goes to the even neighbour) up to
 /// 9999K, then M, G and T with one.
-fn vmmap(size: Bytes) -> String {
+fn push_vmmap(text: &mut String, size: Bytes) -> fmt::Result {
     const GIB: u64 = 1 << 30;
     const TIB: u64 = 1 << 40;
     match size.0 {
-        0 => "0K".to_owned(),
-        n if n < 4096 => n.to_string(),
-        n if in_units_of(size, 10) < 9999.5 && n < GIB => format!("{:.0}K", in_units_of(size, 10)),
-        n if n < GIB => format!("{:.1}M", in_units_of(size, 20)),
-        n if n < TIB => format!("{:.1}G", in_units_of(size, 30)),
-        _ => format!("{:.1}T", in_units_of(size, 40)),
+        0 => text.write_str("0K"),
+        n if n < 4096 => write!(text, "{n}"),
+        // Whole kibibytes, as nearly all are, need no rounding.
+        n if n % 1024 == 0 && n < 10_000 << 10 => write!(text, "{}K", n / 1024),
+        _ if in_units_of(size, 10) < 9999.5 => write!(text, "{:.0}K", in_units_of(size, 10)),
+        n if n < GIB => write!(text, "{:.1}M", in_units_of(size, 20)),
+        n if n < TIB => write!(text, "{:.1}G", in_units_of(size, 30)),
+        _ => write!(text, "{:.1}T", in_units_of(size, 40)),
     }
 }
 

@@ -40,4 +40,6 @@ pub use live::{OpenOptions, open_process, open_self, processes};
 pub use model::*;
 pub use offline::open_file;
 pub use processes::ProcessEntry;
-pub use source::{Capabilities, CaptureFormat, Detail, Origin, RegionSource, Regions, SourceInfo, Warning};
+pub use source::{
+    Capabilities, CaptureFormat, Detail, Origin, Reading, RegionSource, Regions, SourceInfo, Warning,
+};

@@ -32,6 +32,7 @@ impl Order {
         region.offset = region.offset.wrapping_add(rest.start() - range.start());
         region.range = rest;
         region.counts = PageCounts::UNMEASURED;
+        region.pages = None;
         match &mut region.native {
             Native::Linux(native) => native.smaps = SmapsCounters::default(),
             Native::Macos(native) => native.clear_counts(),

@@ -1,8 +1,9 @@
 //! The core trait: something that has a memory map.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::model::{AddrRange, PageSize, PrintedSummary, ProcessInfo, Region, Snapshot};
@@ -210,6 +211,35 @@ fn regions_phrase(count: u64) -> String {
     if count == 1 { "1 region".to_owned() } else { format!("{count} regions") }
 }
 
+/// How a map was read, and what that asked of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// By which means, such as `smaps` or `PAGEMAP_SCAN`.
+    pub method: &'static str,
+    /// By how many system calls.
+    pub calls: u64,
+    /// The longest of them: the longest that the lock of the process's map can have been held at a time.
+    pub longest: Duration,
+    /// All of them together.
+    pub busy: Duration,
+    /// How long was waited between them, so that the process has its turn.
+    pub slept: Duration,
+    /// The longest that one of them should take, where that was asked for.
+    pub budget: Option<Duration>,
+}
+
+impl Reading {
+    pub(crate) fn new(method: &'static str) -> Reading {
+        let none = Duration::ZERO;
+        Reading { method, calls: 0, longest: none, busy: none, slept: none, budget: None }
+    }
+
+    pub(crate) fn add(&mut self, took: Duration) {
+        self.busy += took;
+        self.longest = self.longest.max(took);
+    }
+}
+
 /// The regions of a source as they are read, with the detail that they really have.
 pub struct Regions<'a> {
     detail: Detail,
@@ -234,6 +264,34 @@ impl Iterator for Regions<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.iter.next()
     }
+}
+
+/// How many regions [`RegionSource::around`] gives before and after the one that it is about.
+pub(crate) const AROUND_BEFORE: usize = 16;
+pub(crate) const AROUND_AFTER: usize = 8;
+
+/// Of `regions`, those around `address`.
+pub(crate) fn collect_around(
+    regions: impl Iterator<Item = Result<Region>>,
+    address: u64,
+) -> Result<Vec<Region>> {
+    let mut around = VecDeque::new();
+    let mut after = 0;
+    for region in regions {
+        let region = region?;
+        if region.range.end() > address {
+            after += 1;
+        }
+        around.push_back(region);
+        if after > AROUND_AFTER {
+            break;
+        }
+        // One more than before the region at the address, which is not known to be it yet.
+        if around.len() > AROUND_BEFORE + 1 + after {
+            around.pop_front();
+        }
+    }
+    Ok(around.into())
 }
 
 /// Something that has a memory map: a live process, a saved map.
@@ -275,12 +333,28 @@ pub trait RegionSource: Send {
     /// As [`RegionSource::regions`].
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>>;
 
+    /// The region that holds `address`, or the first after it, with some before and after it, in order and with
+    /// [`Detail::Layout`]: enough to explain it by its neighbours. Costs some dozens of look-ups where the system can do
+    /// that, else reading up to there.
+    ///
+    /// # Errors
+    ///
+    /// As [`RegionSource::regions`].
+    fn around(&mut self, address: u64) -> Result<Vec<Region>> {
+        collect_around(self.regions(Detail::Layout)?, address)
+    }
+
     /// Reads bytes of the target's memory, and returns how many: fewer than asked where a region ends.
     ///
     /// # Errors
     ///
     /// [`Error::Unsupported`] where the source has no memory, [`Error::Io`] where it can't be read.
     fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize>;
+
+    /// How the map was read last; `None` where nothing is to be told of it.
+    fn reading(&self) -> Option<Reading> {
+        None
+    }
 
     /// What a saved report says in its own summary; `None` for whatever is no such report.
     fn printed(&self) -> Option<&PrintedSummary> {

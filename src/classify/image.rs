@@ -73,35 +73,38 @@ impl Run {
 ///
 /// An image is a run of segments with executable code among them. A library that is mapped as data, to read its symbols
 /// say, has none, and is a mapped file. A file in memory (memfd) counts only with further segments: code alone is a JIT's.
-pub(super) fn segment<I>(ahead: &mut Ahead<I>, current: &mut Option<Run>) -> Option<RegionKind>
+pub(super) fn segment<I>(
+    ahead: &mut Ahead<I>,
+    current: &mut Option<Run>,
+    region: &Region,
+) -> Option<RegionKind>
 where
     I: Iterator<Item = mmview_platform::Result<Region>>,
 {
-    let region = ahead.peek(0)?.clone();
     match current {
-        Some(run) if run.continues_with(&region) => run.extend(&region),
+        Some(run) if run.continues_with(region) => run.extend(region),
         _ => {
             *current = None;
-            let (length, has_code) = run_ahead(ahead)?;
+            let (length, has_code) = run_ahead(ahead, region)?;
             let is_memory = region.name.as_ref()?.kind() == NameKind::MemoryObject;
             if !has_code || (is_memory && (length < 2 || region.share.is_shared())) {
                 return None;
             }
-            *current = Run::start(&region);
+            *current = Run::start(region);
         }
     }
-    Some(segment_kind(ahead, &region, current.as_ref()?.has_code))
+    Some(segment_kind(ahead, region, current.as_ref()?.has_code))
 }
 
-/// How many regions the run from the current one on has, and whether there is code among them.
-fn run_ahead<I>(ahead: &mut Ahead<I>) -> Option<(usize, bool)>
+/// How many regions the run that starts with `region` has, and whether there is code among them.
+fn run_ahead<I>(ahead: &mut Ahead<I>, region: &Region) -> Option<(usize, bool)>
 where
     I: Iterator<Item = mmview_platform::Result<Region>>,
 {
-    let mut run = Run::start(ahead.peek(0)?)?;
+    let mut run = Run::start(region)?;
     let mut length = 1;
     while length < LONGEST_RUN
-        && let Some(next) = ahead.peek(length)
+        && let Some(next) = ahead.peek(length - 1)
         && run.continues_with(next)
     {
         run.extend(next);
@@ -144,7 +147,7 @@ where
         return is_accounted;
     }
     has_code_before
-        && ahead.peek(1).is_some_and(|next| {
+        && ahead.peek(0).is_some_and(|next| {
             next.name == region.name
                 && next.protection.is_writable()
                 && next.range.start() == region.range.end()

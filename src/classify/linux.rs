@@ -1,8 +1,8 @@
 //! The rules for Linux.
 
-use mmview_platform::{Bytes, Name, NameKind, Region, Result};
+use mmview_platform::{Bytes, Name, NameKind, Protection, Region, Result};
 
-use super::{Ahead, Context, Meaning, Past, image};
+use super::{Ahead, Context, Meaning, Past, Shape, image};
 use crate::kind::RegionKind;
 
 /// Guards are small: a page for pthreads, four for the JVM, sixteen at most in the wild.
@@ -60,7 +60,7 @@ where
     if is_hugetlb(region) || path.starts_with(b"/dev/hugepages/") {
         return Meaning::of(RegionKind::HugePages);
     }
-    if let Some(kind) = image::segment(ahead, &mut past.image) {
+    if let Some(kind) = image::segment(ahead, &mut past.image, region) {
         let meaning = Meaning::of(kind);
         return if kind == RegionKind::Reserved { meaning.note("hole between segments") } else { meaning };
     }
@@ -98,7 +98,7 @@ where
     if is_hugetlb(region) || path == b"/anon_hugepage" {
         return Meaning::of(RegionKind::HugePages);
     }
-    if let Some(kind) = image::segment(ahead, &mut past.image) {
+    if let Some(kind) = image::segment(ahead, &mut past.image, region) {
         return Meaning::of(kind);
     }
     match path {
@@ -224,7 +224,7 @@ where
     if is_go_heap(past, region) {
         return Meaning::of(RegionKind::GcHeap).note("Go heap");
     }
-    if let Some(meaning) = stack(context, past.last.as_ref().map(|last| &last.region), region) {
+    if let Some(meaning) = stack(context, past.last.map(|(last, _)| last), region) {
         return meaning;
     }
     if region.protection.is_executable() && !past.is_data_executable {
@@ -233,40 +233,37 @@ where
     if region.share.is_shared() {
         return Meaning::of(RegionKind::SharedMemory);
     }
-    if ahead.peek(1).is_some_and(|next| is_arena(region, next)) {
+    if ahead.peek(0).is_some_and(|next| is_arena(region.into(), next.into())) {
         return Meaning::of(RegionKind::MallocArena);
     }
     Meaning::of(RegionKind::Anonymous)
 }
 
-fn is_plain_memory(region: &Region) -> bool {
-    region.is_unnamed()
-        && !region.share.is_shared()
-        && region.protection.is_readable()
-        && region.protection.is_writable()
+fn is_plain_memory(shape: Shape) -> bool {
+    shape.is_unnamed && !shape.is_shared && shape.protection.is_readable() && shape.protection.is_writable()
 }
 
-fn touches(before: &Region, after: &Region) -> bool {
+fn touches(before: Shape, after: Shape) -> bool {
     before.range.end() == after.range.start()
 }
 
-/// Whether `region` is used memory of a glibc arena and `next` its tail: it starts at a multiple of the heaps' size, and the
+/// Whether `used` is used memory of a glibc arena and `tail` its tail: it starts at a multiple of the heaps' size, and the
 /// tail ends at the next one. An arena without a tail (a full one) can't be told from other memory.
-fn is_arena(region: &Region, next: &Region) -> bool {
-    let size = if region.range.end() < 1 << 32 { ARENA_32 } else { ARENA_64 };
-    is_plain_memory(region)
-        && next.is_unnamed()
-        && next.protection.is_none()
-        && touches(region, next)
-        && region.range.start().is_multiple_of(size)
-        && next.range.end().is_multiple_of(size)
-        && next.size().0 < size
+fn is_arena(used: Shape, tail: Shape) -> bool {
+    let size = if used.range.end() < 1 << 32 { ARENA_32 } else { ARENA_64 };
+    is_plain_memory(used)
+        && tail.is_unnamed
+        && tail.protection.is_none()
+        && touches(used, tail)
+        && used.range.start().is_multiple_of(size)
+        && tail.range.end().is_multiple_of(size)
+        && tail.range.size().0 < size
 }
 
 /// Whether the region is the Go heap: writable memory from exactly where Go starts it, or right after such memory.
 fn is_go_heap(past: &Past, region: &Region) -> bool {
-    let follows = past.last.as_ref().is_some_and(|last| {
-        last.meaning.kind == RegionKind::GcHeap && last.region.is_unnamed() && touches(&last.region, region)
+    let follows = past.last.is_some_and(|(last, kind)| {
+        kind == RegionKind::GcHeap && last.is_unnamed && touches(last, region.into())
     });
     region.protection.is_writable()
         && !region.share.is_shared()
@@ -274,15 +271,16 @@ fn is_go_heap(past: &Past, region: &Region) -> bool {
 }
 
 /// Whether the region is a thread's stack: exactly, by a stack pointer; else by its shape.
-fn stack(context: &Context, below: Option<&Region>, region: &Region) -> Option<Meaning> {
-    if !is_plain_memory(region) {
+fn stack(context: &Context, below: Option<Shape>, region: &Region) -> Option<Meaning> {
+    let shape = Shape::from(region);
+    if !is_plain_memory(shape) {
         return None;
     }
     if let Some(thread) = context.thread_in(region) {
         return Some(Meaning::of(RegionKind::ThreadStack).note(thread.to_owned()));
     }
-    let guard = below.filter(|below| is_guard_shaped(context, below) && touches(below, region))?;
-    is_stack_shaped(context, guard, region).then(|| Meaning::of(RegionKind::ThreadStack))
+    let guard = below.filter(|&below| is_guard_shaped(context, below) && touches(below, shape))?;
+    is_stack_shaped(context, guard, shape).then(|| Meaning::of(RegionKind::ThreadStack))
 }
 
 /// Whether plain memory right above a `guard` looks like a stack that pthreads or the JVM made: the two together, or the
@@ -291,20 +289,20 @@ fn stack(context: &Context, below: Option<&Region>, region: &Region) -> Option<M
 ///
 /// It may also be the stack of a thread that has ended, which glibc keeps for the next. Stacks of odd sizes, and those
 /// that guard themselves without a region of its own (glibc 2.42), are recognised by stack pointers only.
-fn is_stack_shaped(context: &Context, guard: &Region, region: &Region) -> bool {
+fn is_stack_shaped(context: &Context, guard: Shape, stack: Shape) -> bool {
     let page = context.page_size.0;
-    let (size, guard_size) = (region.size().0, guard.size().0);
+    let (size, guard_size) = (stack.range.size().0, guard.range.size().0);
     let unit = if size < STACK_UNIT && guard_size == page { SMALL_STACK_UNIT } else { STACK_UNIT };
     let is_round = |size: u64| size >= unit && size.is_multiple_of(unit);
     let is_size =
         is_round(size) || is_round(size + guard_size) || is_round(size + guard_size - page.min(guard_size));
-    is_size && region.size() <= LARGEST_STACK && region.range.start() % SUPER_PAGE.0 != SUPER_PAGE.1
+    is_size && stack.range.size() <= LARGEST_STACK && stack.range.start() % SUPER_PAGE.0 != SUPER_PAGE.1
 }
 
-fn is_guard_shaped(context: &Context, region: &Region) -> bool {
-    region.is_unnamed()
-        && region.protection.is_none()
-        && region.size() <= LARGEST_GUARD.max(context.page_size)
+fn is_guard_shaped(context: &Context, shape: Shape) -> bool {
+    shape.is_unnamed
+        && shape.protection.is_none()
+        && shape.range.size() <= LARGEST_GUARD.max(context.page_size)
 }
 
 /// Explains a region without a name that allows no access.
@@ -312,28 +310,29 @@ fn no_access<I>(ahead: &mut Ahead<I>, past: &Past, context: &Context, region: &R
 where
     I: Iterator<Item = Result<Region>>,
 {
-    let below = past.last.as_ref().filter(|last| touches(&last.region, region));
-    if below
-        .is_some_and(|below| below.meaning.kind == RegionKind::MallocArena && is_arena(&below.region, region))
-    {
+    let shape = Shape::from(region);
+    let below = past.last.filter(|&(last, _)| touches(last, shape));
+    if below.is_some_and(|(below, kind)| kind == RegionKind::MallocArena && is_arena(below, shape)) {
         return Meaning::of(RegionKind::MallocReserved);
     }
-    let above = ahead.peek(1).filter(|above| touches(region, above));
-    if is_guard_shaped(context, region) {
+    let above = ahead.peek(0).filter(|&above| touches(shape, above.into()));
+    if is_guard_shaped(context, shape) {
         let is_stack = |above: &Region| {
-            stack(context, Some(region), above).or_else(|| {
+            stack(context, Some(shape), above).or_else(|| {
                 (above.name.as_ref()?.bytes() == b"[stack]").then(|| Meaning::of(RegionKind::Stack))
             })
         };
         if let Some(stack) = above.and_then(is_stack) {
             return Meaning { note: stack.note, ..Meaning::of(RegionKind::StackGuard) };
         }
-        let has_access = |region: &Region| !region.protection.is_none();
-        if above.is_some_and(has_access) || below.is_some_and(|below| has_access(&below.region)) {
+        let has_access = |protection: Protection| !protection.is_none();
+        if above.is_some_and(|above| has_access(above.protection))
+            || below.is_some_and(|(below, _)| has_access(below.protection))
+        {
             return Meaning::of(RegionKind::Guard);
         }
     }
-    if below.is_some_and(|below| below.meaning.kind == RegionKind::GcHeap && below.region.is_unnamed()) {
+    if below.is_some_and(|(below, kind)| kind == RegionKind::GcHeap && below.is_unnamed) {
         return Meaning::of(RegionKind::Reserved).note("Go heap");
     }
     Meaning::of(RegionKind::Reserved)

@@ -30,7 +30,7 @@ where
     let stack = match kind {
         RegionKind::Stack => context.thread_in(region),
         RegionKind::StackGuard => ahead
-            .peek(1)
+            .peek(0)
             .filter(|above| above.range.start() == region.range.end())
             .and_then(|above| context.thread_in(above)),
         _ => None,
@@ -136,6 +136,7 @@ mod tests {
             name: None,
             offset: 0,
             counts: PageCounts::UNMEASURED,
+            pages: None,
             native: Native::Macos(native),
         }
     }

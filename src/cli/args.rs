@@ -10,7 +10,7 @@ use crate::filter::{self, PathGlob, Permissions, SortKey};
 use crate::kind::RegionKind;
 use crate::render::Format;
 use crate::units::{self, Units};
-use mmview_platform::{AddrRange, Bytes};
+use mmview_platform::{AddrRange, Bytes, Detail};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -111,6 +111,19 @@ pub struct Common {
     #[arg(long, short, global = true)]
     pub wide: bool,
 
+    /// How much to read of each region: `layout` no sizes in memory, `resident` without dirty and PSS, cheaper, `counts`
+    /// everything [default: counts; resident with --gentle; layout for an ADDRESS]
+    #[arg(long, value_enum, global = true, value_name = "DETAIL")]
+    pub detail: Option<DetailChoice>,
+
+    /// Reads in small steps with sleeps between, so that the process hardly feels it (Linux)
+    #[arg(long, global = true)]
+    pub gentle: bool,
+
+    /// With --gentle: the longest that one step may hold the lock of the process's map
+    #[arg(long, global = true, value_name = "TIME", default_value = "1ms", value_parser = parse_time, requires = "gentle")]
+    pub max_stall: std::time::Duration,
+
     /// Another root than /proc (Linux)
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub procfs: Option<PathBuf>,
@@ -127,6 +140,27 @@ pub enum ColorChoice {
     Auto,
     Always,
     Never,
+}
+
+/// How much to read of each region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DetailChoice {
+    /// Addresses, protection and names
+    Layout,
+    /// With what is resident and swapped
+    Resident,
+    /// With what is dirty, proportional and unique
+    Counts,
+}
+
+impl From<DetailChoice> for Detail {
+    fn from(choice: DetailChoice) -> Detail {
+        match choice {
+            DetailChoice::Layout => Detail::Layout,
+            DetailChoice::Resident => Detail::Resident,
+            DetailChoice::Counts => Detail::Counts,
+        }
+    }
 }
 
 /// The commands beside the summary.
@@ -225,6 +259,23 @@ pub struct DemoArgs {
 fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
     std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn parse_time(text: &str) -> Result<std::time::Duration, String> {
+    let wrong = || format!("`{text}` is not a time: write it as 500us, 1ms or 0.5s");
+    let (number, unit) =
+        text.split_at(text.find(|letter: char| letter.is_ascii_alphabetic()).ok_or_else(wrong)?);
+    let seconds_a_unit = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    match std::time::Duration::try_from_secs_f64(number * seconds_a_unit) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err(wrong()),
+    }
 }
 
 /// The command, for completions, the manual page and tests.

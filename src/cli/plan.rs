@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
-use mmview_platform::OpenOptions;
+use mmview_platform::{Detail, OpenOptions};
 
 use super::args::{Args, ColorChoice, Command, Common, RegionsArgs, Targets};
 use super::target::Target;
@@ -21,6 +21,8 @@ pub struct Plan {
     pub(super) format: Format,
     pub(super) style: Style,
     pub(super) open: OpenOptions,
+    /// How much is to be read of each region, where that was said.
+    pub(super) detail: Option<Detail>,
     verbose: u8,
 }
 
@@ -71,7 +73,8 @@ pub struct Usage(String);
 
 impl Plan {
     pub(super) fn resolve(args: Args) -> anyhow::Result<Plan> {
-        let Common { format, json, units, color, wide, procfs, verbose } = args.common;
+        let Common { format, json, units, color, wide, detail, gentle, max_stall, procfs, verbose } =
+            args.common;
         let is_terminal = std::io::stdout().is_terminal();
         let style = Style {
             color: match color {
@@ -81,6 +84,10 @@ impl Plan {
             },
             width: (is_terminal && !wide).then(terminal_width).flatten(),
             units,
+        };
+        let open = OpenOptions { procfs, max_stall: gentle.then_some(max_stall), ..OpenOptions::default() };
+        let imitate = |tool, arguments| {
+            Task::Imitate(Call { tool, arguments, open: open.clone(), terminal_width: style.width })
         };
         let task = match args.command {
             None => summary(args.targets)?,
@@ -95,8 +102,8 @@ impl Plan {
                     None => Pace::Straight,
                 },
             }),
-            Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments, &procfs, style),
-            Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments, &procfs, style),
+            Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments),
+            Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments),
             Some(Command::Completions { shell }) => Task::Completions(shell),
             Some(Command::Man { command }) => Task::Man(command),
         };
@@ -104,7 +111,8 @@ impl Plan {
             task,
             format: if json { Format::Json } else { format },
             style,
-            open: OpenOptions { procfs },
+            open,
+            detail: detail.map(Detail::from),
             verbose,
         })
     }
@@ -117,6 +125,13 @@ impl Plan {
         self
     }
 
+    /// How much is to be read of each region for a view that can do with `least`: as much as was said, else everything, or what
+    /// a gentle reading can tell.
+    pub(super) fn detail(&self, least: Detail) -> Detail {
+        let unsaid = if self.open.max_stall.is_some() { Detail::Resident } else { least };
+        self.detail.unwrap_or(unsaid)
+    }
+
     /// How much is to be logged.
     pub fn log_level(&self) -> LevelFilter {
         match self.verbose {
@@ -126,11 +141,6 @@ impl Plan {
             _ => LevelFilter::Trace,
         }
     }
-}
-
-fn imitate(tool: Tool, arguments: Vec<OsString>, procfs: &Option<PathBuf>, style: Style) -> Task {
-    let open = OpenOptions { procfs: procfs.clone() };
-    Task::Imitate(Call { tool, arguments, open, terminal_width: style.width })
 }
 
 fn summary(args: Targets) -> anyhow::Result<Task> {

@@ -242,7 +242,7 @@ impl Shown<'_> {
         let mut attempts = 0;
         let (origins, summary) = loop {
             attempts += 1;
-            let mut origins = self.origins(Detail::Counts)?;
+            let mut origins = self.origins(self.plan.detail(Detail::Counts))?;
             match add_up(self.source, &mut origins) {
                 Ok(summary) => break (origins, summary),
                 Err(Error::Replaced { .. }) if attempts < 3 => {
@@ -272,8 +272,16 @@ impl Shown<'_> {
         let mut tail = view::summary::tail(&summary, &warnings, origins.process.mapping_limit, units);
         tail.notes.extend(unlisted);
         note_warnings(&mut tail, &warnings);
+        self.note_reading(&mut tail);
         self.render.end(&tail)?;
         Ok(())
+    }
+
+    /// Tells how gently the map was read, where that was asked for.
+    fn note_reading(&self, tail: &mut Tail) {
+        if let Some(reading) = self.source.reading().filter(|reading| reading.budget.is_some()) {
+            view::process::note_reading(tail, &reading);
+        }
     }
 
     /// Shows the summary of a report that lists no regions as it was printed.
@@ -291,8 +299,15 @@ impl Shown<'_> {
     }
 
     fn address(&mut self, address: u64) -> Result<(), Failure> {
-        let mut origins = self.origins(Detail::Counts)?;
-        let place = classified(self.source, &mut origins).and_then(|regions| Place::find(address, regions));
+        // A capture has been read already: then everything costs nothing.
+        let is_live = self.source.info().capabilities.live;
+        let least = if is_live { Detail::Layout } else { Detail::Counts };
+        let mut origins =
+            self.origins(if is_live { self.plan.detail.unwrap_or(least) } else { self.plan.detail(least) })?;
+        let place = match origins.detail {
+            Detail::Layout => around(self.source, &origins, address),
+            _ => classified(self.source, &mut origins).and_then(|regions| Place::find(address, regions)),
+        };
         let place = match place {
             Ok(place) => place,
             Err(error) => return Err(self.refused(error.into(), Some(&origins))?),
@@ -311,7 +326,7 @@ impl Shown<'_> {
 
     /// Lists the regions as they are read.
     fn regions(&mut self, filter: &Filter, has_gaps: bool) -> Result<(), Failure> {
-        let mut origins = self.origins(Detail::Counts)?;
+        let mut origins = self.origins(self.plan.detail(Detail::Counts))?;
         let mut gaps = has_gaps.then(Gaps::default);
         let failure = match self.stream(&mut origins, filter, gaps.as_mut()) {
             Ok(()) => None,
@@ -322,6 +337,7 @@ impl Shown<'_> {
         let warnings = self.take_warnings();
         let mut tail = view::regions::tail(&warnings, gaps.map(|gaps| gaps.largest), self.units());
         note_warnings(&mut tail, &warnings);
+        self.note_reading(&mut tail);
         self.end_listing(tail, failure)
     }
 
@@ -354,7 +370,7 @@ impl Shown<'_> {
         filter: &Filter,
         sort: impl FnOnce(&mut [Classified]),
     ) -> Result<(), Failure> {
-        let mut origins = self.origins(Detail::Counts)?;
+        let mut origins = self.origins(self.plan.detail(Detail::Counts))?;
         let regions = classified(self.source, &mut origins).and_then(|regions| {
             let listed = |region: &Result<Classified, Error>| {
                 region.as_ref().map_or(true, |region| filter.lets_through(region))
@@ -431,6 +447,13 @@ fn classified<'a>(
     let regions = source.regions(origins.detail)?;
     origins.detail = regions.detail();
     Ok(Classify::new(regions, context))
+}
+
+/// What lies at an address, found by single look-ups.
+fn around(source: &mut dyn RegionSource, origins: &Origins, address: u64) -> mmview_platform::Result<Place> {
+    let context = Context::new(&origins.process, &origins.source);
+    let regions = source.around(address)?;
+    Place::find(address, Classify::new(regions.into_iter().map(Ok), context))
 }
 
 fn add_up(source: &mut dyn RegionSource, origins: &mut Origins) -> mmview_platform::Result<Summary> {

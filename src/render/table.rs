@@ -5,70 +5,33 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement};
 
 use super::Render;
+use super::listing::{Listing, push_cell};
 use super::style::Style;
-use super::text::{cut_middle, printable, width};
+use super::text::width;
 use crate::kind::Group;
-use crate::view::{Align, Cell, Column, Head, Layout, Record, Role, Shows, Tail};
+use crate::view::{Align, Cell, Column, Head, Layout, Record, Shows, Tail};
 
-/// A streamed table narrower than this leaves out what can be done without.
-const NARROW: usize = 100;
-
-/// The detail of a region is never cut shorter than this, so that a very narrow terminal wraps instead.
-const SHORTEST_DETAIL: usize = 8;
+/// In a table narrower than this, notes behind the numbers are left out.
+const ROOM_FOR_NOTES: usize = 120;
 
 /// Columns of numbers are at least this wide, the blank before them included, so that tables of small and of large processes
 /// look alike.
 const NUMBERS: ColumnConstraint = ColumnConstraint::LowerBoundary(comfy_table::Width::Fixed(8));
 
-/// Stands before the row that was asked for.
-const ARROW: &str = "--> ";
-
 pub(super) struct Table<'a> {
     out: &'a mut dyn Write,
     style: Style,
     columns: Vec<Column>,
-    layout: Layout,
+    /// The table that is drawn as its rows come, where the view has that layout.
+    listing: Option<Listing>,
     /// The rows of a fitted table, until all are there.
     rows: Vec<(Vec<String>, Option<Group>)>,
-    has_arrows: bool,
     is_first: bool,
 }
 
 impl<'a> Table<'a> {
     pub fn new(out: &'a mut dyn Write, style: Style) -> Table<'a> {
-        Table {
-            out,
-            style,
-            columns: Vec::new(),
-            layout: Layout::Fitted,
-            rows: Vec::new(),
-            has_arrows: false,
-            is_first: true,
-        }
-    }
-
-    fn is_narrow(&self) -> bool {
-        self.layout == Layout::Streamed && self.style.width.is_some_and(|width| width < NARROW)
-    }
-
-    fn shows(&self, column: &Column) -> bool {
-        match column.shows {
-            Shows::Always | Shows::TableOnly => true,
-            Shows::Wide => !self.is_narrow(),
-            Shows::MachineOnly => false,
-        }
-    }
-
-    fn text(&self, cell: &Cell<'_>) -> String {
-        match cell {
-            Cell::Empty => String::new(),
-            Cell::Text(text) => printable(text.as_bytes()),
-            Cell::Name(name) => printable(name),
-            Cell::Size(size) => self.style.units.format_measured(*size),
-            Cell::Count(count) => count.to_string(),
-            Cell::Address(address) => format!("{address:x}"),
-            Cell::Rule => "=".to_owned(),
-        }
+        Table { out, style, columns: Vec::new(), listing: None, rows: Vec::new(), is_first: true }
     }
 
     /// Writes a line of text, folded where the terminal is narrower.
@@ -85,44 +48,8 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// One line of a streamed table, each column filled up to its width; the last takes what is left.
-    fn line(&self, cells: &[String], group: Option<Group>, arrow: &str) -> String {
-        let mut line = String::new();
-        let mut used = 0;
-        let shown: Vec<_> = self.columns.iter().zip(cells).filter(|(column, _)| self.shows(column)).collect();
-        for (index, (column, text)) in shown.iter().enumerate() {
-            let is_first = index == 0;
-            let is_last = index + 1 == shown.len();
-            let room = column.width;
-            let is_plain = self.is_narrow() || (text.is_empty() && column.before == "/");
-            let before = if is_plain && !is_first { " " } else { column.before };
-            let text = match self.style.width {
-                Some(columns) if is_last => {
-                    let left = columns.saturating_sub(used + width(before)).max(SHORTEST_DETAIL);
-                    cut_middle(text, left).into_owned()
-                }
-                Some(_) if column.align == Align::Left => cut_middle(text, room.max(1)).into_owned(),
-                _ => (*text).clone(),
-            };
-            let padding = " ".repeat(if is_last { 0 } else { room.saturating_sub(width(&text)) });
-            let (left, right) = match column.align {
-                Align::Left => ("", padding.as_str()),
-                Align::Right => (padding.as_str(), ""),
-            };
-            let before = if is_first { arrow } else { before };
-            used += width(before) + width(&text) + width(&padding);
-            let text = if is_first { self.style.paint(group, &text) } else { text };
-            line.push_str(before);
-            line.push_str(left);
-            line.push_str(&text);
-            line.push_str(right);
-        }
-        line.truncate(line.trim_end().len());
-        line
-    }
-
     fn fitted(&self) -> Vec<String> {
-        let shown: Vec<_> = self.columns.iter().filter(|column| self.shows(column)).collect();
+        let shown: Vec<_> = self.columns.iter().filter(|column| shows(column)).collect();
         let mut table = comfy_table::Table::new();
         table
             .load_style(comfy_table::presets::NOTHING)
@@ -170,64 +97,53 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Whether a fitted table shows a column; it is never so wide that it had to choose.
+fn shows(column: &Column) -> bool {
+    column.shows != Shows::MachineOnly
+}
+
 impl Render for Table<'_> {
     fn begin(&mut self, head: &Head) -> io::Result<()> {
         if !std::mem::take(&mut self.is_first) {
             writeln!(self.out)?;
         }
         self.columns = head.columns.clone();
-        self.layout = head.layout;
-        self.has_arrows = head.view == "address";
         self.rows.clear();
         for line in &head.text {
             self.write_folded(line)?;
         }
-        if head.layout == Layout::Streamed && !head.columns.is_empty() {
-            let titles: Vec<_> = head.columns.iter().map(|column| column.title.to_owned()).collect();
-            let arrow = if self.has_arrows { " ".repeat(ARROW.len()) } else { String::new() };
-            writeln!(self.out, "{}", self.line(&titles, None, &arrow))?;
+        self.listing = (head.layout == Layout::Streamed).then(|| Listing::new(head, self.style));
+        if let Some(listing) = &mut self.listing {
+            listing.titles(self.out)?;
             self.out.flush()?;
         }
         Ok(())
     }
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
-        let cells = record.cells();
-        let group = record.group();
-        match self.layout {
-            Layout::Fitted => {
-                let narrow_notes = self.style.width.is_some_and(|width| width < NARROW + 20);
-                let shown = self.columns.iter().zip(&cells).filter(|(column, _)| self.shows(column));
-                let texts = shown
-                    .map(|(column, cell)| match column.shows {
-                        Shows::TableOnly if narrow_notes => String::new(),
-                        _ => self.text(cell),
-                    })
-                    .collect();
-                self.rows.push((texts, group));
-                Ok(())
-            }
-            Layout::Streamed => {
-                let texts: Vec<_> = cells
-                    .iter()
-                    .map(|cell| match cell {
-                        Cell::Empty => String::new(),
-                        cell => self.text(cell),
-                    })
-                    .collect();
-                let arrow = match record.role() {
-                    Role::Hit => ARROW.to_owned(),
-                    Role::Gap(_) if self.has_arrows => ARROW.to_owned(),
-                    _ if self.has_arrows => " ".repeat(ARROW.len()),
-                    _ => String::new(),
-                };
-                writeln!(self.out, "{}", self.line(&texts, group, &arrow))
-            }
+        if let Some(listing) = &mut self.listing {
+            return listing.row(record, self.out);
         }
+        let has_notes = self.style.width.is_none_or(|width| width >= ROOM_FOR_NOTES);
+        let cells = record.cells();
+        let texts =
+            self.columns.iter().zip(&cells).filter(|(column, _)| shows(column)).map(|(column, cell)| {
+                let mut text = String::new();
+                match cell {
+                    Cell::Rule => text.push('='),
+                    cell if has_notes || column.shows != Shows::TableOnly => {
+                        push_cell(&mut text, cell, self.style)
+                    }
+                    _ => {}
+                }
+                text
+            });
+        self.rows.push((texts.collect(), record.group()));
+        Ok(())
     }
 
     fn end(&mut self, tail: &Tail) -> io::Result<()> {
-        if self.layout == Layout::Fitted && !self.rows.is_empty() {
+        if !self.rows.is_empty() {
             self.draw_fitted()?;
         }
         for (index, note) in tail.notes.iter().enumerate() {

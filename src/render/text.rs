@@ -8,6 +8,17 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// escapes (`\n`, `\x1b`, `\u{202e}`, `\xff`), a backslash doubled, a blank at the end as `\x20`, the rest as it is.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
+    push_printable(&mut text, bytes);
+    text
+}
+
+/// Writes a name as [`printable`] does.
+pub fn push_printable(text: &mut String, bytes: &[u8]) {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    if bytes.iter().all(is_plain) && !bytes.ends_with(b" ") {
+        text.extend(bytes.iter().copied().map(char::from));
+        return;
+    }
     for chunk in bytes.utf8_chunks() {
         for letter in chunk.valid().chars() {
             match letter {
@@ -24,11 +35,10 @@ pub fn printable(bytes: &[u8]) -> String {
             text.push_str(&format!("\\x{byte:02x}"));
         }
     }
-    if text.ends_with(' ') {
+    if bytes.ends_with(b" ") {
         text.pop();
         text.push_str("\\x20");
     }
-    text
 }
 
 /// A sentence of our own that has names in it: as [`printable`], but what is escaped already stays as it is.
@@ -53,6 +63,9 @@ pub(crate) fn is_deceptive(letter: char) -> bool {
 
 /// How many columns of a terminal `text` takes.
 pub fn width(text: &str) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
     text.width()
 }
 
@@ -62,7 +75,7 @@ const END_ONLY: usize = 24;
 /// `text` cut in the middle to at most `columns`, the end kept longer than the start, and alone where there is little room:
 /// the last part of a path tells most.
 pub fn cut_middle(text: &str, columns: usize) -> Cow<'_, str> {
-    if width(text) <= columns {
+    if columns == usize::MAX || width(text) <= columns {
         return Cow::Borrowed(text);
     }
     let Some(room) = columns.checked_sub(1) else { return Cow::Borrowed("") };

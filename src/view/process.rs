@@ -3,10 +3,12 @@
 use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
-use mmview_platform::{Bytes, Detail, Origin, PageSize, ProcessInfo, ProcessState, SourceInfo, Warning};
+use mmview_platform::{
+    Bytes, Detail, Origin, PageSize, ProcessInfo, ProcessState, Reading, SourceInfo, Warning,
+};
 use serde_json::{Map, Value, json};
 
-use super::{SCHEMA, address_value, name_value};
+use super::{SCHEMA, Tail, address_value, name_value};
 use crate::render::text::printable;
 use crate::units::Units;
 
@@ -248,6 +250,30 @@ pub fn local(time: SystemTime) -> String {
         }
         Err(_) => "???".to_owned(),
     }
+}
+
+/// Tells how gently a map was read.
+pub fn note_reading(tail: &mut Tail, reading: &Reading) {
+    let milliseconds = |time: std::time::Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+    let (longest, busy, slept) =
+        (milliseconds(reading.longest), milliseconds(reading.busy), milliseconds(reading.slept));
+    let budget = reading.budget.map(milliseconds);
+    let within = budget.map(|budget| format!(" of {budget} ms allowed")).unwrap_or_default();
+    tail.notes.push(format!(
+        "Read gently by {} in {} calls, the longest {longest} ms{within}; {busy} ms busy, {slept} ms asleep.",
+        reading.method, reading.calls,
+    ));
+    tail.fields.insert(
+        "reading".to_owned(),
+        json!({
+            "method": reading.method,
+            "calls": reading.calls,
+            "longest_ms": longest,
+            "busy_ms": busy,
+            "slept_ms": slept,
+            "max_stall_ms": budget,
+        }),
+    );
 }
 
 /// Warnings in JSON: what kind of doubt, and the sentence.

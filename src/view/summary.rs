@@ -89,9 +89,9 @@ pub fn printed_head(origins: &Origins, printed: &PrintedSummary, units: Units) -
 /// The rows, and for people the totals after them.
 pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
     let rows = summary.rows.iter().map(|row| Box::new(row) as Box<dyn Record>);
-    let total = Line::Total("TOTAL", summary.total);
+    let total = Line::Total("TOTAL", &summary.total);
     let unreserved =
-        summary.total_unreserved.map(|totals| Line::Total("TOTAL, minus reserved VM space", totals));
+        summary.total_unreserved.as_ref().map(|totals| Line::Total("TOTAL, minus reserved VM space", totals));
     let lines = [Line::Rule, total].into_iter().chain(unreserved);
     std::iter::once(Box::new(Line::Rule) as Box<dyn Record>)
         .chain(rows)
@@ -111,7 +111,9 @@ pub fn tail(summary: &Summary, warnings: &[Warning], limit: Option<u64>, units: 
     if summary.is_partial() {
         notes.push("Sizes leave out what was not measured of some regions.".to_owned());
     } else if summary.total.resident.value().is_none() {
-        notes.push("- was not measured: the source has the layout of the map only.".to_owned());
+        notes.push("- was not measured: this is the layout of the map only.".to_owned());
+    } else if summary.total.dirty.value().is_none() {
+        notes.push("- was not measured: --detail counts does, by reading more.".to_owned());
     }
     if let Some(limit) = limit
         && summary.mappings >= limit - limit / 10
@@ -201,12 +203,12 @@ impl Record for &Row {
 
 /// A line for people: a sum, or a rule.
 #[derive(serde::Serialize)]
-enum Line {
-    Total(&'static str, Totals),
+enum Line<'a> {
+    Total(&'static str, &'a Totals),
     Rule,
 }
 
-impl Record for Line {
+impl Record for Line<'_> {
     fn cells(&self) -> Vec<Cell<'_>> {
         match self {
             Line::Total(title, totals) => cells(None, title, totals, ""),

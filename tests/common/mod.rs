@@ -83,7 +83,7 @@ impl Running {
     /// Waits until it has started its program and sleeps.
     fn settle(&mut self) {
         for _ in 0..200 {
-            let is_there = run(["--json", &self.pid()]).stdout.contains("\"sleep");
+            let is_there = run(["--json", &self.pid()]).stdout.contains("/sleep\"");
             if is_there {
                 return;
             }

@@ -4,21 +4,26 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use procfs::ProcError;
 use procfs::process::{Process, Stat};
 use rustix::io::Errno;
 
+use super::around;
 use super::facts;
-use super::names;
+use super::listing::Listing;
 use super::query::{self, Answer, NameResolver};
-use super::smaps::SmapsReader;
+use super::resident::{Resident, Wanted};
+use super::scan::Scanner;
+use super::text::Text;
 use crate::error::{Error, Result};
 use crate::live::OpenOptions;
 use crate::model::{PageSize, ProcessInfo, Region};
-use crate::order::Order;
 use crate::processes::ProcessEntry;
-use crate::source::{Capabilities, Detail, Origin, RegionSource, Regions, SourceInfo, Warning};
+use crate::source::{
+    Capabilities, Detail, Origin, Reading, RegionSource, Regions, SourceInfo, Warning, collect_around,
+};
 
 fn root(options: &OpenOptions) -> PathBuf {
     options.procfs.clone().unwrap_or_else(|| PathBuf::from("/proc"))
@@ -47,13 +52,16 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
             origin: Origin::Live { pid: process_id },
             os: "linux",
             page_size: PageSize::new(rustix::param::page_size() as u64),
-            capabilities: Capabilities { detail: Detail::Counts, memory: true, live: true },
+            capabilities: Capabilities { detail: Detail::Pages, memory: true, live: true },
         },
         process,
         procfs,
         pid: process_id,
         is_stat_readable: before.is_ok(),
+        tell_anonymous: options.tell_anonymous,
+        max_stall: options.max_stall,
         warnings,
+        reading: None,
     }))
 }
 
@@ -117,23 +125,21 @@ fn into_io(error: ProcError) -> io::Error {
 }
 
 /// A process, by its held directory: an id that is given to another process can't be mistaken for this one.
-struct LiveSource {
+pub(super) struct LiveSource {
     info: SourceInfo,
-    process: Process,
+    pub(super) process: Process,
     procfs: PathBuf,
-    pid: u32,
+    pub(super) pid: u32,
     /// A saved tree under `--procfs` may have no `stat`; then a missing one says nothing.
     is_stat_readable: bool,
-    warnings: Vec<Warning>,
-}
-
-/// What shows that a process still runs the same program: where its code and its stack lie. Zero for whoever may not know.
-fn program(stat: &Stat) -> (u64, u64) {
-    (stat.startcode, stat.startstack)
+    tell_anonymous: bool,
+    max_stall: Option<Duration>,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) reading: Option<Reading>,
 }
 
 impl LiveSource {
-    fn stat(&self) -> Result<Option<Stat>> {
+    pub(super) fn stat(&self) -> Result<Option<Stat>> {
         match self.process.stat() {
             Ok(stat) => Ok(Some(stat)),
             Err(_) if self.is_stat_readable => Err(Error::Vanished { pid: self.pid }),
@@ -156,7 +162,7 @@ impl LiveSource {
         })
     }
 
-    fn read_error(&self, source: io::Error, action: &'static str, path: PathBuf) -> Error {
+    pub(super) fn read_error(&self, source: io::Error, action: &'static str, path: PathBuf) -> Error {
         let is_gone = source.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::SRCH)
             || (source.kind() == io::ErrorKind::NotFound
                 && self.is_stat_readable
@@ -175,23 +181,72 @@ impl LiveSource {
         Error::Io { action, path, source }
     }
 
-    /// The text that has `detail`, and the detail that it really has.
-    fn open_detail(&mut self, detail: Detail) -> Result<(File, Detail)> {
+    /// Why the text of the map can't be read on.
+    pub(super) fn listing_error(&self, source: io::Error) -> Error {
+        self.read_error(source, "read the memory map in", self.procfs.join(self.pid.to_string()))
+    }
+
+    /// Why the pages can't be scanned on.
+    pub(super) fn scan_error(&self, error: Errno) -> Error {
+        self.read_error(error.into(), "scan", self.procfs.join(self.pid.to_string()).join("pagemap"))
+    }
+
+    /// What has `detail`, and the detail that it really has.
+    fn open_detail(&mut self, detail: Detail) -> Result<Opened> {
+        let layout = |text| Opened { text, scan: None, detail: Detail::Layout };
         if detail == Detail::Layout {
-            return Ok((self.open_text("maps")?, Detail::Layout));
+            return Ok(layout(Text::new(self.open_text("maps")?, false)));
         }
-        match self.open_text("smaps") {
-            Ok(file) => Ok((file, Detail::Counts)),
+        // Whoever wants to be gentle reads no `smaps` for what a scan tells.
+        if detail == Detail::Resident
+            && let Some(scan) = self.open_scan(Wanted::Counts, self.tell_anonymous)?
+        {
+            let text = Text::new(self.open_text("maps")?, false);
+            return Ok(Opened { text, scan: Some(scan), detail: Detail::Resident });
+        }
+        let smaps = match self.open_text("smaps") {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                let file = self.open_text("maps")?;
+                let text = Text::new(self.open_text("maps")?, false);
                 self.warnings.push(Warning::NoCounts {
                     why: "there is no `smaps` (a kernel built without CONFIG_PROC_PAGE_MONITOR)".to_owned(),
                 });
-                Ok((file, Detail::Layout))
+                return Ok(layout(text));
             }
-            Err(error) => Err(error),
-        }
+            smaps => smaps?,
+        };
+        let scan = if detail == Detail::Pages { self.open_scan(Wanted::Pages, true)? } else { None };
+        let detail = if scan.is_some() { Detail::Pages } else { Detail::Counts };
+        let text = match self.max_stall {
+            Some(budget) => Text::gently(smaps, "smaps", budget),
+            None => Text::new(smaps, true),
+        };
+        Ok(Opened { text, scan, detail })
     }
+
+    /// A scanner of this process's pages; `None` where the kernel has none (before 6.7).
+    fn open_scan(&self, wanted: Wanted, with_file: bool) -> Result<Option<Resident>> {
+        let Ok(pagemap) = self.process.open_relative("pagemap") else { return Ok(None) };
+        let Some(page_size) = self.info.page_size else { return Ok(None) };
+        let Some(scanner) = Scanner::new(pagemap, with_file, self.max_stall) else { return Ok(None) };
+        let swaps = std::fs::read_to_string(self.procfs.join("swaps")).unwrap_or_default();
+        let has_swap = swaps.lines().count() > 1;
+        Ok(Some(Resident::new(scanner, wanted, self.open_text("maps")?, page_size, has_swap)))
+    }
+
+    /// A region as the kernel answered, with its name settled.
+    fn exact(&self, (mut region, is_name_ambiguous): (Region, bool)) -> Region {
+        if is_name_ambiguous {
+            NameResolver::default().settle_region(&self.process, &mut region);
+        }
+        region
+    }
+}
+
+/// What is read for a listing.
+struct Opened {
+    text: Text,
+    scan: Option<Resident>,
+    detail: Detail,
 }
 
 /// What would let this user read the map of `process`.
@@ -244,35 +299,16 @@ impl RegionSource for LiveSource {
         if before.as_ref().is_some_and(facts::has_ended) {
             return Err(Error::Zombie { pid: self.pid });
         }
-        let (text, detail) = self.open_detail(detail)?;
+        let Opened { text, scan, detail } = self.open_detail(detail)?;
         log::info!("reading the map of process {} with detail {}", self.pid, detail.id());
-        let regions = LiveRegions {
-            reader: SmapsReader::new(text),
-            order: Order::default(),
-            names: NameResolver::default(),
-            before,
-            count: 0,
-            done: false,
-            source: self,
-        };
-        Ok(Regions::new(detail, regions))
+        Ok(Regions::new(detail, Listing::new(self, text, scan, before)))
     }
 
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
         if detail == Detail::Layout {
             let maps = self.open_text("maps")?;
             match query::region_at(&maps, address) {
-                Answer::Region { query, name: Some(name) } => {
-                    let parsed = names::parse_exact(&name, query::device(&query));
-                    let is_ambiguous = parsed.as_ref().is_some_and(|parsed| parsed.is_ambiguous);
-                    let region = query::into_region(&query, parsed.map(|parsed| parsed.name));
-                    return Ok(region.map(|mut region| {
-                        if is_ambiguous {
-                            settle(&mut NameResolver::default(), &self.process, &mut region);
-                        }
-                        region
-                    }));
-                }
+                Answer::Region(region) => return Ok(Some(self.exact(*region))),
                 // The gate page at the top of the address space is in the listing only.
                 Answer::Hole if address < 1 << 63 => return Ok(None),
                 _ => {}
@@ -290,6 +326,15 @@ impl RegionSource for LiveSource {
         Ok(None)
     }
 
+    fn around(&mut self, address: u64) -> Result<Vec<Region>> {
+        self.stat()?;
+        let maps = self.open_text("maps")?;
+        match around::regions(&maps, address) {
+            Some(regions) => Ok(regions.into_iter().map(|region| self.exact(region)).collect()),
+            None => collect_around(self.regions(Detail::Layout)?, address),
+        }
+    }
+
     fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize> {
         let path = self.procfs.join(self.pid.to_string()).join("mem");
         let memory = match self.process.open_relative("mem") {
@@ -302,76 +347,8 @@ impl RegionSource for LiveSource {
     fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
     }
-}
 
-fn settle(names: &mut NameResolver, process: &Process, region: &mut Region) {
-    if let Some(likeliest) = region.name.take() {
-        region.name = Some(names.settle(process, region, &likeliest));
-    }
-}
-
-/// The regions of a live process as its text is read.
-struct LiveRegions<'a> {
-    reader: SmapsReader<File>,
-    order: Order,
-    names: NameResolver,
-    before: Option<Stat>,
-    count: u64,
-    done: bool,
-    source: &'a mut LiveSource,
-}
-
-impl LiveRegions<'_> {
-    fn read(&mut self) -> Result<Option<Region>> {
-        loop {
-            let read = self.reader.next_region().map_err(|source| {
-                let path = self.source.procfs.join(self.source.pid.to_string());
-                self.source.read_error(source, "read the memory map in", path)
-            })?;
-            let Some(mut read) = read else {
-                self.check_whole()?;
-                return Ok(None);
-            };
-            self.count += 1;
-            if read.is_name_ambiguous {
-                settle(&mut self.names, &self.source.process, &mut read.region);
-            }
-            if let Some(region) = self.order.clip(read.region) {
-                return Ok(Some(region));
-            }
-        }
-    }
-
-    /// The text of a process that ends, or starts another program, just stops: an end has to be told from the end.
-    fn check_whole(&mut self) -> Result<()> {
-        let pid = self.source.pid;
-        log::info!("read {} regions of process {pid}", self.count);
-        self.source.warnings.extend(self.reader.warnings());
-        self.source.warnings.extend(self.order.warning());
-        let Some(after) = self.source.stat()? else { return Ok(()) };
-        if facts::has_ended(&after) {
-            return Err(Error::Vanished { pid });
-        }
-        if facts::is_kernel_thread(&after) {
-            self.source.warnings.push(Warning::KernelThread { pid });
-        } else if self.before.as_ref().is_some_and(|before| program(before) != program(&after)) {
-            return Err(Error::Replaced { pid });
-        } else if self.count == 0 {
-            return Err(Error::Vanished { pid });
-        }
-        Ok(())
-    }
-}
-
-impl Iterator for LiveRegions<'_> {
-    type Item = Result<Region>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let region = self.read().transpose();
-        self.done = !matches!(region, Some(Ok(_)));
-        region
+    fn reading(&self) -> Option<Reading> {
+        self.reading
     }
 }

@@ -77,6 +77,7 @@ impl<'a> MapsLine<'a> {
             name,
             offset: self.offset,
             counts: PageCounts::UNMEASURED,
+            pages: None,
             native: Native::Linux(LinuxRegion {
                 device: self.device,
                 inode: self.inode,

@@ -7,10 +7,20 @@ pub mod names;
 pub mod smaps;
 
 #[cfg(target_os = "linux")]
+mod around;
+#[cfg(target_os = "linux")]
 mod facts;
+#[cfg(target_os = "linux")]
+mod listing;
 #[cfg(target_os = "linux")]
 pub(crate) mod live;
 #[cfg(target_os = "linux")]
 mod query;
 #[cfg(target_os = "linux")]
+mod resident;
+#[cfg(target_os = "linux")]
+mod scan;
+#[cfg(target_os = "linux")]
 mod sys;
+#[cfg(target_os = "linux")]
+mod text;

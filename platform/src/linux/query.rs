@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::names::{self, Parsed};
 use super::sys::{self, ProcmapQuery};
 use crate::model::{
-    AddrRange, Device, LinuxRegion, Name, NameKind, Native, PageCounts, Protection, Region, ShareMode,
+    AddrRange, Bytes, Device, LinuxRegion, Name, NameKind, Native, PageCounts, Protection, Region, ShareMode,
 };
 
 /// The kernel copies names of at most a page (`PATH_MAX`), the NUL included.
@@ -20,33 +20,47 @@ const NAME_SIZE: usize = 4096;
 
 /// What the kernel answered to a question about one address.
 pub(super) enum Answer {
-    /// The region there; its name is `None` where it is too long to be told this way.
-    Region { query: ProcmapQuery, name: Option<Vec<u8>> },
-    /// No region holds the address.
+    /// A region, and whether its name has another reading.
+    Region(Box<(Region, bool)>),
+    /// No region is there.
     Hole,
-    /// This kernel can't answer (before 6.11), or not for this file.
+    /// This kernel can't answer (before 6.11), or not for this region, whose name is too long to be told this way.
     Unknown,
 }
 
-/// Asks an open `maps` for the region at `address` (`PROCMAP_QUERY`): one system call, two where the name is too long.
+/// Asks an open `maps` for the region at `address` (`PROCMAP_QUERY`): one system call.
 pub(super) fn region_at(maps: &File, address: u64) -> Answer {
+    ask(maps, address, 0)
+}
+
+fn ask(maps: &File, address: u64, flags: u64) -> Answer {
     let mut name = vec![0; NAME_SIZE];
-    match sys::procmap_query(maps, address, &mut name) {
+    match sys::procmap_query(maps, address, flags, &mut name) {
         Ok(query) => {
             name.truncate((query.vma_name_size as usize).saturating_sub(1));
-            Answer::Region { query, name: Some(name) }
+            let parsed = names::parse_exact(&name, device(&query));
+            let is_ambiguous = parsed.as_ref().is_some_and(|parsed| parsed.is_ambiguous);
+            let region = into_region(&query, parsed.map(|parsed| parsed.name));
+            region.map_or(Answer::Unknown, |region| Answer::Region(Box::new((region, is_ambiguous))))
         }
         Err(Errno::NOENT) => Answer::Hole,
-        Err(Errno::NAMETOOLONG) => match sys::procmap_query(maps, address, &mut []) {
-            Ok(query) => Answer::Region { query, name: None },
-            Err(_) => Answer::Unknown,
-        },
         Err(_) => Answer::Unknown,
     }
 }
 
+/// The size of the pages that the region at `address` is made of; `None` where this kernel can't tell.
+pub(super) fn page_size_at(maps: &File, address: u64) -> Option<Bytes> {
+    sys::procmap_query(maps, address, 0, &mut []).ok().map(|query| Bytes(query.vma_page_size))
+}
+
+/// The first region that ends after `address`, which need not lie in it.
+pub(super) fn region_from(maps: &File, address: u64) -> Answer {
+    const COVERING_OR_NEXT: u64 = 0x10;
+    ask(maps, address, COVERING_OR_NEXT)
+}
+
 /// The region that an answer describes, with the given name.
-pub(super) fn into_region(query: &ProcmapQuery, name: Option<Name>) -> Option<Region> {
+fn into_region(query: &ProcmapQuery, name: Option<Name>) -> Option<Region> {
     const READ: u64 = 1;
     const WRITE: u64 = 2;
     const EXECUTE: u64 = 4;
@@ -60,6 +74,7 @@ pub(super) fn into_region(query: &ProcmapQuery, name: Option<Name>) -> Option<Re
         name,
         offset: query.vma_offset,
         counts: PageCounts::UNMEASURED,
+        pages: None,
         native: Native::Linux(LinuxRegion {
             device: device(query),
             inode: query.inode,
@@ -68,7 +83,7 @@ pub(super) fn into_region(query: &ProcmapQuery, name: Option<Name>) -> Option<Re
     })
 }
 
-pub(super) fn device(query: &ProcmapQuery) -> Device {
+fn device(query: &ProcmapQuery) -> Device {
     Device { major: query.dev_major, minor: query.dev_minor }
 }
 
@@ -80,10 +95,17 @@ pub(super) struct NameResolver {
 }
 
 impl NameResolver {
+    /// Gives a region the name that it really has.
+    pub fn settle_region(&mut self, process: &Process, region: &mut Region) {
+        if let Some(likeliest) = region.name.take() {
+            region.name = Some(self.settle(process, region, &likeliest));
+        }
+    }
+
     /// The name that the region really has, by asking, in this order: PROCMAP_QUERY for the exact bytes, the link in
     /// `map_files`, the file under the path that would end in ` (deleted)`. Where nothing answers, the likeliest reading
     /// stays.
-    pub fn settle(&mut self, process: &Process, region: &Region, likeliest: &Name) -> Name {
+    fn settle(&mut self, process: &Process, region: &Region, likeliest: &Name) -> Name {
         let Some(native) = region.native.linux() else { return likeliest.clone() };
         let key = (native.device, native.inode, likeliest.clone());
         if let Some(name) = self.settled.get(&key) {
@@ -107,10 +129,10 @@ impl NameResolver {
         if self.maps.is_none() {
             self.maps = process.open_relative("maps").ok();
         }
-        match region_at(self.maps.as_ref()?, region.range.start()) {
-            Answer::Region { query, name } if query.vma_start == region.range.start() => name,
-            _ => None,
-        }
+        let mut name = vec![0; NAME_SIZE];
+        let query = sys::procmap_query(self.maps.as_ref()?, region.range.start(), 0, &mut name).ok()?;
+        name.truncate((query.vma_name_size as usize).saturating_sub(1));
+        (query.vma_start == region.range.start()).then_some(name)
     }
 }
 

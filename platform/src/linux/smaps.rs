@@ -83,6 +83,11 @@ impl<R: Read> SmapsReader<R> {
         self.lines.strip_carriage_returns = true;
     }
 
+    /// What the text is read from.
+    pub fn input(&self) -> &R {
+        &self.lines.input
+    }
+
     /// The next region, or `None` at the end of the text.
     ///
     /// # Errors

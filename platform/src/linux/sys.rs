@@ -39,9 +39,15 @@ const _: () = assert!(PROCMAP_QUERY == 0xc068_6611);
 ///
 /// `ENOENT` where no region holds the address, `ENOTTY` before 6.11, `ESRCH` where the process has ended,
 /// `ENAMETOOLONG` where the name doesn't fit in a page or in `name`. An empty `name` asks for none.
-pub fn procmap_query(maps: impl AsFd, address: u64, name: &mut [u8]) -> Result<ProcmapQuery, Errno> {
+pub fn procmap_query(
+    maps: impl AsFd,
+    address: u64,
+    flags: u64,
+    name: &mut [u8],
+) -> Result<ProcmapQuery, Errno> {
     let mut query = ProcmapQuery {
         size: size_of::<ProcmapQuery>() as u64,
+        query_flags: flags,
         query_addr: address,
         vma_name_size: name.len().try_into().unwrap_or(u32::MAX),
         vma_name_addr: if name.is_empty() { 0 } else { name.as_mut_ptr() as u64 },
@@ -51,4 +57,89 @@ pub fn procmap_query(maps: impl AsFd, address: u64, name: &mut [u8]) -> Result<P
     // bytes at `vma_name_addr`, which are those of `name`, borrowed for the whole call.
     unsafe { ioctl(maps, Updater::<PROCMAP_QUERY, ProcmapQuery>::new(&mut query)) }?;
     Ok(query)
+}
+
+/// `struct page_region` of `include/uapi/linux/fs.h` (6.7): pages in a row that have the same categories.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageRegion {
+    pub start: u64,
+    pub end: u64,
+    pub categories: u64,
+}
+
+/// `struct pm_scan_arg` of the same.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct ScanArguments {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+const _: () = assert!(size_of::<ScanArguments>() == 96);
+
+/// `PAGEMAP_SCAN`, the number 16.
+const PAGEMAP_SCAN: Opcode = opcode::read_write::<ScanArguments>(b'f', 16);
+
+const _: () = assert!(PAGEMAP_SCAN == 0xc060_6610);
+
+/// The `ioctl` and its result: how many regions were written.
+struct Scan<'a>(&'a mut ScanArguments);
+
+// SAFETY: the opcode is the one for the struct that `as_ptr` points to, whose size field is right; the result is a count.
+unsafe impl rustix::ioctl::Ioctl for Scan<'_> {
+    type Output = usize;
+    const IS_MUTATING: bool = true;
+
+    fn opcode(&self) -> Opcode {
+        PAGEMAP_SCAN
+    }
+
+    fn as_ptr(&mut self) -> *mut std::ffi::c_void {
+        std::ptr::from_mut(self.0).cast()
+    }
+
+    unsafe fn output_from_ptr(
+        written: rustix::ioctl::IoctlOutput,
+        _: *mut std::ffi::c_void,
+    ) -> Result<usize, Errno> {
+        usize::try_from(written).map_err(|_| Errno::INVAL)
+    }
+}
+
+/// Asks an open `/proc/PID/pagemap` for the pages between two addresses that have any of the categories `any_of`, and of each
+/// those in `returned`; returns how many entries of `into` were filled. Fewer than all means that the end was reached.
+///
+/// `ENOTTY` before 6.7, `EINVAL` where a category is not known, `ESRCH` where the process has ended.
+pub fn pagemap_scan(
+    pagemap: impl AsFd,
+    start: u64,
+    end: u64,
+    any_of: u64,
+    returned: u64,
+    into: &mut [PageRegion],
+) -> Result<usize, Errno> {
+    let mut arguments = ScanArguments {
+        size: size_of::<ScanArguments>() as u64,
+        start,
+        end,
+        vec: into.as_mut_ptr() as u64,
+        vec_len: into.len() as u64,
+        category_anyof_mask: any_of,
+        return_mask: returned,
+        ..ScanArguments::default()
+    };
+    // SAFETY: the kernel writes at most `vec_len` entries at `vec`, which are those of `into`, borrowed for the whole call.
+    let filled = unsafe { ioctl(pagemap, Scan(&mut arguments)) }?;
+    Ok(filled.min(into.len()))
 }

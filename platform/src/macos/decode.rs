@@ -1,5 +1,6 @@
 //! From the kernel's record of a map entry to a [`Region`].
 
+use super::records::{PROC_REGION_SUBMAP, ProcRegionInfo, SubmapInfo64};
 use crate::model::{
     AddrRange, Bytes, MacosRegion, Name, Native, PageCounts, PageSize, Protection, Region, ShareMode,
 };
@@ -51,6 +52,67 @@ const SHARED_REGION_TAGS: [u32; 2] = [32, 35];
 const NEVER_PURGEABLE_TAGS: [u32; 7] = [1, 2, 7, 11, 12, 30, 31];
 
 impl RawRegion {
+    /// From the full record of `mach_vm_region_recurse`, of which this kernel filled `count` words.
+    pub fn from_submap(address: u64, size: u64, info: &SubmapInfo64, depth: u32, count: u32) -> RawRegion {
+        let since = |revision: u32, value: u32| (count >= revision).then_some(value);
+        RawRegion {
+            address,
+            size,
+            protection: info.protection as u32,
+            max_protection: info.max_protection as u32,
+            offset: info.offset,
+            user_tag: info.user_tag,
+            ref_count: info.ref_count,
+            shadow_depth: info.shadow_depth.into(),
+            external_pager: info.external_pager != 0,
+            share_mode: info.share_mode,
+            is_submap: info.is_submap != 0,
+            depth,
+            object_id: if count >= SubmapInfo64::V2_COUNT {
+                info.object_id_full
+            } else {
+                info.object_id.into()
+            },
+            flags: info.flags,
+            pages: Some(RawPages {
+                resident: info.pages_resident,
+                dirtied: info.pages_dirtied,
+                swapped_out: info.pages_swapped_out,
+                shared_now_private: info.pages_shared_now_private,
+                reusable: since(SubmapInfo64::V1_COUNT, info.pages_reusable),
+                wired: since(SubmapInfo64::V3_COUNT, info.pages_wired),
+            }),
+        }
+    }
+
+    /// From libproc's record, which doesn't say whether there is an external pager: a path is taken for one.
+    pub fn from_process(info: &ProcRegionInfo, has_path: bool) -> RawRegion {
+        RawRegion {
+            address: info.address,
+            size: info.size,
+            protection: info.protection,
+            max_protection: info.max_protection,
+            offset: info.offset,
+            user_tag: info.user_tag,
+            ref_count: info.ref_count,
+            shadow_depth: info.shadow_depth,
+            external_pager: has_path,
+            share_mode: u8::try_from(info.share_mode).unwrap_or(0),
+            is_submap: info.flags & PROC_REGION_SUBMAP != 0,
+            depth: info.depth,
+            object_id: info.obj_id.into(),
+            flags: 0,
+            pages: Some(RawPages {
+                resident: info.pages_resident,
+                dirtied: info.pages_dirtied,
+                swapped_out: info.pages_swapped_out,
+                shared_now_private: info.pages_shared_now_private,
+                reusable: None,
+                wired: None,
+            }),
+        }
+    }
+
     /// Where the entry lies; `None` where its end would pass the top of the address space.
     pub fn range(&self) -> Option<AddrRange> {
         AddrRange::with_size(self.address, Bytes(self.size))
@@ -115,6 +177,7 @@ impl RawRegion {
             name,
             offset: self.offset,
             counts,
+            pages: None,
             native: Native::Macos(MacosRegion {
                 user_tag: self.user_tag,
                 depth: self.depth,
@@ -158,6 +221,26 @@ mod tests {
         let region = raw.into_region(page_size(4096), None).unwrap();
         assert_eq!(region.native.macos().unwrap().wired, Some(Bytes(4096)));
         assert_eq!(region.native.macos().unwrap().reusable, None);
+    }
+
+    #[test]
+    fn what_an_older_kernel_does_not_fill_is_not_zero() {
+        let info = SubmapInfo64 {
+            pages_reusable: 2,
+            object_id: 5,
+            object_id_full: 6,
+            pages_wired: 3,
+            ..SubmapInfo64::default()
+        };
+        let told = |count| {
+            let raw = RawRegion::from_submap(0, 4096, &info, 0, count);
+            let pages = raw.pages.unwrap();
+            (raw.object_id, pages.reusable, pages.wired)
+        };
+        assert_eq!(told(SubmapInfo64::V1_COUNT - 1), (5, None, None));
+        assert_eq!(told(SubmapInfo64::V1_COUNT), (5, Some(2), None));
+        assert_eq!(told(SubmapInfo64::V2_COUNT), (6, Some(2), None));
+        assert_eq!(told(SubmapInfo64::V3_COUNT), (6, Some(2), Some(3)));
     }
 
     #[test]

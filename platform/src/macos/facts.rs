@@ -55,7 +55,7 @@ pub(super) fn entry(pid: i32) -> Option<ProcessEntry> {
     Some(ProcessEntry { pid: pid.try_into().ok()?, name: name_of(pid)?, command: command(pid) })
 }
 
-/// The last part of the program's path, up to 31 bytes of it, or up to 16 where this user may know no more.
+/// The name of the program's file, 31 bytes of it, or 15 where this user may know no more.
 fn name(full: Option<&libc::proc_bsdinfo>, short: Option<&libc::proc_bsdshortinfo>) -> Option<Box<[u8]>> {
     let long = full.map(|info| sys::until_nul(&info.pbi_name)).filter(|name| !name.is_empty());
     Some(long.or_else(|| Some(sys::until_nul(&short?.pbsi_comm)))?.into())

@@ -29,7 +29,10 @@ pub(crate) struct LoadedImage {
 }
 
 /// More images than any process has; a count beyond it is garbage.
-const MOST_IMAGES: u32 = 1 << 16;
+const MOST_IMAGES: u32 = 1 << 14;
+
+/// More than the load commands of any image have; the largest of the system's have some 30 KB.
+const LARGEST_HEADER: usize = 1 << 18;
 
 /// `PATH_MAX` of macOS.
 const LONGEST_PATH: usize = 1024;
@@ -69,7 +72,7 @@ pub(crate) fn read(memory: &mut impl Memory, dyld: DyldInfo) -> Option<Vec<Loade
 fn read_image(memory: &mut impl Memory, load_address: u64, path: Vec<u8>) -> Option<LoadedImage> {
     let mut bytes = read_within_page(memory, load_address, SMALLEST_PAGE as usize);
     let total = macho::total_size(&bytes)?;
-    if total > bytes.len() && total <= 1 << 20 {
+    if total > bytes.len() && total <= LARGEST_HEADER {
         bytes = memory.read(load_address, total);
     }
     let header = macho::parse(&bytes, load_address)?;

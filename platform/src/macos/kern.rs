@@ -89,9 +89,8 @@ impl From<KernReturn> for Refusal {
     }
 }
 
-/// `errno` of the libproc calls, by its numbers on macOS.
 impl Refusal {
-    /// What `proc_pidinfo` means by `errno`: EINVAL is the end of the map, ESRCH the end of the process.
+    /// What `proc_pidinfo` means by `errno`, by the numbers of macOS: EINVAL is the end of the map, ESRCH the end of the process.
     pub fn from_proc_errno(errno: i32) -> Refusal {
         const ESRCH: i32 = 3;
         const EINVAL: i32 = 22;

@@ -4,7 +4,6 @@ use super::decode::{RawPages, RawRegion};
 use super::facts;
 use super::images::{self, DyldInfo, LoadedImage, Memory};
 use super::kern::{KernReturn, Refusal};
-use super::records::{PROC_REGION_SUBMAP, ProcRegionInfo, SubmapInfo64};
 use super::refusal;
 use super::segments::{Disposition, SegmentMap};
 use super::sys::{self, Port};
@@ -29,7 +28,11 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
             origin: Origin::Live { pid },
             os: "macos",
             page_size: Some(task.page_size),
-            capabilities: Capabilities { detail: Detail::Counts, memory: task.port.is_some(), live: true },
+            capabilities: Capabilities {
+                detail: given(Detail::Pages, task.port.is_some()),
+                memory: task.port.is_some(),
+                live: true,
+            },
         },
         pid,
         task,
@@ -153,7 +156,7 @@ impl TaskCalls for Task {
         let answer = self.port().and_then(|port| {
             if with_pages {
                 let (found, depth, count) = sys::region_recurse(port, address)?;
-                Ok(full(found, depth, count))
+                Ok(RawRegion::from_submap(found.address, found.size, &found.info, depth, count))
             } else {
                 let (found, depth) = sys::region_recurse_short(port, address)?;
                 Ok(short(found, depth))
@@ -174,7 +177,7 @@ impl TaskCalls for Task {
     fn process_region(&mut self, address: u64) -> Result<ProcessRegion, Refusal> {
         let (info, path) = sys::region_with_path(self.pid, address).map_err(Refusal::from_proc_errno)?;
         let path = Some(path).filter(|path| !path.is_empty());
-        Ok(ProcessRegion { raw: of_process(&info, path.is_some()), path: path.map(Into::into) })
+        Ok(ProcessRegion { raw: RawRegion::from_process(&info, path.is_some()), path: path.map(Into::into) })
     }
 
     fn purge_state(&mut self, address: u64) -> Option<PurgeState> {
@@ -191,8 +194,13 @@ impl TaskCalls for Task {
     fn dispositions(&mut self, range: AddrRange) -> Option<Vec<Disposition>> {
         // A quarter of a megabyte at a time, whatever the region's size.
         const AT_A_TIME: u64 = 1 << 16;
+        // Some four times the shared cache: what is larger isn't images, whatever the target's list says.
+        const MOST_PAGES: u64 = 1 << 21;
         let page = self.page_size.bytes().0;
         let pages = range.size().0.div_ceil(page);
+        if pages > MOST_PAGES {
+            return None;
+        }
         let mut states = Vec::with_capacity(usize::try_from(pages).ok()?);
         let mut buffer = vec![0; pages.min(AT_A_TIME) as usize];
         while (states.len() as u64) < pages {
@@ -218,35 +226,6 @@ impl TaskCalls for Task {
         }
         let (before, now) = (self.started_at, facts::started_at(self.pid));
         before.is_none() || now.is_none() || before == now
-    }
-}
-
-fn full(found: sys::Found<SubmapInfo64>, depth: u32, count: u32) -> RawRegion {
-    let info = found.info;
-    let since = |revision: u32, value: u32| (count >= revision).then_some(value);
-    RawRegion {
-        address: found.address,
-        size: found.size,
-        protection: info.protection as u32,
-        max_protection: info.max_protection as u32,
-        offset: info.offset,
-        user_tag: info.user_tag,
-        ref_count: info.ref_count,
-        shadow_depth: info.shadow_depth.into(),
-        external_pager: info.external_pager != 0,
-        share_mode: info.share_mode,
-        is_submap: info.is_submap != 0,
-        depth,
-        object_id: if count >= SubmapInfo64::V2_COUNT { info.object_id_full } else { info.object_id.into() },
-        flags: info.flags,
-        pages: Some(RawPages {
-            resident: info.pages_resident,
-            dirtied: info.pages_dirtied,
-            swapped_out: info.pages_swapped_out,
-            shared_now_private: info.pages_shared_now_private,
-            reusable: since(SubmapInfo64::V1_COUNT, info.pages_reusable),
-            wired: since(SubmapInfo64::V3_COUNT, info.pages_wired),
-        }),
     }
 }
 
@@ -302,34 +281,6 @@ fn plain(
     }
 }
 
-/// From libproc's record, which doesn't say whether there is an external pager: a path is taken for one.
-fn of_process(info: &ProcRegionInfo, has_path: bool) -> RawRegion {
-    RawRegion {
-        address: info.address,
-        size: info.size,
-        protection: info.protection,
-        max_protection: info.max_protection,
-        offset: info.offset,
-        user_tag: info.user_tag,
-        ref_count: info.ref_count,
-        shadow_depth: info.shadow_depth,
-        external_pager: has_path,
-        share_mode: u8::try_from(info.share_mode).unwrap_or(0),
-        is_submap: info.flags & PROC_REGION_SUBMAP != 0,
-        depth: info.depth,
-        object_id: info.obj_id.into(),
-        flags: 0,
-        pages: Some(RawPages {
-            resident: info.pages_resident,
-            dirtied: info.pages_dirtied,
-            swapped_out: info.pages_swapped_out,
-            shared_now_private: info.pages_shared_now_private,
-            reusable: None,
-            wired: None,
-        }),
-    }
-}
-
 /// A live process.
 struct LiveSource {
     info: SourceInfo,
@@ -364,6 +315,7 @@ impl LiveSource {
             pid: self.pid,
             method,
             with_counts: detail > Detail::Layout,
+            with_states: detail == Detail::Pages,
             page_size: self.task.page_size,
             segments: SegmentMap::new(&images, self.task.page_size),
             is_root: is_root(),
@@ -373,9 +325,13 @@ impl LiveSource {
     }
 }
 
-/// What a reading really has: whoever counts pages counts them all.
-fn given(detail: Detail) -> Detail {
-    if detail == Detail::Layout { Detail::Layout } else { Detail::Counts }
+/// What a reading really has: whoever counts pages counts them all, and the state of each wants a task port.
+fn given(detail: Detail, has_port: bool) -> Detail {
+    match detail {
+        Detail::Layout => Detail::Layout,
+        Detail::Pages if has_port => Detail::Pages,
+        _ => Detail::Counts,
+    }
 }
 
 impl RegionSource for LiveSource {
@@ -396,14 +352,14 @@ impl RegionSource for LiveSource {
 
     fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
         self.check_alive()?;
-        let detail = given(detail);
+        let detail = given(detail, self.task.port.is_some());
         Ok(Regions::new(detail, self.walk(detail, 0)))
     }
 
     /// One region call, and two reads an image to name the segment.
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
         self.check_alive()?;
-        for region in self.walk(given(detail), address) {
+        for region in self.walk(given(detail, self.task.port.is_some()), address) {
             let region = region?;
             if region.range.contains(address) {
                 return Ok(Some(region));

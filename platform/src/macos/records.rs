@@ -34,7 +34,7 @@ pub(crate) struct SubmapInfo64 {
     /// Revision 3.
     pub pages_wired: u32,
     pub wire_tag: u16,
-    padding0: u16,
+    pub padding0: u16,
 }
 
 impl SubmapInfo64 {

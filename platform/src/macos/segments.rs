@@ -4,7 +4,7 @@
 //! images lie in a handful of regions; vmmap cuts those at segment bounds, to the byte, and so does this.
 
 use super::images::LoadedImage;
-use crate::model::{AddrRange, Bytes, Name, NameKind, Native, PageSize, Region};
+use crate::model::{AddrRange, Bytes, Name, NameKind, Native, PageRun, PageSize, PageState, Region, join};
 
 /// What vmmap prints as the detail of the one `__LINKEDIT` that all images of the shared cache have together.
 const COMBINED_LINKEDIT: &[u8] = b"dyld shared cache combined __LINKEDIT";
@@ -34,6 +34,8 @@ impl Disposition {
     const PRESENT: i32 = 0x1;
     const DIRTY: i32 = 0x8;
     const PAGED_OUT: i32 = 0x10;
+    const COPIED: i32 = 0x20;
+    const EXTERNAL: i32 = 0x80;
 
     /// The same by their names in `mach/vm_statistics.h`.
     #[cfg(test)]
@@ -41,6 +43,8 @@ impl Disposition {
         ("VM_PAGE_QUERY_PAGE_PRESENT", Disposition::PRESENT),
         ("VM_PAGE_QUERY_PAGE_DIRTY", Disposition::DIRTY),
         ("VM_PAGE_QUERY_PAGE_PAGED_OUT", Disposition::PAGED_OUT),
+        ("VM_PAGE_QUERY_PAGE_COPIED", Disposition::COPIED),
+        ("VM_PAGE_QUERY_PAGE_EXTERNAL", Disposition::EXTERNAL),
     ];
 
     fn is_resident(self) -> bool {
@@ -56,19 +60,43 @@ impl Disposition {
         !self.is_resident() && self.0 & Disposition::PAGED_OUT != 0
     }
 
+    fn state(self) -> PageState {
+        PageState::default()
+            .with_if(PageState::PRESENT, self.is_resident())
+            .with_if(PageState::DIRTY, self.is_dirty())
+            .with_if(PageState::SWAPPED, self.is_swapped())
+            .with_if(PageState::FILE, self.is_resident() && self.0 & Disposition::EXTERNAL != 0)
+            .with_if(PageState::COPIED, self.is_resident() && self.0 & Disposition::COPIED != 0)
+    }
+
     /// Whether this process has a page of its own here.
     fn is_own(self) -> bool {
         self.is_dirty() || self.is_swapped()
     }
 }
 
-/// A region to be cut.
+/// The pages of a region that is to be cut.
 #[derive(Clone, Copy)]
 pub(crate) struct PageStates<'a> {
     /// The state of each page of the region, from its first on.
     pub dispositions: &'a [Disposition],
     /// Their size.
     pub page_size: PageSize,
+}
+
+impl PageStates<'_> {
+    /// The states in `range`, of a region that starts at `start`.
+    pub fn runs(self, start: u64, range: AddrRange) -> Box<[PageRun]> {
+        let size = self.page_size.bytes().0;
+        let first = range.start().saturating_sub(start) / size;
+        let pages = self.dispositions.iter().zip(0u64..).skip(first as usize);
+        let runs = pages.map_while(|(page, index)| {
+            let from = start.checked_add(index.checked_mul(size)?)?;
+            let to = from.saturating_add(size).min(range.end());
+            Some(PageRun { range: AddrRange::new(from.max(range.start()), to)?, state: page.state() })
+        });
+        join(runs)
+    }
 }
 
 impl SegmentMap {
@@ -116,11 +144,13 @@ impl SegmentMap {
         self.overlapping(range).is_empty()
     }
 
-    /// Whether a region has to be cut: it isn't covered by just one segment, or by none.
-    pub fn cuts(&self, range: AddrRange) -> bool {
-        match self.overlapping(range) {
-            [] => false,
-            [only] => !contains(only.range, range),
+    /// Whether a region has to be cut: more than one segment covers it, one covers a part of it, or none does and it is unused
+    /// shared cache that this process wrote to in places.
+    pub fn cuts(&self, region: &Region) -> bool {
+        match self.overlapping(region.range) {
+            _ if is_submap(region) => false,
+            [] => self.is_in_shared_cache(region) && has_own_pages(region),
+            [only] => !contains(only.range, region.range),
             _ => true,
         }
     }
@@ -129,17 +159,10 @@ impl SegmentMap {
     /// `pages` a region with counts stays whole and unnamed, since how its pages are spread can't be told.
     pub fn cut(&self, region: Region, pages: Option<PageStates<'_>>) -> Vec<Region> {
         let overlapping = self.overlapping(region.range);
-        match overlapping {
-            [] => return vec![region],
-            [only] if contains(only.range, region.range) => {
-                let in_cache = self.is_in_shared_cache(region.range);
-                return vec![named(region, Some(only), in_cache)];
-            }
-            _ => {}
-        }
-        let in_cache = self.is_in_shared_cache(region.range);
-        if pages.is_none() && region.counts.resident.is_some() {
-            return vec![named(region, None, in_cache)];
+        let in_cache = self.is_in_shared_cache(&region);
+        if !self.cuts(&region) || (pages.is_none() && region.counts.resident.is_some()) {
+            let only = overlapping.first().filter(|only| contains(only.range, region.range));
+            return vec![named(region, only, in_cache)];
         }
         let mut parts = Vec::new();
         let mut next = region.range.start();
@@ -161,9 +184,22 @@ impl SegmentMap {
         parts
     }
 
-    fn is_in_shared_cache(&self, range: AddrRange) -> bool {
-        self.shared_cache.is_some_and(|cache| cache.overlaps(range))
+    /// Whether a region lies in the shared cache, by its tag or by where the images lie that are in it. Where no image is known,
+    /// what is used of the cache isn't either, and only a whole submap is said to be it.
+    fn is_in_shared_cache(&self, region: &Region) -> bool {
+        let by_tag = region.native.macos().is_some_and(|native| native.shared_cache);
+        let by_place = self.shared_cache.is_some_and(|cache| cache.overlaps(region.range));
+        if self.covered.is_empty() { by_tag && is_submap(region) } else { by_tag || by_place }
     }
+}
+
+fn is_submap(region: &Region) -> bool {
+    region.native.macos().is_some_and(|native| native.submap)
+}
+
+/// Whether this process wrote to any of its pages.
+fn has_own_pages(region: &Region) -> bool {
+    [region.counts.dirty, region.counts.swapped].into_iter().flatten().any(|size| size > Bytes::ZERO)
 }
 
 fn contains(outer: AddrRange, inner: AddrRange) -> bool {
@@ -272,7 +308,7 @@ fn named(mut region: Region, covered: Option<&Covered>, in_cache: bool) -> Regio
     }
     if let Native::Macos(native) = &mut region.native {
         native.segment = covered.map(|covered| covered.segment.clone());
-        native.shared_cache |= in_cache;
+        native.shared_cache = in_cache;
     }
     region
 }
@@ -325,7 +361,7 @@ mod tests {
     #[test]
     fn a_region_of_one_segment_stays_whole() {
         let map = SegmentMap::new(&[loaded("/bin/a", false, &[("__TEXT", 0x1000, 0x5000)])], PAGE);
-        assert!(!map.cuts(region(0x2000, 0x3000).range));
+        assert!(!map.cuts(&region(0x2000, 0x3000)));
         assert_eq!(shown(&map.cut(region(0x2000, 0x3000), None)), ["2000-3000 __TEXT /bin/a"]);
         assert_eq!(shown(&map.cut(region(0x8000, 0x9000), None)), ["8000-9000 - -"]);
     }
@@ -376,6 +412,27 @@ mod tests {
         let mut layout = region(0x1000, 0x2000);
         layout.counts.resident = None;
         assert_eq!(map.cut(layout, None).len(), 3);
+    }
+
+    #[test]
+    fn unused_cache_is_cut_where_it_was_written() {
+        let map = SegmentMap::new(&[loaded("/lib/a", true, &[("__TEXT", 0x1000, 0x2000)])], PAGE);
+        let mut cache = region(0x8000, 0xb000);
+        if let Native::Macos(native) = &mut cache.native {
+            native.shared_cache = true;
+        }
+        assert!(!map.cuts(&cache));
+        cache.counts.dirty = Some(Bytes(0x1000));
+        assert!(map.cuts(&cache));
+        let dispositions = [1, 1 | 8, 1].map(Disposition);
+        let pages = PageStates { dispositions: &dispositions, page_size: PAGE };
+        assert_eq!(
+            shown(&map.cut(cache.clone(), Some(pages))),
+            ["8000-9000 - -", "9000-a000 - -", "a000-b000 - -"]
+        );
+        // Where no image is known, neither is what is unused.
+        let unknown = SegmentMap::default().cut(cache, None).remove(0);
+        assert!(!unknown.native.macos().unwrap().shared_cache);
     }
 
     #[test]

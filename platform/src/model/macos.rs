@@ -59,7 +59,8 @@ pub struct MacosRegion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<Box<str>>,
     /// Whether it lies in the dyld shared cache, among the images that all processes share. What no loaded image's segment
-    /// covers there is unused: vmmap leaves it out, but for what lies on dirty pages.
+    /// covers there is unused: vmmap leaves it out, but for what lies on pages that this process wrote, which are regions of
+    /// their own here. Not said where the images couldn't be read, but of the whole cache as one submap.
     #[serde(default)]
     pub shared_cache: bool,
     /// In a saved vmmap report, what stands under `REGION TYPE`; its `REGION DETAIL` is the region's name.

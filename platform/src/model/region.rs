@@ -1,6 +1,6 @@
 //! One region.
 
-use super::{AddrRange, Bytes, Name, Native, PageCounts, Protection, ShareMode};
+use super::{AddrRange, Bytes, Name, Native, PageCounts, PageRun, Protection, ShareMode};
 
 /// A range of addresses that the kernel treats alike: a VMA on Linux, a map entry on macOS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub struct Region {
     pub offset: u64,
     /// How much of it is in memory.
     pub counts: PageCounts,
+    /// The state of its pages, by runs in order of address; pages of which nothing is in memory or in swap are in no run.
+    /// `None` where it wasn't asked ([`Detail::Pages`](crate::Detail::Pages)).
+    pub pages: Option<Box<[PageRun]>>,
     /// What only its system says of it.
     pub native: Native,
 }

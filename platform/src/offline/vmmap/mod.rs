@@ -19,12 +19,24 @@ use crate::source::{Capabilities, CaptureFormat, Detail, Origin, SourceInfo, War
 
 /// Whether a line is one that only a report of vmmap has.
 pub(super) fn is_telling(line: &[u8]) -> bool {
-    let line = line.trim_ascii_start();
+    let quoted = line.iter().take_while(|byte| matches!(byte, b'>' | b' ' | b'\t')).count();
+    let line = &line[quoted..];
     line.starts_with(b"Virtual Memory Map of process ")
         || section(line).is_some()
         || summary::is_start(line)
         || (line.starts_with(b"REGION TYPE") && (line.contains(&b'[') || line.ends_with(b"VIRTUAL")))
         || line.starts_with(b"REGION TYPE                        SIZE")
+}
+
+/// What mails and forums put before every line that they quote: `> `, blanks. Empty where only some lines begin with it.
+fn quoting<'a>(lines: &[&'a [u8]]) -> &'a [u8] {
+    let Some(first) = lines.iter().position(|line| is_telling(line)) else { return &[] };
+    let length = lines[first].iter().take_while(|byte| matches!(byte, b'>' | b' ' | b'\t')).count();
+    let prefix = &lines[first][..length];
+    let is_quoted = |line: &&[u8]| {
+        line.starts_with(prefix) || line.trim_ascii_end() == prefix.trim_ascii_end() || line.is_empty()
+    };
+    if lines[first..].iter().all(is_quoted) { prefix } else { &[] }
 }
 
 /// What a section of the listing holds.
@@ -73,9 +85,11 @@ impl<'a> Report<'a> {
     fn read(text: &'a [u8]) -> Report<'a> {
         let mut report = Report::default();
         let mut part = Part::Head;
-        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            part = report.read_line(part, number, line);
+        let lines: Vec<&[u8]> =
+            text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
+        let quoting = quoting(&lines);
+        for (number, line) in (1..).zip(lines) {
+            part = report.read_line(part, number, line.strip_prefix(quoting).unwrap_or(line));
         }
         report
     }
@@ -329,6 +343,18 @@ ReadOnly portion of Libraries: Total=4K resident=4K(100%) swapped_out_or_unalloc
         let capture = capture(&TWO_SECTIONS.replace('\n', "\r\n"));
         assert_eq!(capture.regions[0].name.as_ref().unwrap().bytes(), b"/bin/a");
         assert_eq!(capture.regions[0].counts.resident, Some(Bytes(4096)));
+    }
+
+    #[test]
+    fn a_quoted_report_reads_as_the_report() {
+        let plain = capture(TWO_SECTIONS);
+        for quoting in ["> ", "    ", "> > "] {
+            let quoted: String = TWO_SECTIONS.lines().map(|line| format!("{quoting}{line}\n")).collect();
+            assert!(is_telling(quoted.lines().next().unwrap().as_bytes()));
+            let quoted = capture(&quoted);
+            assert_eq!(quoted.regions, plain.regions);
+            assert_eq!(quoted.printed, plain.printed);
+        }
     }
 
     #[test]

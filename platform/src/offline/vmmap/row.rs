@@ -125,6 +125,7 @@ pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageS
         name: detail.map(name_of),
         offset: 0,
         counts,
+        pages: None,
         native: Native::Macos(native),
     })))
 }

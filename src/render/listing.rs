@@ -1,0 +1,129 @@
+//! Tables of any number of rows, each drawn as it comes: columns of fixed widths, written into one line that is used again.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use super::style::Style;
+use super::text::{cut_middle, push_printable, width};
+use crate::kind::Group;
+use crate::view::{Align, Cell, Column, Head, Record, Role, Shows};
+
+/// A table narrower than this leaves out what can be done without.
+const NARROW: usize = 100;
+
+/// The detail of a region is never cut shorter than this, so that a very narrow terminal wraps instead.
+const SHORTEST_DETAIL: usize = 8;
+
+/// Stands before the row that was asked for.
+const ARROW: &str = "--> ";
+
+pub(super) struct Listing {
+    style: Style,
+    /// The columns that are shown, each with its place among the cells.
+    columns: Vec<(usize, Column)>,
+    is_narrow: bool,
+    has_arrows: bool,
+    line: String,
+    text: String,
+}
+
+impl Listing {
+    pub fn new(head: &Head, style: Style) -> Listing {
+        let is_narrow = style.width.is_some_and(|width| width < NARROW);
+        let shows = |column: &Column| match column.shows {
+            Shows::Always | Shows::TableOnly => true,
+            Shows::Wide => !is_narrow,
+            Shows::MachineOnly => false,
+        };
+        let columns = head.columns.iter().copied().enumerate().filter(|(_, column)| shows(column));
+        Listing {
+            style,
+            columns: columns.collect(),
+            is_narrow,
+            has_arrows: head.view == "address",
+            line: String::new(),
+            text: String::new(),
+        }
+    }
+
+    pub fn titles(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let last = self.columns.last().map_or(0, |(place, _)| place + 1);
+        let mut titles = vec![Cell::Empty; last];
+        for (place, column) in &self.columns {
+            titles[*place] = Cell::Text(Cow::Borrowed(column.title));
+        }
+        self.draw(&titles, None, false, out)
+    }
+
+    pub fn row(&mut self, record: &dyn Record, out: &mut dyn Write) -> io::Result<()> {
+        let is_hit = matches!(record.role(), Role::Hit | Role::Gap(_));
+        self.draw(&record.cells(), record.group(), is_hit, out)
+    }
+
+    fn draw(
+        &mut self,
+        cells: &[Cell<'_>],
+        group: Option<Group>,
+        is_hit: bool,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.line.clear();
+        let mut used = 0;
+        if self.has_arrows {
+            self.line.push_str(if is_hit { ARROW } else { "    " });
+            used = ARROW.len();
+        }
+        let count = self.columns.len();
+        for (index, (place, column)) in self.columns.iter().enumerate() {
+            let (is_first, is_last) = (index == 0, index + 1 == count);
+            self.text.clear();
+            push_cell(&mut self.text, &cells[*place], self.style);
+            let before = match column.before {
+                _ if is_first => "",
+                "/" if self.text.is_empty() => " ",
+                _ if self.is_narrow => " ",
+                before => before,
+            };
+            self.line.push_str(before);
+            used += before.len();
+            let room = match self.style.width {
+                Some(columns) if is_last => columns.saturating_sub(used).max(SHORTEST_DETAIL),
+                Some(_) if column.align == Align::Left => column.width.max(1),
+                _ => usize::MAX,
+            };
+            let text = cut_middle(&self.text, room);
+            let text_width = width(&text);
+            let padding = if is_last { 0 } else { column.width.saturating_sub(text_width) };
+            used += text_width + padding;
+            if column.align == Align::Right {
+                self.line.extend(std::iter::repeat_n(' ', padding));
+            }
+            match group {
+                Some(group) if is_first && self.style.color => {
+                    self.line.push_str(&self.style.paint(Some(group), &text))
+                }
+                _ => self.line.push_str(&text),
+            }
+            if column.align == Align::Left {
+                self.line.extend(std::iter::repeat_n(' ', padding));
+            }
+        }
+        self.line.truncate(self.line.trim_end().len());
+        self.line.push('\n');
+        out.write_all(self.line.as_bytes())
+    }
+}
+
+/// Writes what stands in a cell.
+pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>, style: Style) {
+    match cell {
+        Cell::Empty | Cell::Rule => {}
+        Cell::Text(words) => push_printable(text, words.as_bytes()),
+        Cell::Name(name) => push_printable(text, name),
+        Cell::Size(Some(size)) => style.units.push(text, *size),
+        Cell::Size(None) => text.push('-'),
+        Cell::Count(count) => write!(text, "{count}").expect("a string can be written"),
+        Cell::Address(address) => write!(text, "{address:x}").expect("a string can be written"),
+    }
+}
