@@ -99,13 +99,10 @@ fn split(arguments: &[OsString]) -> (Cow<'_, [OsString]>, &[OsString]) {
     if let Some(tool) = Tool::called(program) {
         return (Cow::Owned(vec!["mmview".into(), tool.name().into()]), rest);
     }
-    let named = rest.iter().position(|argument| Tool::named(argument).is_some());
-    let Some(named) = named else { return (Cow::Borrowed(arguments), &[]) };
-    // Unless it is a value of an option before it, or a target.
-    let (ours, tools) = arguments.split_at(named + 2);
-    let is_command = args::Args::try_parse_from(ours)
-        .is_ok_and(|args| matches!(args.command, Some(args::Command::Pmap(_) | args::Command::Vmmap(_))));
-    if is_command { (Cow::Borrowed(ours), tools) } else { (Cow::Borrowed(arguments), &[]) }
+    match rest.split_first() {
+        Some((command, tools)) if Tool::named(command).is_some() => (Cow::Borrowed(&arguments[..2]), tools),
+        _ => (Cow::Borrowed(arguments), &[]),
+    }
 }
 
 /// Does what was planned, and tells how it ended. Failures of single targets have been told.

@@ -94,7 +94,8 @@ pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<
         Layout::Fields { everything: true } => Some(Selection::Everything),
         Layout::Configured(path) => {
             let Some(config) = read_rc(path.as_deref(), err) else { return Ok(FAILED) };
-            naming.show_path |= config.show_path;
+            // pmap reads the entry as the other way round than the command line says.
+            naming.show_path ^= config.show_path;
             Some(Selection::Configured(config))
         }
         _ => None,

@@ -224,6 +224,7 @@ impl<'a> Report<'a> {
         });
         let platform = process.platform.as_deref().unwrap_or(match self.source.os {
             "linux" => "Linux",
+            "macos" => "macOS",
             other => other,
         });
         let path = process.path.as_deref().map(printable).or_else(|| match &self.source.origin {
@@ -232,6 +233,7 @@ impl<'a> Report<'a> {
             }
             _ => None,
         });
+        let footprint = self.summary.footprint.filter(|_| !self.regions.is_empty());
         let tool = std::env::current_exe().ok();
         let size = |size: Bytes| Units::Auto.format(size);
         let field = |label: &str, value: Option<String>| Some((label.to_owned(), value?));
@@ -244,12 +246,12 @@ impl<'a> Report<'a> {
             field("Code Type", process.code_type.as_deref().map(str::to_owned)),
             field("Platform", Some(platform.to_owned())),
             field("Parent Process", parent),
-            field("Date/Time", Some(local(self.taken))),
+            field("Date/Time", self.source.capabilities.live.then(|| local(self.taken))),
             field("Launch Time", process.started.map(local)),
             field("OS Version", process.system.as_deref().map(str::to_owned)),
             field("Report Version", Some("7".to_owned())),
             field("Analysis Tool", tool.map(|tool| printable(tool.as_os_str().as_encoded_bytes()))),
-            field("Physical footprint", self.summary.footprint.map(size)),
+            field("Physical footprint", footprint.map(size)),
             field("Physical footprint (peak)", process.totals.footprint_peak.map(size)),
         ]
         .into_iter()
@@ -389,9 +391,10 @@ fn is_of_block(label: &str) -> bool {
 /// Data of the shared cache that the process doesn't use, on pages that nobody wrote.
 fn is_unused(classified: &Classified) -> bool {
     let Some(native) = classified.region.native.macos() else { return false };
+    let counts = &classified.region.counts;
     classified.meaning.kind == RegionKind::UnusedLibrary
         && native.printed_type.is_none()
-        && classified.region.counts.dirty.is_none_or(|dirty| dirty == Bytes::ZERO)
+        && [counts.dirty, counts.swapped].iter().all(|size| size.is_none_or(|size| size == Bytes::ZERO))
 }
 
 /// Whether two regions are one to whoever looks: they touch, say the same and are parts of one object. Linux joins such

@@ -242,7 +242,11 @@ impl Pending {
 
 /// Which counter a line holds, and what stands after its colon. Tries the `expected` one first.
 fn counter<'a>(line: &'a [u8], expected: &mut usize) -> Option<(SmapsField, &'a [u8])> {
-    let value = |field: SmapsField| line.strip_prefix(field.key().as_bytes())?.strip_prefix(b":");
+    // The colon first: it rules out nearly all other keys without a look at their letters.
+    let value = |field: SmapsField| {
+        let (key, value) = line.split_at_checked(field.key().len())?;
+        value.strip_prefix(b":").filter(|_| key == field.key().as_bytes())
+    };
     let (index, field, value) = match SmapsField::ALL.get(*expected) {
         Some(&field) if let Some(value) = value(field) => (*expected, field, value),
         _ => SmapsField::ALL

@@ -1,6 +1,7 @@
 //! pmap's configuration: which columns `-c` and `-C` show.
 //!
-//! Sections in brackets, an entry a line, `#` to the end of a line is a comment. What isn't understood is told and left out.
+//! Sections in brackets, an entry a line, a word that begins with `#` begins a comment. What stands behind an entry is told and left
+//! out, and so is what belongs to no section.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -61,6 +62,9 @@ pub fn default_path() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".pmaprc"))
 }
 
+/// A carriage return is none: pmap takes it for a part of the entry.
+const BLANKS: [char; 2] = [' ', '\t'];
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Section {
     None,
@@ -75,44 +79,52 @@ pub fn parse(text: &[u8]) -> (Config, Vec<String>) {
     let mut complaints = Vec::new();
     let mut section = Section::None;
     let text = String::from_utf8_lossy(text);
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.split('#').next().unwrap_or_default().trim();
+    for (number, line) in (1..).zip(text.split('\n')) {
+        let line = without_comment(line).trim_matches(BLANKS);
         let mut syntax_error =
             || complaints.push(format!("syntax error found in the config - line {number}"));
         if line.is_empty() {
             continue;
         }
+        let mut entry = line;
         if let Some(head) = line.strip_prefix('[') {
             let Some((name, behind)) = head.split_once(']') else {
                 syntax_error();
                 continue;
             };
-            if !behind.is_empty() {
-                syntax_error();
-            }
             section = match name {
                 "Fields Display" => Section::Fields,
                 "Mapping" => Section::Mapping,
                 _ => Section::Unsupported,
             };
+            if !behind.is_empty() {
+                syntax_error();
+            }
             if section == Section::Unsupported {
                 complaints.push(format!("unsupported section found in the config - line {number}"));
             }
-            continue;
-        }
-        if section == Section::None || line.contains(char::is_whitespace) {
+            // What shouldn't be there counts as an entry all the same.
+            entry = behind;
+        } else if section == Section::None || line.contains(BLANKS) {
             syntax_error();
-            continue;
         }
+        let entry = entry.split(BLANKS).find(|word| !word.is_empty()).unwrap_or_default();
         match section {
             Section::Fields => {
-                config.fields.insert(line.to_owned());
+                config.fields.insert(entry.to_owned());
             }
-            Section::Mapping if line == "ShowPath" => config.show_path = true,
+            Section::Mapping if entry == "ShowPath" => config.show_path = true,
             _ => {}
         }
     }
     (config, complaints)
+}
+
+/// A comment begins at a `#` that begins a word.
+fn without_comment(line: &str) -> &str {
+    let is_start = |at: usize| line[..at].chars().next_back().is_none_or(|before| BLANKS.contains(&before));
+    let comment = line.match_indices('#').find(|(at, _)| is_start(*at));
+    comment.map_or(line, |(at, _)| &line[..at])
 }
 
 /// Reads the configuration in a file.
@@ -167,7 +179,11 @@ mod tests {
                 "syntax error found in the config - line 5",
             ]
         );
-        assert_eq!(config.fields, HashSet::from(["Pss".to_owned()]));
+        assert_eq!(
+            config.fields,
+            HashSet::from(["Pss".to_owned(), "Size".to_owned()]),
+            "the first word counts"
+        );
     }
 
     #[test]

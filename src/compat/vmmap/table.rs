@@ -84,7 +84,9 @@ impl Tables<'_> {
         let total = |name: &str| table?.totals.iter().find(|row| &*row.name == name);
         self.row(TOTAL, &self.summary.total, total(TOTAL), None, out)?;
         if let Some(unreserved) = &self.summary.total_unreserved {
-            self.row(TOTAL_UNRESERVED, unreserved, total(TOTAL_UNRESERVED), None, out)?;
+            // vmmap takes the sizes of what is reserved away, and not its regions (14.1.1: 12542 in both lines).
+            let unreserved = Totals { regions: self.summary.total.regions, ..*unreserved };
+            self.row(TOTAL_UNRESERVED, &unreserved, total(TOTAL_UNRESERVED), None, out)?;
         }
         writeln!(out)?;
         if let Some(zones) = zones {
