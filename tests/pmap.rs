@@ -104,7 +104,7 @@ fn stopped_with_mapped(path: &Path) -> Running {
     fs::write(path, "mapped by a test\n").expect("a file for a test");
     let libraries = path.parent().expect("a file lies in a directory").join("libraries");
     fs::create_dir_all(&libraries).expect("a directory for a test");
-    let mut command = loner(&assert_cmd::cargo::cargo_bin!("mmview"), &libraries);
+    let mut command = loner(assert_cmd::cargo::cargo_bin!("mmview"), &libraries);
     let mut running = Running::start(command.args(["demo", "--hold", "0.2", "--file"]).arg(path));
     let maps = format!("/proc/{}/maps", running.pid());
     let inode =
@@ -182,7 +182,7 @@ fn names_that_are_not_ascii_are_pmaps() {
         return;
     }
     let directory = directory();
-    for name in [&"grüße".as_bytes()[..], b"tab\there", b"\xff\xfe", b"esc\x1b[31m"] {
+    for name in ["grüße".as_bytes(), b"tab\there", b"\xff\xfe", b"esc\x1b[31m"] {
         let running = stopped_with_mapped(&directory.path().join(std::ffi::OsStr::from_bytes(name)));
         for layout in ["-x", "-d", "-p"] {
             // The command line holds the name too, and what steers a terminal there is let through by pmap.

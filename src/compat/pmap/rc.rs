@@ -1,7 +1,7 @@
 //! pmap's configuration: which columns `-c` and `-C` show.
 //!
-//! Sections in brackets, an entry a line, a word that begins with `#` begins a comment. What stands behind an entry is told and left
-//! out, and so is what belongs to no section.
+//! Sections in brackets, an entry a line; a word that begins with `#` begins a comment. What stands behind an entry is told
+//! and left out, and so is what belongs to no section.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -108,7 +108,7 @@ pub fn parse(text: &[u8]) -> (Config, Vec<String>) {
         } else if section == Section::None || line.contains(BLANKS) {
             syntax_error();
         }
-        let entry = entry.split(BLANKS).find(|word| !word.is_empty()).unwrap_or_default();
+        let Some(entry) = entry.split(BLANKS).find(|word| !word.is_empty()) else { continue };
         match section {
             Section::Fields => {
                 config.fields.insert(entry.to_owned());

@@ -64,7 +64,8 @@ pub(super) enum Row {
 
 /// Reads a line of the listing; `None` where it is none. `page_size` is the target's, where the report says it.
 pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageSize>) -> Option<Row> {
-    let open = memchr::memchr(b'[', line)?;
+    // Linux' own types are in brackets too, without a blank before: `[vdso]`.
+    let open = memchr::memmem::find(line, b" [")? + 1;
     let before = line[..open].trim_ascii_end();
     let blank = before.iter().rposition(|byte| byte.is_ascii_whitespace())?;
     let (kind, place) = (before[..blank].trim_ascii(), &before[blank + 1..]);
