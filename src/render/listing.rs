@@ -18,6 +18,9 @@ const SHORTEST_DETAIL: usize = 8;
 /// Stands before the row that was asked for.
 const ARROW: &str = "--> ";
 
+/// No column is wider.
+const BLANKS: &str = "                                ";
+
 pub(super) struct Listing {
     style: Style,
     /// The columns that are shown, each with its place among the cells.
@@ -95,9 +98,10 @@ impl Listing {
             let text = cut_middle(&self.text, room);
             let text_width = width(&text);
             let padding = if is_last { 0 } else { column.width.saturating_sub(text_width) };
+            let padding = padding.min(BLANKS.len());
             used += text_width + padding;
             if column.align == Align::Right {
-                self.line.extend(std::iter::repeat_n(' ', padding));
+                self.line.push_str(&BLANKS[..padding]);
             }
             match group {
                 Some(group) if is_first && self.style.color => {
@@ -106,7 +110,7 @@ impl Listing {
                 _ => self.line.push_str(&text),
             }
             if column.align == Align::Left {
-                self.line.extend(std::iter::repeat_n(' ', padding));
+                self.line.push_str(&BLANKS[..padding]);
             }
         }
         self.line.truncate(self.line.trim_end().len());
