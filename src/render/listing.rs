@@ -12,6 +12,9 @@ use crate::view::{Align, Cell, Column, Head, Record, Role, Shows};
 /// A table narrower than this leaves out what can be done without.
 const NARROW: usize = 100;
 
+/// No column of a narrow table is wider than this, but for the last.
+const NARROW_COLUMN: usize = 15;
+
 /// The detail of a region is never cut shorter than this, so that a very narrow terminal wraps instead.
 const SHORTEST_DETAIL: usize = 8;
 
@@ -39,7 +42,12 @@ impl Listing {
             Shows::Wide => !is_narrow,
             Shows::MachineOnly => false,
         };
-        let columns = head.columns.iter().copied().enumerate().filter(|(_, column)| shows(column));
+        let narrowed = |column: Column| match is_narrow {
+            true => Column { width: column.width.min(NARROW_COLUMN), ..column },
+            false => column,
+        };
+        let columns = head.columns.iter().enumerate().filter(|(_, column)| shows(column));
+        let columns = columns.map(|(place, column)| (place, narrowed(*column)));
         Listing {
             style,
             columns: columns.collect(),
