@@ -40,6 +40,31 @@ summaries! {
 }
 
 #[test]
+fn reports_of_vmmap_are_shown() {
+    for name in ["notebook.vmmap", "notebook-summary.vmmap", "format-2.0.vmmap"] {
+        let file = format!("tests/fixtures/macos/{name}");
+        assert_snapshot!(format!("summary of {name}"), output([&file]));
+        assert_snapshot!(format!("regions of {name}"), output(["regions", &file]));
+    }
+    assert_snapshot!("report as json", output(["--json", "tests/fixtures/macos/notebook-summary.vmmap"]));
+}
+
+#[test]
+fn a_report_adds_up_to_its_own_table() {
+    let summary = run(["--json", "tests/fixtures/macos/notebook.vmmap"]).json();
+    let report = std::fs::read_to_string("tests/fixtures/macos/notebook.vmmap").unwrap();
+    let rows = summary["rows"].as_array().unwrap();
+    for row in rows {
+        let title = row["type"].as_str().unwrap();
+        let line = report.lines().filter(|line| line.len() > 32).find(|line| line[..31].trim_end() == title);
+        let line = line.unwrap_or_else(|| panic!("the report's table has no {title}"));
+        let count = line[31..].split_whitespace().nth(7).unwrap();
+        assert_eq!(count.parse::<u64>().ok(), row["regions"].as_u64(), "{line}");
+    }
+    assert!(rows.len() > 5);
+}
+
+#[test]
 fn the_summary_in_every_format() {
     for format in ["json", "ndjson", "csv", "markdown"] {
         assert_snapshot!(format!("summary as {format}"), output(["-f", format, &fixture("swap-16k.smaps")]));

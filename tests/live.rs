@@ -358,7 +358,10 @@ sys.stdin.readline()
     }
     let address = regions[0]["start"].as_str().unwrap();
     let hit = run(["--json", &python.pid(), address]).json();
-    assert!(hit["regions"].as_array().unwrap().contains(&regions[0]));
+    let at = hit["regions"].as_array().unwrap().iter().find(|region| region["start"] == address).unwrap();
+    for field in ["end", "protection", "share", "kind", "path", "detail", "offset"] {
+        assert_eq!(at[field], regions[0][field], "{field}");
+    }
 }
 
 #[test]
@@ -395,4 +398,57 @@ fn a_map_that_changes_all_the_time_is_never_wrong() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn a_scan_of_pages_counts_as_smaps_does() {
+    if !is_linux() {
+        return;
+    }
+    let sleeper = Running::sleeper();
+    let read = |detail: &str| {
+        let run = run(["regions", "--json", "--detail", detail, &sleeper.pid()]).json();
+        (run["detail"].clone(), run["regions"].clone())
+    };
+    let ((detail, scanned), (_, counted)) = (read("resident"), read("counts"));
+    if detail != "resident" {
+        return skip("this kernel has no PAGEMAP_SCAN");
+    }
+    assert_eq!(scanned.as_array().unwrap().len(), counted.as_array().unwrap().len());
+    for (scanned, counted) in scanned.as_array().unwrap().iter().zip(counted.as_array().unwrap()) {
+        for field in ["start", "end", "resident", "kind"] {
+            assert_eq!(scanned[field], counted[field], "{field} of {counted}");
+        }
+        assert!(scanned["swapped"] == counted["swapped"] || scanned["swapped"].is_null());
+        assert_eq!(scanned["dirty"], Value::Null);
+    }
+}
+
+#[test]
+fn every_address_has_the_neighbours_that_the_listing_has() {
+    let sleeper = Running::sleeper();
+    let listed = run(["regions", "--json", "--detail", "layout", &sleeper.pid()]).json()["regions"].clone();
+    // Single look-ups don't know the kernel's gate page.
+    let is_gate = |region: &&Value| region["kind"] == "vsyscall";
+    let listed: Vec<_> =
+        listed.as_array().unwrap().iter().filter(|region| !is_gate(region)).cloned().collect();
+    for (index, region) in listed.iter().enumerate() {
+        let found = run(["--json", &sleeper.pid(), region["start"].as_str().unwrap()]).json();
+        let expected: Vec<_> =
+            (index.saturating_sub(1)..listed.len().min(index + 2)).map(|at| listed[at].clone()).collect();
+        assert_eq!(found["regions"].as_array().unwrap(), &expected, "at {}", region["start"]);
+    }
+}
+
+#[test]
+fn gently_says_what_it_did() {
+    let sleeper = Running::sleeper();
+    let gentle = run(["--json", "--gentle", "--max-stall", "2ms", &sleeper.pid()]).json();
+    if gentle["reading"].is_null() {
+        return skip("this system has nothing to be gentle about");
+    }
+    assert_eq!(gentle["reading"]["max_stall_ms"], 2.0);
+    assert_eq!(gentle["detail"], "resident");
+    assert!(run(["--gentle", &sleeper.pid()]).stdout.contains("Read gently by PAGEMAP_SCAN"));
+    assert_eq!(run(["--max-stall", "2ms", &sleeper.pid()]).status, 2, "only with --gentle");
 }

@@ -23,6 +23,11 @@ fn check(output: &str) {
 
 #[test]
 fn captures() {
+    for name in ["notebook.vmmap", "notebook-summary.vmmap", "format-2.0.vmmap"] {
+        let file = format!("tests/fixtures/macos/{name}");
+        check(&run(["--json", &file]).stdout);
+        check(&run(["regions", "--json", &file]).stdout);
+    }
     for name in
         ["sleep.smaps", "python-threads.smaps", "java.maps", "names.maps", "torn.smaps", "swap-16k.smaps"]
     {

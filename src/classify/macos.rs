@@ -137,7 +137,7 @@ mod tests {
             offset: 0,
             counts: PageCounts::UNMEASURED,
             pages: None,
-            native: Native::Macos(native),
+            native: Native::Macos(Box::new(native)),
         }
     }
 

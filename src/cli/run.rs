@@ -26,7 +26,7 @@ use crate::view::regions::{GapRecord, RegionRecord};
 use crate::view::{self, Head, Layout, Tail};
 
 pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     match &plan.task {
         Task::Show { targets, view } => show_all(&plan, targets, view, &mut out),
         Task::Demo(demo) => demo::run(demo, plan.format, plan.style, &mut out).map(|()| Exit::Done),

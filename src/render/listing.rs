@@ -12,11 +12,17 @@ use crate::view::{Align, Cell, Column, Head, Record, Role, Shows};
 /// A table narrower than this leaves out what can be done without.
 const NARROW: usize = 100;
 
+/// No column of a narrow table is wider than this, but for the last.
+const NARROW_COLUMN: usize = 15;
+
 /// The detail of a region is never cut shorter than this, so that a very narrow terminal wraps instead.
 const SHORTEST_DETAIL: usize = 8;
 
 /// Stands before the row that was asked for.
 const ARROW: &str = "--> ";
+
+/// No column is wider.
+const BLANKS: &str = "                                ";
 
 pub(super) struct Listing {
     style: Style,
@@ -36,7 +42,12 @@ impl Listing {
             Shows::Wide => !is_narrow,
             Shows::MachineOnly => false,
         };
-        let columns = head.columns.iter().copied().enumerate().filter(|(_, column)| shows(column));
+        let narrowed = |column: Column| match is_narrow {
+            true => Column { width: column.width.min(NARROW_COLUMN), ..column },
+            false => column,
+        };
+        let columns = head.columns.iter().enumerate().filter(|(_, column)| shows(column));
+        let columns = columns.map(|(place, column)| (place, narrowed(*column)));
         Listing {
             style,
             columns: columns.collect(),
@@ -95,9 +106,10 @@ impl Listing {
             let text = cut_middle(&self.text, room);
             let text_width = width(&text);
             let padding = if is_last { 0 } else { column.width.saturating_sub(text_width) };
+            let padding = padding.min(BLANKS.len());
             used += text_width + padding;
             if column.align == Align::Right {
-                self.line.extend(std::iter::repeat_n(' ', padding));
+                self.line.push_str(&BLANKS[..padding]);
             }
             match group {
                 Some(group) if is_first && self.style.color => {
@@ -106,7 +118,7 @@ impl Listing {
                 _ => self.line.push_str(&text),
             }
             if column.align == Align::Left {
-                self.line.extend(std::iter::repeat_n(' ', padding));
+                self.line.push_str(&BLANKS[..padding]);
             }
         }
         self.line.truncate(self.line.trim_end().len());

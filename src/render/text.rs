@@ -16,7 +16,7 @@ pub fn printable(bytes: &[u8]) -> String {
 pub fn push_printable(text: &mut String, bytes: &[u8]) {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
     if bytes.iter().all(is_plain) && !bytes.ends_with(b" ") {
-        text.extend(bytes.iter().copied().map(char::from));
+        text.push_str(std::str::from_utf8(bytes).expect("ASCII is UTF-8"));
         return;
     }
     for chunk in bytes.utf8_chunks() {

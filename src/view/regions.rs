@@ -31,6 +31,10 @@ const COLUMNS: [Column; 16] = [
     Column::text("detail", "REGION DETAIL", 0).after(" "),
 ];
 
+/// Where the type stands among the columns, and how wide vmmap's names of types are.
+const TYPE: usize = 1;
+const MACOS_TYPE_WIDTH: usize = 23;
+
 /// The columns alone.
 pub fn bare_head() -> Head {
     Head {
@@ -48,7 +52,11 @@ pub fn bare_head() -> Head {
 pub fn head(origins: &Origins) -> Head {
     let mut text = origins.header(None);
     text.push(String::new());
-    Head { target: origins.target(), text, fields: origins.fields("regions"), ..bare_head() }
+    let mut head = Head { target: origins.target(), text, fields: origins.fields("regions"), ..bare_head() };
+    if origins.source.os == "macos" {
+        head.columns[TYPE].width = MACOS_TYPE_WIDTH;
+    }
+    head
 }
 
 /// What stands after the rows.

@@ -78,11 +78,11 @@ impl<'a> MapsLine<'a> {
             offset: self.offset,
             counts: PageCounts::UNMEASURED,
             pages: None,
-            native: Native::Linux(LinuxRegion {
+            native: Native::Linux(Box::new(LinuxRegion {
                 device: self.device,
                 inode: self.inode,
                 ..LinuxRegion::default()
-            }),
+            })),
         }
     }
 }

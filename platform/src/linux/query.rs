@@ -75,11 +75,11 @@ fn into_region(query: &ProcmapQuery, name: Option<Name>) -> Option<Region> {
         offset: query.vma_offset,
         counts: PageCounts::UNMEASURED,
         pages: None,
-        native: Native::Linux(LinuxRegion {
+        native: Native::Linux(Box::new(LinuxRegion {
             device: device(query),
             inode: query.inode,
             ..LinuxRegion::default()
-        }),
+        })),
     })
 }
 

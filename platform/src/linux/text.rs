@@ -23,7 +23,7 @@ const REST: u32 = 4;
 /// Text on its way in.
 pub(super) enum Text {
     /// Read as it is asked for.
-    AtOnce { file: File, read: usize, may_run_ahead: bool },
+    AtOnce { file: File, read: usize },
     /// Read by a thread, ahead of who asks.
     Ahead { pieces: Receiver<io::Result<Vec<u8>>>, piece: Vec<u8>, at: usize },
     /// Read with rests.
@@ -31,9 +31,9 @@ pub(super) enum Text {
 }
 
 impl Text {
-    /// Reads `file`, ahead where it is long and its text costs the kernel something.
-    pub fn new(file: File, may_run_ahead: bool) -> Text {
-        Text::AtOnce { file, read: 0, may_run_ahead }
+    /// Reads `file`, ahead where it is long: making the text costs the kernel about as much as reading it costs us.
+    pub fn new(file: File) -> Text {
+        Text::AtOnce { file, read: 0 }
     }
 
     /// Reads `file` with rests, noting how long the calls take.
@@ -79,11 +79,11 @@ impl Text {
 
 impl Read for Text {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if let Text::AtOnce { read: LONG.., may_run_ahead: true, .. } = self {
+        if let Text::AtOnce { read: LONG.., .. } = self {
             self.run_ahead()?;
         }
         match self {
-            Text::AtOnce { file, read, .. } => {
+            Text::AtOnce { file, read } => {
                 let got = file.read(into)?;
                 *read += got;
                 Ok(got)
@@ -130,11 +130,9 @@ mod tests {
     #[test]
     fn however_it_is_read_the_text_is_the_same() {
         let text: Vec<u8> = (0..LONG * 3).map(|index| (index % 251) as u8).collect();
-        for mut reader in [
-            Text::new(file_of(&text), false),
-            Text::new(file_of(&text), true),
-            Text::gently(file_of(&text), "smaps", Duration::from_millis(1)),
-        ] {
+        for mut reader in
+            [Text::new(file_of(&text)), Text::gently(file_of(&text), "smaps", Duration::from_millis(1))]
+        {
             let mut read = Vec::new();
             reader.read_to_end(&mut read).unwrap();
             assert!(read == text);
@@ -143,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_stops_early_leaves_no_thread_behind() {
-        let mut reader = Text::new(file_of(&vec![b'x'; LONG * 8]), true);
+        let mut reader = Text::new(file_of(&vec![b'x'; LONG * 8]));
         let mut some = vec![0; LONG * 2];
         reader.read_exact(&mut some).unwrap();
         assert!(matches!(reader, Text::Ahead { .. }));

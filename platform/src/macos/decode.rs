@@ -178,7 +178,7 @@ impl RawRegion {
             offset: self.offset,
             counts,
             pages: None,
-            native: Native::Macos(MacosRegion {
+            native: Native::Macos(Box::new(MacosRegion {
                 user_tag: self.user_tag,
                 depth: self.depth,
                 ref_count: self.ref_count,
@@ -193,7 +193,7 @@ impl RawRegion {
                     && SHARED_REGION_TAGS.contains(&self.user_tag),
                 shared_now_private: pages.map(|pages| bytes(pages.shared_now_private)),
                 ..MacosRegion::default()
-            }),
+            })),
         })
     }
 }

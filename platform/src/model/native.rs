@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Bytes, MacosRegion};
 
-/// What only one of the systems says of a region.
+/// What only one of the systems says of a region. Boxed, so that a region is small enough to be handed on cheaply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "os", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Native {
     /// From `/proc/PID/maps` and `smaps`.
-    Linux(LinuxRegion),
+    Linux(Box<LinuxRegion>),
     /// From Mach's `vm_region_submap_info_64`.
-    Macos(MacosRegion),
+    Macos(Box<MacosRegion>),
 }
 
 impl Native {

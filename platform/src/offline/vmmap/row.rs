@@ -127,7 +127,7 @@ pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageS
         offset: 0,
         counts,
         pages: None,
-        native: Native::Macos(native),
+        native: Native::Macos(Box::new(native)),
     })))
 }
 

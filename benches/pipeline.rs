@@ -1,0 +1,114 @@
+//! What each stage costs by itself, on generated and on recorded text: reading, explaining, adding up, drawing.
+#![allow(missing_docs)]
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use mmview::classify::{Classified, Classify, Context};
+use mmview::render::{Format, Style, renderer};
+use mmview::summary::Builder;
+use mmview::view::regions::{self, RegionRecord};
+use mmview_platform::linux::smaps::SmapsReader;
+use mmview_platform::{Capabilities, CaptureFormat, Detail, Origin, ProcessInfo, Region, SourceInfo};
+
+const REGIONS: u64 = 10_000;
+
+/// The text of `smaps` of a process with many small mappings, some of them of files.
+fn generated() -> String {
+    let mut text = String::new();
+    for index in 0..REGIONS {
+        let start = 0x7f00_0000_0000 + index * 0x3000;
+        let (name, device) = match index % 4 {
+            0 => ("                          /usr/lib/x86_64-linux-gnu/libexample.so.1.2.3", "08:01 4242"),
+            _ => ("", "00:00 0"),
+        };
+        let protection = ["r--p", "rw-p", "r-xp"][index as usize % 3];
+        writeln!(text, "{start:x}-{:x} {protection} 00000000 {device} {name}", start + 0x2000).unwrap();
+        for key in [
+            "Size",
+            "KernelPageSize",
+            "MMUPageSize",
+            "Rss",
+            "Pss",
+            "Pss_Dirty",
+            "Shared_Clean",
+            "Shared_Dirty",
+        ] {
+            writeln!(text, "{:<16}{:>8} kB", format!("{key}:"), index % 9).unwrap();
+        }
+        for key in ["Private_Clean", "Private_Dirty", "Referenced", "Anonymous", "Swap", "SwapPss", "Locked"]
+        {
+            writeln!(text, "{:<16}{:>8} kB", format!("{key}:"), index % 5).unwrap();
+        }
+        writeln!(text, "THPeligible:    0\nVmFlags: rd wr mr mw me ac ").unwrap();
+    }
+    text
+}
+
+fn read(text: &str) -> Vec<Region> {
+    let mut reader = SmapsReader::new(text.as_bytes());
+    std::iter::from_fn(|| reader.next_region().expect("a slice can be read"))
+        .map(|read| read.region)
+        .collect()
+}
+
+fn context() -> Context {
+    let source = SourceInfo {
+        origin: Origin::Capture { path: Path::new("bench").to_owned(), format: CaptureFormat::Smaps },
+        os: "linux",
+        page_size: None,
+        capabilities: Capabilities { detail: Detail::Counts, memory: false, live: false },
+    };
+    Context::new(&ProcessInfo::default(), &source)
+}
+
+fn classify(regions: Vec<Region>) -> Vec<Classified> {
+    Classify::new(regions.into_iter().map(Ok), context())
+        .map(|region| region.expect("nothing fails"))
+        .collect()
+}
+
+fn stages(criterion: &mut Criterion) {
+    let recorded = include_str!("../tests/fixtures/linux/python-threads.smaps").to_owned();
+    for (name, text) in [("generated", generated()), ("recorded", recorded)] {
+        let regions = read(&text);
+        let classified = classify(regions.clone());
+        let mut group = criterion.benchmark_group(name);
+        group.throughput(Throughput::Elements(regions.len() as u64));
+        group.bench_function("read smaps", |bencher| bencher.iter(|| read(black_box(&text)).len()));
+        group.bench_function("classify", |bencher| {
+            bencher.iter_batched(
+                || regions.clone(),
+                |regions| classify(regions).len(),
+                BatchSize::LargeInput,
+            );
+        });
+        group.bench_function("add up", |bencher| {
+            bencher.iter(|| {
+                let mut builder = Builder::default();
+                classified.iter().for_each(|region| builder.add(region));
+                builder.finish(&ProcessInfo::default()).rows.len()
+            });
+        });
+        for format in [Format::Table, Format::Json, Format::Csv] {
+            group.bench_function(format!("draw as {format:?}"), |bencher| {
+                bencher.iter(|| {
+                    let mut out = Vec::new();
+                    let mut render = renderer(format, Style::default(), false, &mut out);
+                    render.begin(&regions::bare_head()).expect("memory can be written");
+                    for region in &classified {
+                        render.row(&RegionRecord::new(region)).expect("memory can be written");
+                    }
+                    drop(render);
+                    out.len()
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);

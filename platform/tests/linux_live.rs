@@ -1,0 +1,107 @@
+//! The ways to read a live map on Linux tell the same, region by region, over every process that may be read.
+#![cfg(target_os = "linux")]
+#![allow(missing_docs, clippy::print_stdout)]
+
+use mmview_platform::{
+    Bytes, Detail, OpenOptions, PageState, Region, SmapsField, open_process, open_self, processes,
+};
+
+fn regions(pid: u32, detail: Detail) -> Option<(Detail, Vec<Region>)> {
+    let options = OpenOptions { tell_anonymous: true, ..OpenOptions::default() };
+    let mut source = open_process(pid, &options).ok()?;
+    let regions = source.regions(detail).ok()?;
+    let detail = regions.detail();
+    Some((detail, regions.collect::<Result<_, _>>().ok()?))
+}
+
+fn anonymous(region: &Region) -> Option<Bytes> {
+    region.native.linux()?.smaps.get(SmapsField::Anonymous)
+}
+
+#[test]
+fn the_scan_equals_smaps() {
+    if regions(std::process::id(), Detail::Resident).is_none_or(|(detail, _)| detail != Detail::Resident) {
+        println!("skipped: this kernel has no PAGEMAP_SCAN");
+        return;
+    }
+    let mut compared = 0;
+    for entry in processes(&OpenOptions::default()).unwrap() {
+        let read = |detail| regions(entry.pid, detail);
+        let (Some((detail, scanned)), Some((_, counted)), Some((_, again))) =
+            (read(Detail::Resident), read(Detail::Counts), read(Detail::Resident))
+        else {
+            continue;
+        };
+        // A kernel thread has nothing to scan; a process that is not still can't be compared.
+        let is_still = detail == Detail::Resident && scanned.len() == counted.len() && scanned == again;
+        if !is_still {
+            continue;
+        }
+        for (scanned, counted) in scanned.iter().zip(&counted) {
+            assert_eq!(scanned.range, counted.range);
+            assert_eq!(scanned.counts.resident, counted.counts.resident, "{}: {counted:?}", entry.pid);
+            assert_eq!(anonymous(scanned), anonymous(counted), "{}: {counted:?}", entry.pid);
+            let is_told = scanned.counts.swapped.is_some();
+            assert!(
+                !is_told || scanned.counts.swapped == counted.counts.swapped,
+                "{}: {counted:?}",
+                entry.pid
+            );
+            compared += 1;
+        }
+    }
+    println!("{compared} regions compared");
+}
+
+#[test]
+fn page_states_add_up_to_the_counts() {
+    let map = memmap2::MmapOptions::new().len(1 << 20).map_anon().unwrap();
+    let mut map = std::hint::black_box(map);
+    map[0] = 1;
+    map[5 << 12] = 1;
+    let address = map.as_ptr() as u64;
+    let snapshot = open_self(&OpenOptions::default()).unwrap().snapshot(Detail::Pages).unwrap();
+    if snapshot.detail != Detail::Pages {
+        println!("skipped: this kernel has no PAGEMAP_SCAN");
+        return;
+    }
+    let region = snapshot.region_at(address).unwrap();
+    let pages = region.pages.as_ref().unwrap();
+    let is_present = |address: u64| {
+        pages.iter().any(|run| run.range.contains(address) && run.state.has(PageState::PRESENT))
+    };
+    assert!(is_present(address));
+    assert!(is_present(address + (5 << 12)));
+    for region in snapshot.regions.iter().filter(|region| region.name.is_none()) {
+        let resident: Bytes = region
+            .pages
+            .iter()
+            .flatten()
+            .filter(|run| run.state.is_resident())
+            .map(|run| run.range.size())
+            .sum();
+        assert!(resident <= region.size());
+    }
+}
+
+#[test]
+fn a_single_look_up_is_a_line_of_the_listing() {
+    let mut source = open_self(&OpenOptions::default()).unwrap();
+    let local = 0u8;
+    let address = std::ptr::from_ref(&local) as u64;
+    let one = source.region_at(address, Detail::Layout).unwrap().expect("a local variable lies in a region");
+    let all = source.snapshot(Detail::Layout).unwrap();
+    let listed = all.region_at(address).unwrap();
+    assert_eq!((one.protection, one.share, &one.name), (listed.protection, listed.share, &listed.name));
+    assert!(source.region_at(0, Detail::Layout).unwrap().is_none());
+}
+
+#[test]
+fn own_memory_can_be_read() {
+    let text = *b"these bytes";
+    let mut read = [0; 11];
+    let address = std::hint::black_box(&text).as_ptr() as u64;
+    let mut source = open_self(&OpenOptions::default()).unwrap();
+    assert_eq!(source.read_memory(address, &mut read).unwrap(), 11);
+    assert_eq!(read, text);
+}
