@@ -70,6 +70,8 @@ fn wrong_options_say_what_is_right() {
     refused(["1", "0x1000", "0x2000"], 2, "one ADDRESS at a time");
     refused(["1", "0xyz"], 2, "not an address");
     refused(["--format", "yaml", "1"], 2, "invalid value");
+    refused(["demo", "no-such-lesson"], 2, "mapped-file");
+    refused(["--max-stall", "soon", "--gentle", "1"], 2, "is not a time");
 }
 
 #[test]

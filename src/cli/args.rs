@@ -240,7 +240,7 @@ pub struct RegionsArgs {
 #[derive(Debug, ClapArgs)]
 pub struct DemoArgs {
     /// The lesson
-    #[arg(default_value = crate::demo::LESSONS[0].name)]
+    #[arg(default_value = crate::demo::LESSONS[0].name, value_parser = lessons())]
     pub lesson: String,
 
     /// What lessons there are
@@ -254,6 +254,10 @@ pub struct DemoArgs {
     /// Waits so long after each step, for a look from a second terminal
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub hold: Option<std::time::Duration>,
+}
+
+fn lessons() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(crate::demo::LESSONS.iter().map(|lesson| lesson.name))
 }
 
 fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {

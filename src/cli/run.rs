@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
 use std::time::SystemTime;
 
+use anyhow::Context as _;
 use mmview_platform::{
     AddrRange, Detail, Error, PrintedSummary, ProcessInfo, RegionSource, Regions, Warning,
 };
@@ -71,6 +72,8 @@ fn man(command: Option<&str>, out: &mut dyn Write) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+const UNWRITABLE: &str = "failed to write the output";
+
 /// Shows every target; the first failure decides how it ends.
 fn show_all(plan: &Plan, targets: &[Target], view: &ViewPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let mut render = renderer(plan.format, plan.style, targets.len() > 1, out);
@@ -79,7 +82,7 @@ fn show_all(plan: &Plan, targets: &[Target], view: &ViewPlan, out: &mut dyn Writ
         let Err(failure) = show(plan, target, view, render.as_mut()) else { continue };
         let error = match failure {
             Failure::Target(error) => error,
-            Failure::Output(error) => return Err(error.into()),
+            Failure::Output(error) => return Err(anyhow::Error::from(error).context(UNWRITABLE)),
         };
         if exit == Exit::Done {
             exit = Exit::of(&error);
@@ -87,7 +90,7 @@ fn show_all(plan: &Plan, targets: &[Target], view: &ViewPlan, out: &mut dyn Writ
         let about = (targets.len() > 1).then(|| target.title());
         report(&error, about.as_deref());
     }
-    render.finish()?;
+    render.finish().context(UNWRITABLE)?;
     Ok(exit)
 }
 
@@ -301,9 +304,8 @@ impl Shown<'_> {
     fn address(&mut self, address: u64) -> Result<(), Failure> {
         // A capture has been read already: then everything costs nothing.
         let is_live = self.source.info().capabilities.live;
-        let least = if is_live { Detail::Layout } else { Detail::Counts };
-        let mut origins =
-            self.origins(if is_live { self.plan.detail.unwrap_or(least) } else { self.plan.detail(least) })?;
+        let unsaid = if is_live { Detail::Layout } else { Detail::Counts };
+        let mut origins = self.origins(self.plan.detail.unwrap_or(unsaid))?;
         let place = match origins.detail {
             Detail::Layout => around(self.source, &origins, address),
             _ => classified(self.source, &mut origins).and_then(|regions| Place::find(address, regions)),

@@ -103,8 +103,10 @@ impl Listing {
                 Some(_) if column.align == Align::Left => column.width.max(1),
                 _ => usize::MAX,
             };
-            let text = cut_middle(&self.text, room);
-            let text_width = width(&text);
+            let text =
+                if room == usize::MAX { Cow::Borrowed(&*self.text) } else { cut_middle(&self.text, room) };
+            // Nothing is counted from the end of the last column.
+            let text_width = if is_last { 0 } else { width(&text) };
             let padding = if is_last { 0 } else { column.width.saturating_sub(text_width) };
             let padding = padding.min(BLANKS.len());
             used += text_width + padding;
@@ -131,11 +133,37 @@ impl Listing {
 pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>, style: Style) {
     match cell {
         Cell::Empty | Cell::Rule => {}
+        Cell::Text(words) if words.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
+            text.push_str(words)
+        }
         Cell::Text(words) => push_printable(text, words.as_bytes()),
         Cell::Name(name) => push_printable(text, name),
         Cell::Size(Some(size)) => style.units.push(text, *size),
         Cell::Size(None) => text.push('-'),
         Cell::Count(count) => write!(text, "{count}").expect("a string can be written"),
-        Cell::Address(address) => write!(text, "{address:x}").expect("a string can be written"),
+        Cell::Address(address) => push_address(text, *address),
+    }
+}
+
+/// Writes an address in hexadecimal. In a listing of 40,000 regions the standard library's formatting shows.
+fn push_address(text: &mut String, address: u64) {
+    let digits = (u64::BITS - address.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        let digit = (address >> (place * 4)) as u32 & 0xf;
+        text.push(char::from_digit(digit, 16).expect("four bits are a digit"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_plain_hexadecimal() {
+        for address in [0, 1, 0xf, 0x10, 0x7f3b_418f_f000, u64::MAX] {
+            let mut text = String::new();
+            push_address(&mut text, address);
+            assert_eq!(text, format!("{address:x}"));
+        }
     }
 }

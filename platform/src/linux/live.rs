@@ -68,7 +68,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
 fn open_directory(procfs: &Path, pid: u32) -> Result<Process> {
     let path = procfs.join(pid.to_string());
     Process::new_with_root(path.clone()).map_err(|error| match error {
-        ProcError::NotFound(_) => Error::NoSuchProcess { pid },
+        ProcError::NotFound(_) if procfs.is_dir() => Error::NoSuchProcess { pid },
         error => Error::Io { action: "open", path, source: into_io(error) },
     })
 }
