@@ -1,7 +1,7 @@
 //! What several test programs need: mmview as a command, and processes to look at.
 #![allow(dead_code, missing_docs)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Says that a test could not be run here, and why.
@@ -51,7 +51,14 @@ pub struct Running(pub Child);
 
 impl Running {
     pub fn start(command: &mut Command) -> Running {
-        Running(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts"))
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        loop {
+            match command.spawn() {
+                // A copy just made may still be open for writing in a child that another test is starting.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                child => return Running(child.expect("the program starts")),
+            }
+        }
     }
 
     /// A process that waits.
