@@ -78,6 +78,14 @@ pub fn run(
     Ok(status)
 }
 
+/// What the tool's `--help` prints: its options, and what is different.
+pub fn help(tool: Tool) -> String {
+    match tool {
+        Tool::Pmap => pmap::help(),
+        Tool::Vmmap => vmmap::help(),
+    }
+}
+
 /// Tells the doubts about what was read. Which process a thread belongs to and that the kernel's threads have no map is no
 /// doubt: the tools show that without a word.
 fn tell_warnings(tool: Tool, source: &mut dyn RegionSource, err: &mut dyn Write) {

@@ -510,6 +510,11 @@ fn help_is_pmaps_with_what_is_different() {
         }
     }
     assert!(text(&ours(&["-V"])).starts_with("pmap from mmview"));
+    let page = Run::of(mmview(["man", "pmap"]).output().expect("mmview starts")).stdout;
+    assert!(
+        page.contains(r" \-XX  ") && !page.contains("gentle"),
+        "mmview's options are none of pmap's: {page}"
+    );
 }
 
 #[test]

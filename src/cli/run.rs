@@ -14,7 +14,7 @@ use super::plan::{Plan, Task, ViewPlan};
 use super::target::{Ambiguous, NoSuchName, Target};
 use super::{Exit, report, sentence, ways_out};
 use crate::classify::{Classified, Classify, Context};
-use crate::compat;
+use crate::compat::{self, Tool};
 use crate::demo;
 use crate::filter::Filter;
 use crate::render::text::printable_line;
@@ -55,6 +55,9 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
 }
 
 fn man(command: Option<&str>, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    if let Some(tool) = command.and_then(|name| Tool::named(OsStr::new(name))) {
+        return man_of_tool(tool, out);
+    }
     let mut page = super::command();
     page.build();
     if let Some(name) = command {
@@ -73,6 +76,22 @@ fn man(command: Option<&str>, out: &mut dyn Write) -> anyhow::Result<Exit> {
 }
 
 const UNWRITABLE: &str = "failed to write the output";
+
+/// The page of a tool whose place mmview takes: what the tool's own help says. None of mmview's options are options there.
+fn man_of_tool(tool: Tool, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let name = tool.name();
+    writeln!(
+        out,
+        ".TH mmview\\-{name} 1\n.SH NAME\nmmview\\-{name} \\- {name}'s own options and layout, by mmview"
+    )?;
+    writeln!(out, ".SH SYNOPSIS\n\\fBmmview {name}\\fR [options of {name}] ...\n.SH DESCRIPTION\n.nf")?;
+    for line in compat::help(tool).lines() {
+        writeln!(out, "\\&{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
+    }
+    writeln!(out, ".fi")?;
+    out.flush()?;
+    Ok(Exit::Done)
+}
 
 /// Shows every target; the first failure decides how it ends.
 fn show_all(plan: &Plan, targets: &[Target], view: &ViewPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {

@@ -65,6 +65,11 @@ This is mmview, which prints what pmap of procps-ng 4.0.2 prints. Deliberately d
  - A PID may also be a file: a saved /proc/PID/maps or smaps, or a report of vmmap. What it doesn't tell is `-`.
 ";
 
+/// The usage, and what is not as in pmap.
+pub fn help() -> String {
+    format!("{USAGE}{DIFFERENCES}")
+}
+
 /// Does what pmap would do, and returns its exit status.
 ///
 /// # Errors
@@ -73,7 +78,7 @@ This is mmview, which prints what pmap of procps-ng 4.0.2 prints. Deliberately d
 pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     let arguments = match arguments::parse(&call.arguments) {
         Ok(Request::Help) => {
-            write!(out, "{USAGE}{DIFFERENCES}")?;
+            out.write_all(help().as_bytes())?;
             return Ok(0);
         }
         Ok(Request::Version) => {

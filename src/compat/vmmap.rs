@@ -63,6 +63,11 @@ This is mmview, which prints vmmap's report format 2.4. Deliberately different:
  - In names, what steers a terminal is escaped.
 ";
 
+/// The usage, and what is not as in vmmap.
+pub fn help() -> String {
+    format!("{USAGE}{DIFFERENCES}")
+}
+
 /// Does what vmmap would do, and returns its exit status.
 ///
 /// # Errors
@@ -71,7 +76,7 @@ This is mmview, which prints vmmap's report format 2.4. Deliberately different:
 pub fn run(call: &Call, open: &OpenTarget<'_>, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     let arguments = match arguments::parse(&call.arguments) {
         Ok(Request::Help) => {
-            write!(out, "{USAGE}{DIFFERENCES}")?;
+            out.write_all(help().as_bytes())?;
             return Ok(0);
         }
         Ok(Request::Show(arguments)) => arguments,
