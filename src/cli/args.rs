@@ -36,13 +36,15 @@ input. With several targets, that of the first failure.";
 
 const EXAMPLES: &str = "\
 Examples:
-  mmview 4242                         the summary of process 4242
-  mmview firefox                      of the process of that name
-  mmview regions 4242 --sort resident every region, the largest in memory first
-  mmview regions 4242 --path '*.so*'  the regions of its libraries
-  mmview 4242 0x7f3b418ff000          what lies at an address
-  mmview smaps.txt                    a saved /proc/PID/smaps, from any machine
-  mmview demo                         what mmap does, shown on a file";
+  mmview 4242                          the summary of process 4242
+  mmview firefox                       of the process of that name
+  mmview regions 4242 --sort resident  every region, the largest in memory first
+  mmview regions 4242 --path '*.so*'   the regions of its libraries
+  mmview 4242 0x7f3b418ff000           what lies at an address
+  mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
+  mmview report.txt                    a saved report of macOS' vmmap
+  mmview --gentle 4242                 a look that a busy process hardly feels
+  mmview demo                          what mmap does, shown on a file";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -90,6 +92,7 @@ pub struct Targets {
 
 /// What every command takes.
 #[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Common {
     /// The format of the output
     #[arg(long, short, value_enum, default_value_t, global = true, value_name = "FORMAT")]
@@ -111,8 +114,7 @@ pub struct Common {
     #[arg(long, short, global = true)]
     pub wide: bool,
 
-    /// How much to read of each region: `layout` no sizes in memory, `resident` without dirty and PSS, cheaper, `counts`
-    /// everything [default: counts; resident with --gentle; layout for an ADDRESS]
+    /// How much to read of each region [default: counts; resident with --gentle; layout for an ADDRESS]
     #[arg(long, value_enum, global = true, value_name = "DETAIL")]
     pub detail: Option<DetailChoice>,
 
@@ -145,9 +147,9 @@ pub enum ColorChoice {
 /// How much to read of each region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DetailChoice {
-    /// Addresses, protection and names
+    /// Addresses, protection and names, no sizes in memory
     Layout,
-    /// With what is resident and swapped
+    /// With what is resident and swapped; on Linux much cheaper than everything
     Resident,
     /// With what is dirty, proportional and unique
     Counts,
