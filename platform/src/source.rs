@@ -228,6 +228,7 @@ pub struct Reading {
     pub budget: Option<Duration>,
 }
 
+#[cfg(target_os = "linux")]
 impl Reading {
     pub(crate) fn new(method: &'static str) -> Reading {
         let none = Duration::ZERO;
