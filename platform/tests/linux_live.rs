@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::print_stdout)]
 
+use std::time::Duration;
+
 use mmview_platform::{
     Bytes, Detail, OpenOptions, PageState, Region, SmapsField, open_process, open_self, processes,
 };
@@ -51,6 +53,27 @@ fn the_scan_equals_smaps() {
         }
     }
     println!("{compared} regions compared");
+}
+
+#[test]
+fn a_gentle_scan_tells_the_same_in_small_steps() {
+    let mut map = memmap2::MmapOptions::new().len(64 << 20).map_anon().unwrap();
+    map.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    let map = std::hint::black_box(map);
+    let read = |max_stall| {
+        let options = OpenOptions { max_stall, ..OpenOptions::default() };
+        let mut source = open_self(&options).unwrap();
+        let region = source.region_at(map.as_ptr() as u64, Detail::Resident).unwrap().unwrap();
+        (region.counts.resident, source.reading())
+    };
+    let ((at_once, _), (gently, reading)) = (read(None), read(Some(Duration::from_micros(200))));
+    assert_eq!(at_once, gently);
+    let Some(reading) = reading.filter(|reading| reading.method == "PAGEMAP_SCAN") else {
+        println!("skipped: this kernel has no PAGEMAP_SCAN");
+        return;
+    };
+    assert!(reading.calls > 4, "64 MiB are more than a step: {reading:?}");
+    assert!(reading.slept > reading.busy, "{reading:?}");
 }
 
 #[test]

@@ -227,7 +227,9 @@ impl LiveSource {
     fn open_scan(&self, wanted: Wanted, with_file: bool) -> Result<Option<Resident>> {
         let Ok(pagemap) = self.process.open_relative("pagemap") else { return Ok(None) };
         let Some(page_size) = self.info.page_size else { return Ok(None) };
-        let Some(scanner) = Scanner::new(pagemap, with_file, self.max_stall) else { return Ok(None) };
+        let Some(scanner) = Scanner::new(pagemap, with_file, page_size, self.max_stall) else {
+            return Ok(None);
+        };
         let swaps = std::fs::read_to_string(self.procfs.join("swaps")).unwrap_or_default();
         let has_swap = swaps.lines().count() > 1;
         Ok(Some(Resident::new(scanner, wanted, self.open_text("maps")?, page_size, has_swap)))

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::sys::{self, PageRegion};
-use crate::model::{AddrRange, Bytes, PageRun, PageState, join};
+use crate::model::{AddrRange, Bytes, PageRun, PageSize, PageState, join};
 use crate::source::Reading;
 
 const FILE: u64 = 1 << 2;
@@ -38,8 +38,12 @@ const CATEGORIES: [(u64, PageState); 7] = [
 /// How many entries a call may fill. The kernel itself works in portions of 512.
 const ENTRIES: usize = 4096;
 
-/// Gentle scans start with this much address space a call, and then take what the time allows.
-const FIRST_SPAN: u64 = 1 << 20;
+/// A gentle call fills no more: the kernel keeps the lock for as many.
+const GENTLE_ENTRIES: usize = 512;
+
+/// A gentle scan starts with this many pages a call, and then takes what the time allows.
+const FIRST_PAGES: u64 = 4096;
+const FEWEST_PAGES: u64 = 64;
 
 /// After a call a gentle scan sleeps this many times as long as the call took, so that whoever waits for the lock has it most
 /// of the time.
@@ -55,7 +59,9 @@ pub(super) struct Scanner {
     returned: u64,
     /// Where a budget is set: the longest that a call should hold the lock of the process's map.
     budget: Option<Duration>,
-    span: u64,
+    /// How many pages a gentle call takes at most.
+    most_pages: u64,
+    page_size: Bytes,
     /// What was done, for whoever wants to know.
     pub reading: Reading,
 }
@@ -75,11 +81,17 @@ impl Scanner {
     /// Scans with this open `pagemap`; `None` where the kernel can't.
     ///
     /// `with_file` tells file pages from anonymous ones, at three times the cost (the kernel has to look at each page itself).
-    pub fn new(pagemap: File, with_file: bool, budget: Option<Duration>) -> Option<Scanner> {
+    pub fn new(
+        pagemap: File,
+        with_file: bool,
+        page_size: PageSize,
+        budget: Option<Duration>,
+    ) -> Option<Scanner> {
         let wanted = PRESENT | SWAPPED | ZERO | HUGE | GUARD | if with_file { FILE | SOFT_DIRTY } else { 0 };
         let returned = known_categories(&pagemap, wanted)?;
         let reading = Reading { budget, ..Reading::new("PAGEMAP_SCAN") };
-        Some(Scanner { pagemap, returned, budget, span: FIRST_SPAN, reading })
+        let page_size = page_size.bytes();
+        Some(Scanner { pagemap, returned, budget, most_pages: FIRST_PAGES, page_size, reading })
     }
 
     /// Whether anonymous pages are told from those of files.
@@ -129,28 +141,46 @@ impl Scanner {
     }
 
     /// Scans in steps so small that each holds the lock for a part of the budget only, and rests after each.
+    ///
+    /// A step ends after so many pages or runs. Regions without any page cost little, and the caller scans a bounded number
+    /// of them at a time.
     fn scan_gently(&mut self, range: AddrRange, budget: Duration) -> Result<Vec<PageRegion>, Errno> {
         let goal = budget / 4;
         let mut runs: Vec<PageRegion> = Vec::new();
+        let mut buffer = vec![PageRegion::default(); GENTLE_ENTRIES];
         let mut start = range.start();
         while start < range.end() {
-            let end = start.saturating_add(self.span).min(range.end());
-            let step = AddrRange::new(start, end).expect("a step forward");
+            let (any_of, most_pages) = (PRESENT | SWAPPED, self.most_pages);
             let started = Instant::now();
-            runs.extend(scan_range(&self.pagemap, self.returned, step, &mut self.reading.calls)?);
+            let filled = sys::pagemap_scan(
+                &self.pagemap,
+                start,
+                range.end(),
+                any_of,
+                self.returned,
+                most_pages,
+                &mut buffer,
+            )?;
             let took = started.elapsed();
+            self.reading.calls += 1;
             self.reading.add(took);
+            let filled = &buffer[..filled];
+            runs.extend_from_slice(filled);
+            let pages = filled.iter().map(|run| run.end - run.start).sum::<u64>() / self.page_size.0;
+            let is_cut = pages >= most_pages;
             if took > goal {
-                self.span = (self.span / 2).max(64 << 10);
-            } else if took < goal / 2 {
-                self.span = self.span.saturating_mul(2).min(1 << 40);
+                self.most_pages = (most_pages / 2).max(FEWEST_PAGES);
+            } else if took < goal / 2 && is_cut {
+                self.most_pages = most_pages.saturating_mul(2);
             }
-            start = end;
-            // A step over nothing costs nobody anything.
-            if took > Duration::from_micros(5) {
-                let rest = (took * REST).max(SHORTEST_SLEEP);
-                std::thread::sleep(rest);
-                self.reading.slept += rest;
+            let rest = (took * REST).max(SHORTEST_SLEEP);
+            std::thread::sleep(rest);
+            self.reading.slept += rest;
+            match filled.last() {
+                Some(last) if (is_cut || filled.len() == buffer.len()) && last.end > start => {
+                    start = last.end
+                }
+                _ => break,
             }
         }
         Ok(runs)
@@ -162,7 +192,7 @@ fn known_categories(pagemap: &File, wanted: u64) -> Option<u64> {
     const SINCE_6_7: u64 = FILE | PRESENT | SWAPPED | ZERO | HUGE | SOFT_DIRTY;
     [wanted, wanted & SINCE_6_7].into_iter().find(|&categories| {
         let mut entry = [PageRegion::default()];
-        sys::pagemap_scan(pagemap, 0, 0, categories, categories, &mut entry).is_ok()
+        sys::pagemap_scan(pagemap, 0, 0, categories, categories, 0, &mut entry).is_ok()
     })
 }
 
@@ -178,7 +208,7 @@ fn scan_range(
     while start < range.end() {
         *calls += 1;
         let filled =
-            sys::pagemap_scan(pagemap, start, range.end(), PRESENT | SWAPPED, returned, &mut buffer)?;
+            sys::pagemap_scan(pagemap, start, range.end(), PRESENT | SWAPPED, returned, 0, &mut buffer)?;
         runs.extend_from_slice(&buffer[..filled]);
         // `walk_end` can't tell where to go on: after a walk that completed it may still be that of the kernel's last portion.
         match buffer[..filled].last() {

@@ -118,7 +118,8 @@ unsafe impl rustix::ioctl::Ioctl for Scan<'_> {
 }
 
 /// Asks an open `/proc/PID/pagemap` for the pages between two addresses that have any of the categories `any_of`, and of each
-/// those in `returned`; returns how many entries of `into` were filled. Fewer than all means that the end was reached.
+/// those in `returned`; returns how many entries of `into` were filled. It stops after `most_pages` such pages (0 for no limit);
+/// otherwise fewer entries than all mean that the end was reached.
 ///
 /// `ENOTTY` before 6.7, `EINVAL` where a category is not known, `ESRCH` where the process has ended.
 pub fn pagemap_scan(
@@ -127,6 +128,7 @@ pub fn pagemap_scan(
     end: u64,
     any_of: u64,
     returned: u64,
+    most_pages: u64,
     into: &mut [PageRegion],
 ) -> Result<usize, Errno> {
     let mut arguments = ScanArguments {
@@ -135,6 +137,7 @@ pub fn pagemap_scan(
         end,
         vec: into.as_mut_ptr() as u64,
         vec_len: into.len() as u64,
+        max_pages: most_pages,
         category_anyof_mask: any_of,
         return_mask: returned,
         ..ScanArguments::default()
