@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use memmap2::{Advice, MmapMut, MmapOptions};
+use memmap2::{MmapMut, MmapOptions};
 
 const MMVIEW: &str = env!("CARGO_BIN_EXE_mmview");
 const ROUNDS: usize = 11;
@@ -84,7 +84,8 @@ fn many(count: usize) -> Vec<MmapMut> {
 fn filled(size: usize, is_huge: bool) -> MmapMut {
     let mut map = MmapOptions::new().len(size).map_anon().expect("memory can be mapped");
     if is_huge {
-        let _ = map.advise(Advice::HugePage);
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
     }
     map.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     map
