@@ -201,7 +201,8 @@ fn memory_of_every_sort_is_pmaps() {
         return;
     }
     let script = "
-import ctypes, mmap, os
+import ctypes, mmap, os, threading
+threading.Thread(target=threading.Event().wait, daemon=True).start()
 libc = ctypes.CDLL(None)
 libc.shmat.restype = ctypes.c_void_p
 shm = libc.shmget(0, 16384, 0o1600)
@@ -232,6 +233,11 @@ input()
         let arguments = [layout, &python.pid()];
         assert_eq!(rows(ours(&arguments)), rows(theirs(&arguments)), "{layout}");
     }
+    let tasks = fs::read_dir(format!("/proc/{}/task", python.pid())).expect("it has threads");
+    let tasks = tasks.map(|task| task.expect("a thread").file_name().into_string().expect("a number"));
+    let thread = tasks.into_iter().find(|task| *task != python.pid()).expect("a second thread");
+    assert_same(&["-q", &thread]);
+    assert_eq!(ours(&["-q", &thread]), ours(&["-q", &python.pid()]), "a thread stands for its process");
 }
 
 #[test]
