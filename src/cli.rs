@@ -1,8 +1,9 @@
-//! The command line: what was typed (`args`), what it comes to (`plan`), and doing it (`run`).
+//! The command line: what was typed (`args`), what it comes to (`plan`), and doing it (`run`, `show`).
 
 mod args;
 mod plan;
 mod run;
+mod show;
 mod target;
 
 use std::borrow::Cow;
