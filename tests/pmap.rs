@@ -116,6 +116,7 @@ fn stopped_with_mapped(path: &Path) -> Running {
             return running;
         }
         assert!(running.0.try_wait().expect("it can be waited for").is_none(), "the lesson maps the file");
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
