@@ -95,14 +95,18 @@ pub fn plan(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, Exit>
 
 /// The part of the line that is mmview's, and what is for the tool whose place it takes: that tool's options look like
 /// mmview's own and mean something else.
-fn split(arguments: &[OsString]) -> (Cow<'_, [OsString]>, &[OsString]) {
-    let Some((program, rest)) = arguments.split_first() else { return (Cow::Borrowed(arguments), &[]) };
+///
+/// Where options of mmview's stand before the tool's name, the line is not split: what follows is mmview's to read first.
+fn split(arguments: &[OsString]) -> (Cow<'_, [OsString]>, Option<&[OsString]>) {
+    let Some((program, rest)) = arguments.split_first() else { return (Cow::Borrowed(arguments), None) };
     if let Some(tool) = Tool::called(program) {
-        return (Cow::Owned(vec!["mmview".into(), tool.name().into()]), rest);
+        return (Cow::Owned(vec!["mmview".into(), tool.name().into()]), Some(rest));
     }
     match rest.split_first() {
-        Some((command, tools)) if Tool::named(command).is_some() => (Cow::Borrowed(&arguments[..2]), tools),
-        _ => (Cow::Borrowed(arguments), &[]),
+        Some((command, tools)) if Tool::named(command).is_some() => {
+            (Cow::Borrowed(&arguments[..2]), Some(tools))
+        }
+        _ => (Cow::Borrowed(arguments), None),
     }
 }
 

@@ -75,6 +75,15 @@ fn wrong_options_say_what_is_right() {
 }
 
 #[test]
+fn options_of_every_command_may_stand_before_it() {
+    let file = "tests/fixtures/linux/sleep.smaps";
+    assert_eq!(run(["--json", "regions", file]).stdout, run(["regions", "--json", file]).stdout);
+    assert_eq!(run(["-f", "csv", "regions", file]).stdout, run(["regions", "-f", "csv", file]).stdout);
+    assert_eq!(run([file, "regions"]).status, 3, "after a target it is another one");
+    refused(["--pid", "1", "regions"], 2, "stand after it");
+}
+
+#[test]
 fn files_that_are_no_captures() {
     let (_directory, empty) = temporary("empty", b"");
     refused([&empty], 5, "is empty");

@@ -55,7 +55,6 @@ Examples:
     after_help = EXAMPLES,
     after_long_help = format!("{EXAMPLES}\n\n{AFTER_HELP}"),
     styles = STYLES,
-    args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 110,
 )]
@@ -88,6 +87,13 @@ pub struct Targets {
     /// A process by its name or a part of it
     #[arg(long, value_name = "NAME")]
     pub name: Vec<OsString>,
+}
+
+impl Targets {
+    /// Whether none was given.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.pid.is_empty() && self.file.is_empty() && self.name.is_empty()
+    }
 }
 
 /// What every command takes.

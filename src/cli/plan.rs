@@ -89,6 +89,11 @@ impl Plan {
         let imitate = |tool, arguments| {
             Task::Imitate(Call { tool, arguments, open: open.clone(), terminal_width: style.width })
         };
+        if args.command.is_some() && !args.targets.is_empty() {
+            let text = "the targets of a command stand after it, as in `mmview regions 4242`; \
+                        a process that is called like a command is meant by --name";
+            return Err(Usage(text.to_owned()).into());
+        }
         let task = match args.command {
             None => summary(args.targets)?,
             Some(Command::Regions(args)) => regions(args)?,
@@ -118,8 +123,8 @@ impl Plan {
     }
 
     /// With what follows the tool's name, where the plan is to take the place of another tool.
-    pub(super) fn with_tool_arguments(mut self, arguments: &[OsString]) -> Plan {
-        if let Task::Imitate(call) = &mut self.task {
+    pub(super) fn with_tool_arguments(mut self, arguments: Option<&[OsString]>) -> Plan {
+        if let (Task::Imitate(call), Some(arguments)) = (&mut self.task, arguments) {
             call.arguments = arguments.to_vec();
         }
         self
