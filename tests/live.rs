@@ -6,17 +6,8 @@ mod common;
 use std::fs;
 use std::process::Command;
 
-use common::{Run, Running, mmview, run, skip};
+use common::{Run, Running, is_linux, mmview, run, skip};
 use serde_json::Value;
-
-/// Whether mmview looks at Linux here; says so where not.
-fn is_linux() -> bool {
-    let is_linux = run(["--json", "self"]).json()["source"]["os"] == "linux";
-    if !is_linux {
-        skip("this is about Linux");
-    }
-    is_linux
-}
 
 fn sum(regions: &Value, field: &str) -> u64 {
     regions.as_array().unwrap().iter().map(|region| region[field].as_u64().unwrap_or(0)).sum()

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Run, Running, mmview, skip};
+use common::{Run, Running, is_linux, mmview, skip};
 
 const IMITATED: &str = "pmap from procps-ng 4.0.2";
 
@@ -45,6 +45,9 @@ fn text(printed: &Printed) -> String {
 
 /// Whether the pmap that is imitated is here; says so where not.
 fn has_pmap() -> bool {
+    if !is_linux() {
+        return false;
+    }
     let version = Command::new("pmap").arg("-V").output();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     let is_it = version.as_deref().is_ok_and(|version| version == IMITATED);
@@ -409,6 +412,9 @@ fn a_new_configuration_is_pmaps_and_none_is_overwritten() {
 /// The patterns of procps-ng's own test suite.
 #[test]
 fn what_procps_tests_of_pmap_holds() {
+    if !is_linux() {
+        return;
+    }
     if !fs::exists("/proc/self/smaps").unwrap_or(false) {
         skip("there is no /proc here");
         return;
@@ -448,6 +454,9 @@ fn what_procps_tests_of_pmap_holds() {
 
 #[test]
 fn paths_beyond_a_kilobyte_are_whole() {
+    if !is_linux() {
+        return;
+    }
     let directory = directory();
     let mut path = PathBuf::from(directory.path());
     for _ in 0..6 {

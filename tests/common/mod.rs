@@ -10,6 +10,15 @@ pub fn skip(why: &str) {
     println!("skipped: {why}");
 }
 
+/// Whether mmview looks at Linux here; says so where not.
+pub fn is_linux() -> bool {
+    let is_linux = run(["--json", "self"]).json()["source"]["os"] == "linux";
+    if !is_linux {
+        skip("this is about Linux");
+    }
+    is_linux
+}
+
 /// mmview with these arguments, without a terminal.
 pub fn mmview<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("mmview"));
