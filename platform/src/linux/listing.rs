@@ -2,11 +2,11 @@
 
 use procfs::process::Stat;
 
+use super::ahead::Reader;
 use super::facts;
 use super::live::LiveSource;
 use super::query::NameResolver;
 use super::resident::{Resident, Stopped};
-use super::smaps::SmapsReader;
 use super::text::Text;
 use crate::error::{Error, Result};
 use crate::model::Region;
@@ -20,7 +20,7 @@ fn program(stat: &Stat) -> (u64, u64) {
 
 /// The regions of a live process as its text is read.
 pub(super) struct Listing<'a> {
-    reader: SmapsReader<Text>,
+    reader: Reader,
     scan: Option<Resident>,
     order: Order,
     names: NameResolver,
@@ -41,7 +41,7 @@ impl<'a> Listing<'a> {
         before: Option<Stat>,
     ) -> Listing<'a> {
         Listing {
-            reader: SmapsReader::new(text),
+            reader: Reader::new(text),
             scan,
             order: Order::default(),
             names: NameResolver::default(),
@@ -72,7 +72,7 @@ impl<'a> Listing<'a> {
             let read = self.reader.next_region().map_err(|source| self.source.listing_error(source))?;
             let Some(mut read) = read else {
                 self.is_read = true;
-                self.source.reading = self.reader.input().reading().or(self.source.reading);
+                self.source.reading = self.reader.reading().or(self.source.reading);
                 self.check_whole()?;
                 return Ok(None);
             };

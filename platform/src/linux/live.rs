@@ -195,18 +195,18 @@ impl LiveSource {
     fn open_detail(&mut self, detail: Detail) -> Result<Opened> {
         let layout = |text| Opened { text, scan: None, detail: Detail::Layout };
         if detail == Detail::Layout {
-            return Ok(layout(Text::new(self.open_text("maps")?)));
+            return Ok(layout(Text::at_once(self.open_text("maps")?)));
         }
         // Whoever wants to be gentle reads no `smaps` for what a scan tells.
         if detail == Detail::Resident
             && let Some(scan) = self.open_scan(Wanted::Counts, self.tell_anonymous)?
         {
-            let text = Text::new(self.open_text("maps")?);
+            let text = Text::at_once(self.open_text("maps")?);
             return Ok(Opened { text, scan: Some(scan), detail: Detail::Resident });
         }
         let smaps = match self.open_text("smaps") {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                let text = Text::new(self.open_text("maps")?);
+                let text = Text::at_once(self.open_text("maps")?);
                 self.warnings.push(Warning::NoCounts {
                     why: "there is no `smaps` (a kernel built without CONFIG_PROC_PAGE_MONITOR)".to_owned(),
                 });

@@ -7,6 +7,8 @@ pub mod names;
 pub mod smaps;
 
 #[cfg(target_os = "linux")]
+mod ahead;
+#[cfg(target_os = "linux")]
 mod around;
 #[cfg(target_os = "linux")]
 mod facts;

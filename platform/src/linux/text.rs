@@ -23,7 +23,9 @@ const REST: u32 = 4;
 /// Text on its way in.
 pub(super) enum Text {
     /// Read as it is asked for.
-    AtOnce { file: File, read: usize },
+    AtOnce { file: File },
+    /// Read as it is asked for, as long as there is not much of it.
+    Starting { file: File, read: usize },
     /// Read by a thread, ahead of who asks.
     Ahead { pieces: Receiver<io::Result<Vec<u8>>>, piece: Vec<u8>, at: usize },
     /// Read with rests.
@@ -31,9 +33,19 @@ pub(super) enum Text {
 }
 
 impl Text {
-    /// Reads `file`, ahead where it is long: making the text costs the kernel about as much as reading it costs us.
+    /// Reads `file`, ahead where it is long: for text that costs the kernel more to make than it costs us to parse.
     pub fn new(file: File) -> Text {
-        Text::AtOnce { file, read: 0 }
+        Text::Starting { file, read: 0 }
+    }
+
+    /// Reads `file` as it is asked for.
+    pub fn at_once(file: File) -> Text {
+        Text::AtOnce { file }
+    }
+
+    /// Whether the text is of the sort that may be read and parsed in one go.
+    pub fn is_cheap_to_parse(&self) -> bool {
+        matches!(self, Text::AtOnce { .. })
     }
 
     /// Reads `file` with rests, noting how long the calls take.
@@ -50,7 +62,7 @@ impl Text {
     }
 
     fn run_ahead(&mut self) -> io::Result<()> {
-        let Text::AtOnce { file, .. } = self else { return Ok(()) };
+        let Text::Starting { file, .. } = self else { return Ok(()) };
         let mut file = file.try_clone()?;
         let (sender, pieces) = mpsc::sync_channel(WAITING);
         std::thread::Builder::new().name("read ahead".to_owned()).spawn(move || {
@@ -79,11 +91,12 @@ impl Text {
 
 impl Read for Text {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if let Text::AtOnce { read: LONG.., .. } = self {
+        if let Text::Starting { read: LONG.., .. } = self {
             self.run_ahead()?;
         }
         match self {
-            Text::AtOnce { file, read } => {
+            Text::AtOnce { file } => file.read(into),
+            Text::Starting { file, read } => {
                 let got = file.read(into)?;
                 *read += got;
                 Ok(got)
