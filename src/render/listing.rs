@@ -147,11 +147,13 @@ pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>, style: Style) {
 
 /// Writes an address in hexadecimal. In a listing of 40,000 regions the standard library's formatting shows.
 fn push_address(text: &mut String, address: u64) {
-    let digits = (u64::BITS - address.leading_zeros()).div_ceil(4).max(1);
-    for place in (0..digits).rev() {
-        let digit = (address >> (place * 4)) as u32 & 0xf;
-        text.push(char::from_digit(digit, 16).expect("four bits are a digit"));
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let count = (u64::BITS - address.leading_zeros()).div_ceil(4).max(1) as usize;
+    let mut digits = [0; 16];
+    for (place, digit) in digits[..count].iter_mut().rev().enumerate() {
+        *digit = DIGITS[(address >> (place * 4)) as usize & 0xf];
     }
+    text.push_str(std::str::from_utf8(&digits[..count]).expect("digits are ASCII"));
 }
 
 #[cfg(test)]
