@@ -215,7 +215,7 @@ fn draw_regions(regions: &[&Classified], style: Style, out: &mut Vec<u8>) -> io:
 }
 
 impl Step {
-    /// The region as it is now; as it was, where it is gone.
+    /// The region as it is now; none where it is gone.
     fn rows(&self) -> Vec<&Classified> {
         self.after.iter().collect()
     }

@@ -138,7 +138,7 @@ impl Permissions {
     }
 }
 
-/// Reads an address with `0x`, or without where `is_bare_allowed`.
+/// Reads an address in hexadecimal, with `0x` or without.
 ///
 /// # Errors
 ///

@@ -271,6 +271,22 @@ impl Iterator for Regions<'_> {
 pub(crate) const AROUND_BEFORE: usize = 16;
 pub(crate) const AROUND_AFTER: usize = 8;
 
+/// Of `regions`, the one that holds `address`; read no further than up to there.
+// macOS and Linux have backends that look for one so; elsewhere nothing does.
+#[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))]
+pub(crate) fn find_at(regions: impl Iterator<Item = Result<Region>>, address: u64) -> Result<Option<Region>> {
+    for region in regions {
+        let region = region?;
+        if region.range.contains(address) {
+            return Ok(Some(region));
+        }
+        if region.range.start() > address {
+            break;
+        }
+    }
+    Ok(None)
+}
+
 /// Of `regions`, those around `address`.
 pub(crate) fn collect_around(
     regions: impl Iterator<Item = Result<Region>>,

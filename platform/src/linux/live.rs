@@ -23,6 +23,7 @@ use crate::model::{PageSize, ProcessInfo, Region};
 use crate::processes::ProcessEntry;
 use crate::source::{
     Capabilities, Detail, Origin, Reading, RegionSource, Regions, SourceInfo, Warning, collect_around,
+    find_at,
 };
 
 fn root(options: &OpenOptions) -> PathBuf {
@@ -316,16 +317,7 @@ impl RegionSource for LiveSource {
                 _ => {}
             }
         }
-        for region in self.regions(detail)? {
-            let region = region?;
-            if region.range.contains(address) {
-                return Ok(Some(region));
-            }
-            if region.range.start() > address {
-                break;
-            }
-        }
-        Ok(None)
+        find_at(self.regions(detail)?, address)
     }
 
     fn around(&mut self, address: u64) -> Result<Vec<Region>> {

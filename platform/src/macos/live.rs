@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::live::OpenOptions;
 use crate::model::{AddrRange, PageSize, ProcessInfo, PurgeState, Region};
 use crate::processes::ProcessEntry;
-use crate::source::{Capabilities, Detail, Origin, RegionSource, Regions, SourceInfo, Warning};
+use crate::source::{Capabilities, Detail, Origin, RegionSource, Regions, SourceInfo, Warning, find_at};
 
 /// Opens a process by its id.
 pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
@@ -359,16 +359,7 @@ impl RegionSource for LiveSource {
     /// One region call, and two reads an image to name the segment.
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
         self.check_alive()?;
-        for region in self.walk(given(detail, self.task.port.is_some()), address) {
-            let region = region?;
-            if region.range.contains(address) {
-                return Ok(Some(region));
-            }
-            if region.range.start() > address {
-                break;
-            }
-        }
-        Ok(None)
+        find_at(self.walk(given(detail, self.task.port.is_some()), address), address)
     }
 
     fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize> {

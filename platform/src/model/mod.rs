@@ -26,4 +26,5 @@ pub use printed::{OffMapRow, PrintedLibraries, PrintedRow, PrintedSummary, Print
 pub use process::{Image, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
 pub use protection::{Protection, ShareMode};
 pub use region::Region;
+pub(crate) use region::region_at;
 pub use snapshot::Snapshot;

@@ -26,6 +26,12 @@ pub struct Region {
     pub native: Native,
 }
 
+/// Of `regions`, which come by address and don't overlap, the one that holds `address`. Costs a binary search.
+pub(crate) fn region_at(regions: &[Region], address: u64) -> Option<&Region> {
+    let after = regions.partition_point(|region| region.range.end() <= address);
+    regions.get(after).filter(|region| region.range.contains(address))
+}
+
 impl Region {
     /// How many bytes of address space it covers.
     pub fn size(&self) -> Bytes {

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::{PrintedSummary, ProcessInfo, Region};
+use super::{PrintedSummary, ProcessInfo, Region, region_at};
 use crate::source::{Detail, SourceInfo, Warning};
 
 /// Everything that a source said at one time. Facts only: kinds and totals are computed from it, never stored in it.
@@ -27,7 +27,6 @@ pub struct Snapshot {
 impl Snapshot {
     /// The region that holds `address`. Costs a binary search.
     pub fn region_at(&self, address: u64) -> Option<&Region> {
-        let after = self.regions.partition_point(|region| region.range.end() <= address);
-        self.regions.get(after).filter(|region| region.range.contains(address))
+        region_at(&self.regions, address)
     }
 }

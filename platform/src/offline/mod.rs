@@ -8,7 +8,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::linux::{maps::MapsLine, smaps::SmapsReader};
-use crate::model::{Bytes, Native, PageCounts, PageSize, PrintedSummary, ProcessInfo, Region, SmapsField};
+use crate::model::{
+    Bytes, Native, PageCounts, PageSize, PrintedSummary, ProcessInfo, Region, SmapsField, region_at,
+};
 use crate::order::in_order;
 use crate::source::{
     Capabilities, CaptureFormat, Detail, Origin, RegionSource, Regions, SourceInfo, Warning,
@@ -187,9 +189,7 @@ impl RegionSource for Capture {
     }
 
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
-        let after = self.regions.partition_point(|region| region.range.end() <= address);
-        let found = self.regions.get(after).filter(|region| region.range.contains(address));
-        Ok(found.map(|region| self.region(region, detail)))
+        Ok(region_at(&self.regions, address).map(|region| self.region(region, detail)))
     }
 
     fn read_memory(&mut self, _address: u64, _into: &mut [u8]) -> Result<usize> {
