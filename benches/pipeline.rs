@@ -58,6 +58,7 @@ fn context() -> Context {
     let source = SourceInfo {
         origin: Origin::Capture { path: Path::new("bench").to_owned(), format: CaptureFormat::Smaps },
         os: "linux",
+        taken: None,
         page_size: None,
         capabilities: Capabilities { detail: Detail::Counts, memory: false, live: false },
     };

@@ -38,7 +38,7 @@ mod source;
 pub use error::{Error, Result};
 pub use live::{OpenOptions, open_process, open_self, processes};
 pub use model::*;
-pub use offline::open_file;
+pub use offline::{open_file, write_archive};
 pub use processes::ProcessEntry;
 pub use source::{
     Capabilities, CaptureFormat, Detail, Origin, Reading, RegionSource, Regions, SourceInfo, Warning,

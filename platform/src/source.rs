@@ -1,15 +1,19 @@
 //! The core trait: something that has a memory map.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::model::{AddrRange, PageSize, PrintedSummary, ProcessInfo, Region, Snapshot};
 
 /// How much to read of each region, from cheap to dear; each includes the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Detail {
     /// Addresses, protection and name. Linux: the text of `maps`, 0.3 to 1 µs a region. macOS: one call a region that looks at
     /// no page, and two reads an image for the names of its segments.
@@ -45,6 +49,8 @@ pub enum CaptureFormat {
     Smaps,
     /// A report of macOS's `vmmap`.
     Vmmap,
+    /// An archive of mmview's ([`write_archive`](crate::write_archive)).
+    Archive,
 }
 
 impl CaptureFormat {
@@ -54,6 +60,7 @@ impl CaptureFormat {
             CaptureFormat::Maps => "maps",
             CaptureFormat::Smaps => "smaps",
             CaptureFormat::Vmmap => "vmmap",
+            CaptureFormat::Archive => "archive",
         }
     }
 }
@@ -94,6 +101,8 @@ pub struct SourceInfo {
     pub origin: Origin,
     /// The system whose map it is, such as `linux`: that of the capture, not of this machine.
     pub os: &'static str,
+    /// When the map of a capture was read, where the capture says so.
+    pub taken: Option<SystemTime>,
     /// The size of the target's pages, where it is known.
     pub page_size: Option<PageSize>,
     /// What the source can do.
@@ -101,7 +110,8 @@ pub struct SourceInfo {
 }
 
 /// A doubt about what was read: the answer stands, and this is what to keep in mind.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 #[non_exhaustive]
 pub enum Warning {
     /// The process changed its map while it was being read: regions were handed out twice or out of order, and what
@@ -129,7 +139,7 @@ pub enum Warning {
     /// A capture ends in the middle of something: its last region is not whole.
     Truncated {
         /// What shows it.
-        why: &'static str,
+        why: Cow<'static, str>,
     },
     /// The counters could not be read; the map could.
     NoCounts {
@@ -393,7 +403,7 @@ pub trait RegionSource: Send {
         loop {
             attempts += 1;
             let process = self.process()?;
-            let taken = SystemTime::now();
+            let taken = self.info().taken.unwrap_or_else(SystemTime::now);
             let regions = self.regions(detail)?;
             let detail = regions.detail();
             match regions.collect::<Result<Vec<_>>>() {

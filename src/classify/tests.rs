@@ -13,6 +13,7 @@ fn source() -> SourceInfo {
     SourceInfo {
         origin: Origin::Capture { path: Path::new("test").to_owned(), format: CaptureFormat::Maps },
         os: "linux",
+        taken: None,
         page_size: PageSize::new(4096),
         capabilities: Capabilities { detail: Detail::Counts, memory: false, live: false },
     }

@@ -52,6 +52,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
         info: SourceInfo {
             origin: Origin::Live { pid: process_id },
             os: "linux",
+            taken: None,
             page_size: PageSize::new(rustix::param::page_size() as u64),
             capabilities: Capabilities { detail: Detail::Pages, memory: true, live: true },
         },

@@ -157,9 +157,10 @@ impl<R: Read> SmapsReader<R> {
             });
         }
         if self.usual_last_field.is_some() && self.usual_last_field != self.last_field {
-            warnings.push(Warning::Truncated { why: "the last region has fewer lines than the others" });
+            warnings
+                .push(Warning::Truncated { why: "the last region has fewer lines than the others".into() });
         } else if self.lines.is_last_line_unfinished {
-            warnings.push(Warning::Truncated { why: "the last line has no newline" });
+            warnings.push(Warning::Truncated { why: "the last line has no newline".into() });
         }
         warnings
     }

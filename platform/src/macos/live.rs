@@ -27,6 +27,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
         info: SourceInfo {
             origin: Origin::Live { pid },
             os: "macos",
+            taken: None,
             page_size: Some(task.page_size),
             capabilities: Capabilities {
                 detail: given(Detail::Pages, task.port.is_some()),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Deserialize, Deserializer};
+use serde::{Serialize, Serializer};
 
 use super::Bytes;
 
@@ -10,7 +11,7 @@ use super::Bytes;
 ///
 /// Addresses are `u64` whatever the target's word size: the x86-64 vsyscall page lies above `i64::MAX`, and a 64-bit
 /// capture is read on 32-bit hosts too. A range may be empty: the kernel prints such lines while a map changes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddrRange {
     start: u64,
     end: u64,
@@ -87,6 +88,23 @@ impl fmt::Display for AddrRange {
 impl fmt::Debug for AddrRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+/// As it is displayed: numbers above 2^53 don't survive every reader of JSON.
+impl Serialize for AddrRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AddrRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<AddrRange, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let address = |digits| u64::from_str_radix(digits, 16).ok();
+        let range =
+            text.split_once('-').and_then(|(start, end)| AddrRange::new(address(start)?, address(end)?));
+        range.ok_or_else(|| de::Error::custom(format_args!("`{text}` is no range of addresses")))
     }
 }
 

@@ -11,19 +11,24 @@ pub struct PageCounts {
     ///
     /// Linux: `Rss` of smaps, which leaves out hugetlb pages and the zero page. macOS: `pages_resident`: in memory, whichever
     /// process brought it in, so a file's or the shared cache's pages count though this process never touched them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident: Option<Bytes>,
     /// Resident and modified since it was read from its file, or anonymous: it can't simply be dropped.
     ///
     /// Linux: `Shared_Dirty` + `Private_Dirty` of smaps. macOS: `pages_dirtied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dirty: Option<Bytes>,
     /// Written to swap, or compressed.
     ///
     /// Linux: `Swap` of smaps; for shared memory that counts the whole object's swapped pages in the range. macOS:
     /// `pages_swapped_out`, in the compressor or on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swapped: Option<Bytes>,
     /// Resident, each page divided by the number of processes that map it (PSS). Linux only: `Pss` of smaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proportional: Option<Bytes>,
     /// Resident and mapped by no other process (USS). Linux only: `Private_Clean` + `Private_Dirty` of smaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique: Option<Bytes>,
 }
 

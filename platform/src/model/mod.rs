@@ -12,6 +12,8 @@ mod process;
 mod protection;
 mod region;
 mod snapshot;
+mod text;
+pub(crate) mod time;
 
 pub use address::AddrRange;
 pub use bytes::{Bytes, PageSize};
@@ -28,3 +30,4 @@ pub use protection::{Protection, ShareMode};
 pub use region::Region;
 pub(crate) use region::region_at;
 pub use snapshot::Snapshot;
+pub use text::Text;

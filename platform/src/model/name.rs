@@ -3,8 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::text;
+
 /// What sort of thing a [`Name`] names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NameKind {
     /// A path in a file system: `/usr/bin/cat`.
@@ -27,10 +32,12 @@ pub enum NameKind {
 /// The name of a region, as bytes: it need not be UTF-8, and may hold a newline or a terminal escape.
 ///
 /// Cheap to clone: the regions of one file share the text.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Name {
-    text: Arc<[u8]>,
     kind: NameKind,
+    #[serde(with = "text")]
+    text: Arc<[u8]>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
 }
 

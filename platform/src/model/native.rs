@@ -2,14 +2,17 @@
 //!
 //! They are plain data on every host: a capture made on a Mac opens on Linux with its tags intact.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Bytes, MacosRegion};
 
 /// What only one of the systems says of a region. Boxed, so that a region is small enough to be handed on cheaply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "os", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Native {
@@ -38,7 +41,7 @@ impl Native {
 }
 
 /// A device number, as maps prints it: `major:minor` in hexadecimal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Device {
     /// Which driver; 0 for file systems without a device (tmpfs, overlay, shared memory).
     pub major: u32,
@@ -58,27 +61,38 @@ impl Serialize for Device {
     }
 }
 
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Device, D::Error> {
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
+        let number = |digits| u32::from_str_radix(digits, 16).ok();
+        let device = text
+            .split_once(':')
+            .and_then(|(major, minor)| Some(Device { major: number(major)?, minor: number(minor)? }));
+        device.ok_or_else(|| de::Error::custom(format_args!("`{text}` is no device number")))
+    }
+}
+
 /// What Linux says of a region beside what every system says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinuxRegion {
     /// The device of the file; `00:00` for anonymous memory.
     pub device: Device,
     /// The inode of the file; 0 for anonymous memory, the segment's id for System V shared memory.
     pub inode: u64,
     /// The counters of smaps that were there.
-    #[serde(skip_serializing_if = "SmapsCounters::is_empty")]
+    #[serde(default, skip_serializing_if = "SmapsCounters::is_empty")]
     pub smaps: SmapsCounters,
     /// The `VmFlags` line of smaps (3.8).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_flags: Option<VmFlags>,
     /// `THPeligible`: whether transparent huge pages can be used here (5.0).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thp_eligible: Option<bool>,
     /// `ProtectionKey`: the memory protection key (4.9).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection_key: Option<u32>,
     /// Lines of smaps whose key this version doesn't know, in their order.
-    #[serde(skip_serializing_if = "<[UnknownField]>::is_empty")]
+    #[serde(default, skip_serializing_if = "<[UnknownField]>::is_empty")]
     pub unknown: Box<[UnknownField]>,
 }
 
@@ -90,7 +104,7 @@ impl LinuxRegion {
 }
 
 /// A line of smaps that this version doesn't know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownField {
     /// What stands before the colon.
     pub key: Box<str>,
@@ -229,6 +243,20 @@ impl Serialize for SmapsCounters {
     }
 }
 
+/// Counters that this version doesn't know are left out.
+impl<'de> Deserialize<'de> for SmapsCounters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SmapsCounters, D::Error> {
+        let values = BTreeMap::<Cow<'de, str>, Bytes>::deserialize(deserializer)?;
+        let mut counters = SmapsCounters::default();
+        for &field in SmapsField::ALL {
+            if let Some(&value) = values.get(field.key()) {
+                counters.set(field, value);
+            }
+        }
+        Ok(counters)
+    }
+}
+
 macro_rules! vm_flags {
     ($($letters:literal $meaning:literal,)+) => {
         /// The two-letter flags that some kernel from 3.8 to 6.18 prints, with their meanings, in the order of their bits
@@ -357,6 +385,17 @@ impl fmt::Debug for VmFlags {
 impl Serialize for VmFlags {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter().map(|(letters, _)| letters))
+    }
+}
+
+/// Letters that this version doesn't know are left out.
+impl<'de> Deserialize<'de> for VmFlags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<VmFlags, D::Error> {
+        let mut flags = VmFlags::default();
+        for letters in Vec::<Cow<'de, str>>::deserialize(deserializer)? {
+            flags.insert(letters.as_bytes());
+        }
+        Ok(flags)
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::AddrRange;
 
 /// Pages in a row that are in the same state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRun {
     /// Where they lie.
     pub range: AddrRange,
@@ -16,8 +16,7 @@ pub struct PageRun {
 }
 
 /// What is known of a page: a set of marks.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct PageState(u16);
 
 impl PageState {
@@ -100,6 +99,16 @@ impl fmt::Debug for PageState {
 impl Serialize for PageState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.names())
+    }
+}
+
+/// Names that this version doesn't know are left out.
+impl<'de> Deserialize<'de> for PageState {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PageState, D::Error> {
+        let names = Vec::<Box<str>>::deserialize(deserializer)?;
+        let marks =
+            PageState::NAMES.into_iter().filter(|(_, name)| names.iter().any(|known| **known == **name));
+        Ok(marks.fold(PageState::default(), |state, (mark, _)| state.with(mark)))
     }
 }
 

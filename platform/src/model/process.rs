@@ -2,24 +2,31 @@
 
 use std::time::SystemTime;
 
-use super::{AddrRange, Bytes};
+use serde::{Deserialize, Serialize};
+
+use super::{AddrRange, Bytes, text, time};
 
 /// What is known of the process itself. Every field is `None` or empty where the source can't tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProcessInfo {
     /// Its id.
     pub pid: Option<u32>,
     /// Its short name; on Linux the first 15 bytes of the program's name, unless the process changed it.
+    #[serde(with = "text::optional")]
     pub name: Option<Box<[u8]>>,
     /// The path of its program.
+    #[serde(with = "text::optional")]
     pub path: Option<Box<[u8]>>,
     /// Its command line, one item an argument.
+    #[serde(with = "text::list")]
     pub command: Vec<Box<[u8]>>,
     /// Its parent.
     pub parent: Option<Parent>,
     /// The user that it runs as (effective user id).
     pub user: Option<User>,
     /// When it started.
+    #[serde(with = "time")]
     pub started: Option<SystemTime>,
     /// What it is doing.
     pub state: Option<ProcessState>,
@@ -45,16 +52,17 @@ pub struct ProcessInfo {
 }
 
 /// The process that started this one, or adopted it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// Its id.
     pub pid: u32,
     /// Its short name.
+    #[serde(with = "text::optional")]
     pub name: Option<Box<[u8]>>,
 }
 
 /// A user of the system.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// The numeric id.
     pub id: u32,
@@ -63,7 +71,8 @@ pub struct User {
 }
 
 /// What a process is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ProcessState {
     /// On a processor or waiting for one.
@@ -85,20 +94,22 @@ pub enum ProcessState {
 }
 
 /// One thread.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadInfo {
     /// Its id.
     pub id: u64,
     /// Its name.
+    #[serde(with = "text::optional")]
     pub name: Option<Box<[u8]>>,
     /// Where its stack pointer was, where that can be told without stopping it. macOS wants a task port for it.
     pub stack_pointer: Option<u64>,
 }
 
 /// A program or library that the dynamic loader has loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// Its path.
+    #[serde(with = "text")]
     pub path: Box<[u8]>,
     /// Where its header lies.
     pub load_address: u64,
@@ -107,7 +118,8 @@ pub struct Image {
 }
 
 /// Totals that the kernel keeps, readable even where the map is not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProcessTotals {
     /// All address space. Linux: `VmSize`. macOS: `pti_virtual_size`.
     pub virtual_size: Option<Bytes>,

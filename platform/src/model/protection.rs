@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Which accesses are allowed: any of read, write and execute.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Protection(u8);
 
 impl Protection {
@@ -57,7 +57,25 @@ impl Protection {
 
     /// The three letters, such as `rw-`.
     pub const fn as_str(self) -> &'static str {
-        ["---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"][(self.0 & 7) as usize]
+        Protection::TEXTS[(self.0 & 7) as usize]
+    }
+
+    const TEXTS: [&str; 8] = ["---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"];
+}
+
+/// The three letters.
+impl Serialize for Protection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Protection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Protection, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let bits = (0u8..).zip(Protection::TEXTS).find(|(_, known)| *known == text);
+        bits.map(|(bits, _)| Protection(bits))
+            .ok_or_else(|| de::Error::custom(format_args!("`{text}` is no protection")))
     }
 }
 

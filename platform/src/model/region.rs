@@ -1,19 +1,23 @@
 //! One region.
 
+use serde::{Deserialize, Serialize};
+
 use super::{AddrRange, Bytes, Name, Native, PageCounts, PageRun, Protection, ShareMode};
 
 /// A range of addresses that the kernel treats alike: a VMA on Linux, a map entry on macOS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
     /// Where it lies.
     pub range: AddrRange,
     /// What may be done with it now.
     pub protection: Protection,
     /// The most that `mprotect` could allow. Linux says so in smaps only (`mr`, `mw`, `me`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_protection: Option<Protection>,
     /// Who sees a write to it.
     pub share: ShareMode,
     /// What it is called; `None` for anonymous memory that nobody named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
     /// Where in its file or object it starts, in bytes.
     pub offset: u64,
@@ -21,6 +25,7 @@ pub struct Region {
     pub counts: PageCounts,
     /// The state of its pages, by runs in order of address; pages of which nothing is in memory or in swap are in no run.
     /// `None` where it wasn't asked ([`Detail::Pages`](crate::Detail::Pages)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages: Option<Box<[PageRun]>>,
     /// What only its system says of it.
     pub native: Native,

@@ -1,10 +1,13 @@
 //! Saved captures as sources: recognised by what is in them, not by what they are called.
 
+mod archive;
 mod vmmap;
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
 
 use crate::error::{Error, Result};
 use crate::linux::{maps::MapsLine, smaps::SmapsReader};
@@ -16,16 +19,23 @@ use crate::source::{
     Capabilities, CaptureFormat, Detail, Origin, RegionSource, Regions, SourceInfo, Warning,
 };
 
+pub use archive::write_archive;
+
 /// How much of a file is looked at to tell what it is: enough for a line with a path of the longest sort.
 const LOOKED_AT: usize = 64 << 10;
 
-/// Opens a saved capture: the text of `/proc/PID/maps` or `smaps` of any Linux, or a report of macOS's `vmmap`.
+/// How a file that gzip compressed begins (RFC 1952).
+const GZIP: &[u8] = b"\x1f\x8b";
+
+/// Opens a saved capture: the text of `/proc/PID/maps` or `smaps` of any Linux, a report of macOS's `vmmap`, or an archive
+/// ([`write_archive`]). Each may be compressed by gzip, as archives are.
 ///
-/// The whole capture is read now. Lines that aren't understood, regions out of order and a missing end are warnings.
+/// The whole capture is read now. In somebody's text, lines that aren't understood, regions out of order and a missing end are
+/// warnings.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] where the file can't be read, [`Error::Malformed`] where it is no capture.
+/// [`Error::Io`] where the file can't be read, [`Error::Malformed`] where it is no capture or a damaged archive.
 pub fn open_file(path: &Path) -> Result<Box<dyn RegionSource>> {
     let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let malformed = |problem: &str| Error::Malformed { path: path.to_owned(), problem: problem.to_owned() };
@@ -34,19 +44,51 @@ pub fn open_file(path: &Path) -> Result<Box<dyn RegionSource>> {
         return Err(malformed("is a directory, not a capture of a memory map"));
     }
     let mut start = Vec::new();
-    file.by_ref().take(LOOKED_AT as u64).read_to_end(&mut start).map_err(io_error("read"))?;
+    file.by_ref().take(GZIP.len() as u64).read_to_end(&mut start).map_err(io_error("read"))?;
+    let is_compressed = start == GZIP;
+    let file = Cursor::new(start).chain(file);
+    if is_compressed {
+        open_text(path, MultiGzDecoder::new(BufReader::new(file)))
+    } else {
+        open_text(path, file)
+    }
+}
+
+/// Opens a capture whose bytes, decompressed, are `file`.
+fn open_text(path: &Path, mut file: impl Read) -> Result<Box<dyn RegionSource>> {
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            Error::Malformed {
+                path: path.to_owned(),
+                problem: format!("is compressed by gzip, and damaged: {source}"),
+            }
+        }
+        _ => Error::Io { action: "read", path: path.to_owned(), source },
+    };
+    let mut start = Vec::new();
+    let mut look = |bytes: usize, start: &mut Vec<u8>| {
+        file.by_ref().take(bytes as u64).read_to_end(start).map_err(unreadable)
+    };
+    look(archive::START.len(), &mut start)?;
+    if start == archive::START {
+        // What is damaged further on is told as the archive's damage.
+        let text = BufReader::new(Cursor::new(start).chain(file));
+        return Ok(Box::new(archive::read(path, text)?));
+    }
+    look(LOOKED_AT, &mut start)?;
     match recognise(&start) {
         Recognised::Linux { is_crlf } => {
             let text = Cursor::new(start).chain(file);
-            let capture = Capture::read_linux(path, text, is_crlf).map_err(io_error("read"))?;
-            Ok(Box::new(capture))
+            Ok(Box::new(Capture::read_linux(path, text, is_crlf).map_err(unreadable)?))
         }
         Recognised::Vmmap => {
             let mut text = start;
-            file.read_to_end(&mut text).map_err(io_error("read"))?;
+            file.read_to_end(&mut text).map_err(unreadable)?;
             Ok(Box::new(vmmap::read(path, &text)))
         }
-        Recognised::Unusable(problem) => Err(malformed(problem)),
+        Recognised::Unusable(problem) => {
+            Err(Error::Malformed { path: path.to_owned(), problem: problem.to_owned() })
+        }
     }
 }
 
@@ -119,6 +161,7 @@ impl Capture {
             info: SourceInfo {
                 origin: Origin::Capture { path: path.to_owned(), format },
                 os: "linux",
+                taken: None,
                 page_size,
                 capabilities: Capabilities { detail, memory: false, live: false },
             },
@@ -131,6 +174,9 @@ impl Capture {
 
     fn region(&self, region: &Region, detail: Detail) -> Region {
         let mut region = region.clone();
+        if detail < Detail::Pages {
+            region.pages = None;
+        }
         match &mut region.native {
             _ if detail >= Detail::Counts => {}
             Native::Linux(native) if detail == Detail::Layout => {

@@ -163,7 +163,7 @@ impl<'a> Report<'a> {
         } else {
             self.summary.is_empty().then_some("it ends before its summary")
         };
-        why.map(|why| Warning::Truncated { why })
+        why.map(|why| Warning::Truncated { why: why.into() })
     }
 }
 
@@ -193,6 +193,7 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Capture {
         info: SourceInfo {
             origin: Origin::Capture { path: path.to_owned(), format: CaptureFormat::Vmmap },
             os: "macos",
+            taken: None,
             page_size: report.header.page_size,
             capabilities: Capabilities { detail, memory: false, live: false },
         },
@@ -335,7 +336,10 @@ ReadOnly portion of Libraries: Total=4K resident=4K(100%) swapped_out_or_unalloc
     fn part_of_a_listing_says_so() {
         let writable = TWO_SECTIONS.split_once("\n==== Writable").unwrap().1;
         let writable = capture(&format!("==== Writable{writable}"));
-        assert_eq!(writable.warnings, [Warning::Truncated { why: "it lists the writable regions only" }]);
+        assert_eq!(
+            writable.warnings,
+            [Warning::Truncated { why: "it lists the writable regions only".into() }]
+        );
     }
 
     #[test]
