@@ -15,7 +15,7 @@ use crate::render::text::printable;
 use crate::render::{Format, Style, renderer};
 use crate::view::process::Origins;
 use crate::view::regions::RegionRecord;
-use crate::view::{Cell, Column, Head, Layout, Record, Shows, Tail};
+use crate::view::{Cell, Column, Head, Layout, Record, Shows, Table, Tail};
 
 /// Sentences are folded at this column at the latest.
 const LINE: usize = 100;
@@ -175,17 +175,19 @@ impl Stage<'_> {
         }
         let process = self.source.process()?;
         let source = self.source.info().clone();
-        let origins = Origins { source, process, taken: SystemTime::now(), detail: Detail::Counts };
+        let origins = Origins { source, process, taken: Some(SystemTime::now()), detail: Detail::Counts };
         let mut fields = origins.fields("demo");
         fields.insert("lesson".to_owned(), self.lesson.name.into());
         let head = Head {
             view: "demo",
-            rows: ("steps", "step"),
             target: origins.target(),
             text: Vec::new(),
             fields,
-            columns: COLUMNS.to_vec(),
-            layout: Layout::Streamed,
+            tables: vec![Table {
+                rows: ("steps", "step"),
+                columns: COLUMNS.to_vec(),
+                layout: Layout::Streamed,
+            }],
         };
         let mut render = renderer(self.format, self.style, false, self.out);
         render.begin(&head)?;

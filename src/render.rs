@@ -40,7 +40,7 @@ impl Format {
     }
 }
 
-/// Writes views in one format: for each a head, its rows as they come, and a tail.
+/// Writes views in one format: for each a head, the rows of its tables as they come, and a tail.
 pub trait Render {
     /// Begins a view.
     ///
@@ -55,6 +55,20 @@ pub trait Render {
     ///
     /// Those of the output.
     fn row(&mut self, record: &dyn Record) -> io::Result<()>;
+
+    /// Ends the table and begins the view's next.
+    ///
+    /// # Errors
+    ///
+    /// Those of the output.
+    fn next_table(&mut self) -> io::Result<()>;
+
+    /// Sees to it that what was written is there for whoever looks.
+    ///
+    /// # Errors
+    ///
+    /// Those of the output.
+    fn flush(&mut self) -> io::Result<()>;
 
     /// Ends the view.
     ///

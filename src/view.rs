@@ -1,6 +1,6 @@
 //! Views as data: what a view says, apart from how any format draws it.
 //!
-//! A view is a [`Head`], rows that are [`Record`]s, and a [`Tail`]. The tabular formats are written once, over the columns
+//! A view is a [`Head`], rows that are [`Record`]s in one table or several, and a [`Tail`]. The tabular formats are written once, over the columns
 //! and cells; JSON and ndjson once, over what is serialisable. A new view costs no new format, a new format no new view.
 
 pub mod address;
@@ -10,7 +10,7 @@ pub mod summary;
 
 use std::borrow::Cow;
 
-use mmview_platform::{AddrRange, Bytes};
+use mmview_platform::{AddrRange, Bytes, Text};
 use serde_json::{Map, Value};
 
 use crate::kind::Group;
@@ -23,17 +23,24 @@ pub const SCHEMA: &str = "mmview/1";
 pub struct Head {
     /// The identifier of the view.
     pub view: &'static str,
-    /// What the machine formats call the rows, in the plural and in the singular.
-    pub rows: (&'static str, &'static str),
     /// The target, short: a PID or a path.
     pub target: String,
     /// Lines of text before the table, one item a line, escaped by whoever draws them.
     pub text: Vec<String>,
     /// What the machine formats say before the rows.
     pub fields: Map<String, Value>,
+    /// The tables of rows, in their order; none where the view is text alone.
+    pub tables: Vec<Table>,
+}
+
+/// A table of rows: what its format needs to know before they come.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// What the machine formats call the rows, in the plural and in the singular.
+    pub rows: (&'static str, &'static str),
     /// The columns of the tabular formats.
     pub columns: Vec<Column>,
-    /// How a table is drawn.
+    /// How it is drawn.
     pub layout: Layout,
 }
 
@@ -170,14 +177,7 @@ pub enum Role {
 
 /// A name in JSON: a string, or `{"bytes": "<base64>"}` where it is not UTF-8.
 pub fn name_value(bytes: &[u8]) -> Value {
-    use base64::Engine;
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(bytes);
-            Value::Object(Map::from_iter([("bytes".to_owned(), encoded.into())]))
-        }
-    }
+    serde_json::to_value(Text(bytes)).expect("a name is a string or an object of one")
 }
 
 /// An address in JSON: a string, since numbers above 2^53 don't survive every reader.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{AddrRange, PageSize, PrintedSummary, ProcessInfo, Region, Snapshot};
+use crate::model::{AddrRange, Ending, PageSize, PrintedSummary, ProcessInfo, Region, Snapshot};
 
 /// How much to read of each region, from cheap to dear; each includes the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -377,6 +377,12 @@ pub trait RegionSource: Send {
     ///
     /// [`Error::Unsupported`] where the source has no memory, [`Error::Io`] where it can't be read.
     fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize>;
+
+    /// How the process ended, once it has; `None` where it runs on, and where the system doesn't tell whoever is not its
+    /// parent: before Linux 6.15 it does so only until the parent has waited for it, and on macOS never.
+    fn ending(&mut self) -> Option<Ending> {
+        None
+    }
 
     /// How the map was read last; `None` where nothing is to be told of it.
     fn reading(&self) -> Option<Reading> {

@@ -20,7 +20,7 @@ use crate::units::Units;
 use crate::view::address::Place;
 use crate::view::process::{Origins, totals_text};
 use crate::view::regions::{GapRecord, RegionRecord};
-use crate::view::{self, Head, Layout, Tail};
+use crate::view::{self, Head, Tail};
 
 /// Why a target could not be shown: for its own sake, so that the next one has its turn; or because nobody takes the output.
 pub(super) enum Failure {
@@ -70,15 +70,7 @@ fn head_of_error(target: &Target) -> Head {
     }) else {
         unreachable!("an object literal is an object")
     };
-    Head {
-        view: "error",
-        rows: ("rows", "row"),
-        target: target.title(),
-        text: Vec::new(),
-        fields,
-        columns: Vec::new(),
-        layout: Layout::Fitted,
-    }
+    Head { view: "error", target: target.title(), text: Vec::new(), fields, tables: Vec::new() }
 }
 
 fn tail_of_error(error: &anyhow::Error, warnings: &[Warning]) -> Tail {
@@ -133,7 +125,8 @@ impl Shown<'_> {
         };
         let source = self.source.info().clone();
         let detail = detail.min(source.capabilities.detail);
-        Ok(Origins { source, process, taken: SystemTime::now(), detail })
+        let taken = if source.capabilities.live { Some(SystemTime::now()) } else { source.taken };
+        Ok(Origins { source, process, taken, detail })
     }
 
     /// Shows what is known of a target whose map can't be read, and why it can't.

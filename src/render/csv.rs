@@ -1,20 +1,34 @@
 //! Comma-separated values (RFC 4180): sizes in bytes, empty where not measured, one header for all targets.
+//!
+//! Where a view has several tables, the header has the columns of all, and says first of which table a row is.
 
 use std::io::{self, Write};
 
+use std::collections::VecDeque;
+
 use super::Render;
 use super::text::printable;
-use crate::view::{Cell, Column, Head, Record, Role, Shows, Tail};
+use crate::view::{Cell, Column, Head, Record, Role, Shows, Table, Tail};
 
 pub(super) struct Csv<'a> {
     out: csv::Writer<&'a mut dyn Write>,
-    columns: Vec<Column>,
+    /// The identifiers of the header, once it is written.
+    header: Vec<&'static str>,
+    has_tables: bool,
+    /// The tables of the view from the current one on.
+    tables: VecDeque<Table>,
     target: String,
 }
 
 impl<'a> Csv<'a> {
     pub fn new(out: &'a mut dyn Write) -> Csv<'a> {
-        Csv { out: csv::Writer::from_writer(out), columns: Vec::new(), target: String::new() }
+        Csv {
+            out: csv::Writer::from_writer(out),
+            header: Vec::new(),
+            has_tables: false,
+            tables: VecDeque::new(),
+            target: String::new(),
+        }
     }
 }
 
@@ -36,10 +50,16 @@ fn shows(column: &Column) -> bool {
 impl Render for Csv<'_> {
     fn begin(&mut self, head: &Head) -> io::Result<()> {
         self.target = head.target.clone();
-        if self.columns.is_empty() && !head.columns.is_empty() {
-            let ids = head.columns.iter().filter(|column| shows(column)).map(|column| column.id);
-            self.out.write_record(std::iter::once("target").chain(ids))?;
-            self.columns = head.columns.clone();
+        self.tables = head.tables.clone().into();
+        if self.header.is_empty() && !head.tables.is_empty() {
+            for column in head.tables.iter().flat_map(|table| &table.columns) {
+                if shows(column) && !self.header.contains(&column.id) {
+                    self.header.push(column.id);
+                }
+            }
+            self.has_tables = head.tables.len() > 1;
+            let record = self.has_tables.then_some("record");
+            self.out.write_record(record.into_iter().chain(["target"]).chain(self.header.iter().copied()))?;
         }
         Ok(())
     }
@@ -48,11 +68,24 @@ impl Render for Csv<'_> {
         if record.role() == Role::Total {
             return Ok(());
         }
+        let Some(table) = self.tables.front() else { return Ok(()) };
         let cells = record.cells();
-        let texts =
-            self.columns.iter().zip(&cells).filter(|(column, _)| shows(column)).map(|(_, cell)| text(cell));
-        self.out.write_record(std::iter::once(self.target.clone()).chain(texts))?;
+        let texts = self.header.iter().map(|id| {
+            let cell = table.columns.iter().zip(&cells).find(|(column, _)| column.id == *id);
+            cell.map_or_else(String::new, |(_, cell)| text(cell))
+        });
+        let name = self.has_tables.then(|| table.rows.1.to_owned());
+        self.out.write_record(name.into_iter().chain([self.target.clone()]).chain(texts))?;
         Ok(())
+    }
+
+    fn next_table(&mut self) -> io::Result<()> {
+        self.tables.pop_front();
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     fn end(&mut self, _tail: &Tail) -> io::Result<()> {

@@ -1,11 +1,12 @@
 //! JSON: one object a target, in an array where several were asked for. Rows are written as they come.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
 use super::Render;
-use crate::view::{Head, Record, Role, Tail};
+use crate::view::{Head, Record, Role, Table, Tail};
 
 pub(super) struct Json<'a> {
     out: &'a mut dyn Write,
@@ -14,12 +15,23 @@ pub(super) struct Json<'a> {
     rows: usize,
     /// Gaps between regions, told after the regions; `None` where the view has none to tell.
     gaps: Vec<Value>,
-    has_rows: bool,
+    /// The tables that are not begun yet.
+    tables: VecDeque<Table>,
+    /// Whether one is.
+    is_in_table: bool,
 }
 
 impl<'a> Json<'a> {
     pub fn new(out: &'a mut dyn Write, is_list: bool) -> Json<'a> {
-        Json { out, is_list, views: 0, rows: 0, gaps: Vec::new(), has_rows: false }
+        Json {
+            out,
+            is_list,
+            views: 0,
+            rows: 0,
+            gaps: Vec::new(),
+            tables: VecDeque::new(),
+            is_in_table: false,
+        }
     }
 
     fn fields(&mut self, fields: &Map<String, Value>, is_first: bool) -> io::Result<()> {
@@ -38,14 +50,11 @@ impl Render for Json<'_> {
             write!(self.out, "{}", if self.views == 0 { "[" } else { ",\n" })?;
         }
         self.views += 1;
-        self.rows = 0;
         self.gaps.clear();
         write!(self.out, "{{")?;
         self.fields(&head.fields, true)?;
-        self.has_rows = !head.columns.is_empty();
-        if self.has_rows {
-            write!(self.out, ",\n  \"{}\": [", head.rows.0)?;
-        }
+        self.tables = head.tables.clone().into();
+        self.next_table()?;
         self.out.flush()
     }
 
@@ -64,9 +73,26 @@ impl Render for Json<'_> {
         Ok(())
     }
 
-    fn end(&mut self, tail: &Tail) -> io::Result<()> {
-        if self.has_rows {
+    fn next_table(&mut self) -> io::Result<()> {
+        if self.is_in_table {
             write!(self.out, "{}]", if self.rows == 0 { "" } else { "\n  " })?;
+        }
+        let next = self.tables.pop_front();
+        self.is_in_table = next.is_some();
+        self.rows = 0;
+        match next {
+            Some(table) => write!(self.out, ",\n  \"{}\": [", table.rows.0),
+            None => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn end(&mut self, tail: &Tail) -> io::Result<()> {
+        while self.is_in_table {
+            self.next_table()?;
         }
         if !self.gaps.is_empty() {
             let gaps = std::mem::take(&mut self.gaps);

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::style::Style;
 use super::text::{cut_middle, push_printable, width};
 use crate::kind::Group;
-use crate::view::{Align, Cell, Column, Head, Record, Role, Shows};
+use crate::view::{Align, Cell, Column, Record, Role, Shows, Table};
 
 /// A table narrower than this leaves out what can be done without.
 const NARROW: usize = 100;
@@ -35,7 +35,8 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub fn new(head: &Head, style: Style) -> Listing {
+    /// `has_arrows` says that a row may be marked as the one that was asked for.
+    pub fn new(table: &Table, has_arrows: bool, style: Style) -> Listing {
         let is_narrow = style.width.is_some_and(|width| width < NARROW);
         let shows = |column: &Column| match column.shows {
             Shows::Always | Shows::TableOnly => true,
@@ -46,13 +47,13 @@ impl Listing {
             true => Column { width: column.width.min(NARROW_COLUMN), ..column },
             false => column,
         };
-        let columns = head.columns.iter().enumerate().filter(|(_, column)| shows(column));
+        let columns = table.columns.iter().enumerate().filter(|(_, column)| shows(column));
         let columns = columns.map(|(place, column)| (place, narrowed(*column)));
         Listing {
             style,
             columns: columns.collect(),
             is_narrow,
-            has_arrows: head.view == "address",
+            has_arrows,
             line: String::new(),
             text: String::new(),
         }

@@ -1,22 +1,25 @@
 //! Markdown tables.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use super::Render;
 use super::style::Style;
 use super::text::printable;
-use crate::view::{Align, Cell, Column, Head, Record, Role, Shows, Tail};
+use crate::view::{Align, Cell, Column, Head, Record, Role, Shows, Table, Tail};
 
 pub(super) struct Markdown<'a> {
     out: &'a mut dyn Write,
     style: Style,
     columns: Vec<Column>,
+    /// The tables that are not begun yet.
+    tables: VecDeque<Table>,
     is_first: bool,
 }
 
 impl<'a> Markdown<'a> {
     pub fn new(out: &'a mut dyn Write, style: Style) -> Markdown<'a> {
-        Markdown { out, style, columns: Vec::new(), is_first: true }
+        Markdown { out, style, columns: Vec::new(), tables: VecDeque::new(), is_first: true }
     }
 
     fn text(&self, cell: &Cell<'_>) -> String {
@@ -28,6 +31,17 @@ impl<'a> Markdown<'a> {
             Cell::Count(count) => count.to_string(),
             Cell::Address(address) => format!("`{address:x}`"),
         }
+    }
+
+    fn begin_table(&mut self) -> io::Result<()> {
+        let Some(table) = self.tables.pop_front() else { return Ok(()) };
+        self.columns = table.columns;
+        let shown: Vec<_> = self.columns.iter().filter(|column| shows(column)).copied().collect();
+        self.line(shown.iter().map(title))?;
+        self.line(shown.iter().map(|column| match column.align {
+            Align::Left => "---",
+            Align::Right => "--:",
+        }))
     }
 
     fn line<T: AsRef<str>>(&mut self, cells: impl Iterator<Item = T>) -> io::Result<()> {
@@ -54,6 +68,10 @@ fn escape(text: &str) -> String {
     escaped
 }
 
+fn shows(column: &Column) -> bool {
+    column.shows != Shows::MachineOnly
+}
+
 fn title(column: &Column) -> String {
     column.title.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -70,24 +88,8 @@ impl Render for Markdown<'_> {
         if !text.is_empty() {
             writeln!(self.out)?;
         }
-        self.columns = head.columns.clone();
-        self.columns.retain(|column| !matches!(column.shows, Shows::MachineOnly));
-        if self.columns.is_empty() {
-            return Ok(());
-        }
-        let titles: Vec<_> = self.columns.iter().map(title).collect();
-        self.line(titles.iter())?;
-        let rules: Vec<_> = self
-            .columns
-            .iter()
-            .map(|column| match column.align {
-                Align::Left => "---",
-                Align::Right => "--:",
-            })
-            .collect();
-        self.line(rules.iter())?;
-        self.columns = head.columns.clone();
-        Ok(())
+        self.tables = head.tables.clone().into();
+        self.begin_table()
     }
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
@@ -100,13 +102,22 @@ impl Render for Markdown<'_> {
             .columns
             .iter()
             .zip(&cells)
-            .filter(|(column, _)| !matches!(column.shows, Shows::MachineOnly))
+            .filter(|(column, _)| shows(column))
             .map(|(_, cell)| match self.text(cell) {
                 text if is_strong && !text.is_empty() => format!("**{text}**"),
                 text => text,
             })
             .collect();
         self.line(texts.iter())
+    }
+
+    fn next_table(&mut self) -> io::Result<()> {
+        writeln!(self.out)?;
+        self.begin_table()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     fn end(&mut self, tail: &Tail) -> io::Result<()> {

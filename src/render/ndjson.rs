@@ -1,20 +1,23 @@
 //! ndjson: one JSON value a line. Each says what it is in `record`: `head`, then the rows (`row`, `region`, `gap`), then `end`.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
 use super::Render;
-use crate::view::{Head, Record, Role, Tail};
+use crate::view::{Head, Record, Role, Table, Tail};
 
 pub(super) struct Ndjson<'a> {
     out: &'a mut dyn Write,
     row: &'static str,
+    /// The tables that are not begun yet.
+    tables: VecDeque<Table>,
 }
 
 impl<'a> Ndjson<'a> {
     pub fn new(out: &'a mut dyn Write) -> Ndjson<'a> {
-        Ndjson { out, row: "row" }
+        Ndjson { out, row: "row", tables: VecDeque::new() }
     }
 
     fn object(&mut self, record: &str, fields: &Map<String, Value>) -> io::Result<()> {
@@ -26,7 +29,8 @@ impl<'a> Ndjson<'a> {
 
 impl Render for Ndjson<'_> {
     fn begin(&mut self, head: &Head) -> io::Result<()> {
-        self.row = head.rows.1;
+        self.tables = head.tables.clone().into();
+        self.next_table()?;
         self.object("head", &head.fields)?;
         self.out.flush()
     }
@@ -42,6 +46,15 @@ impl Render for Ndjson<'_> {
         write!(self.out, "{{\"record\":\"{kind}\",")?;
         self.out.write_all(bytes.strip_prefix(b"{").unwrap_or(&bytes))?;
         writeln!(self.out)
+    }
+
+    fn next_table(&mut self) -> io::Result<()> {
+        self.row = self.tables.pop_front().map_or("row", |table| table.rows.1);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     fn end(&mut self, tail: &Tail) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! Tables for people.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement};
@@ -9,7 +10,7 @@ use super::listing::{Listing, push_cell};
 use super::style::Style;
 use super::text::width;
 use crate::kind::Group;
-use crate::view::{Align, Cell, Column, Head, Layout, Record, Shows, Tail};
+use crate::view::{self, Align, Cell, Column, Head, Layout, Record, Shows, Tail};
 
 /// In a table narrower than this, notes behind the numbers are left out.
 const ROOM_FOR_NOTES: usize = 120;
@@ -22,6 +23,9 @@ pub(super) struct Table<'a> {
     out: &'a mut dyn Write,
     style: Style,
     columns: Vec<Column>,
+    /// The tables that are not begun yet.
+    tables: VecDeque<view::Table>,
+    has_arrows: bool,
     /// The table that is drawn as its rows come, where the view has that layout.
     listing: Option<Listing>,
     /// The rows of a fitted table, until all are there.
@@ -31,7 +35,36 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub fn new(out: &'a mut dyn Write, style: Style) -> Table<'a> {
-        Table { out, style, columns: Vec::new(), listing: None, rows: Vec::new(), is_first: true }
+        Table {
+            out,
+            style,
+            columns: Vec::new(),
+            tables: VecDeque::new(),
+            has_arrows: false,
+            listing: None,
+            rows: Vec::new(),
+            is_first: true,
+        }
+    }
+
+    fn begin_table(&mut self) -> io::Result<()> {
+        self.rows.clear();
+        self.listing = None;
+        let Some(table) = self.tables.pop_front() else {
+            self.columns.clear();
+            return Ok(());
+        };
+        if table.layout == Layout::Streamed {
+            let mut listing = Listing::new(&table, self.has_arrows, self.style);
+            listing.titles(self.out)?;
+            self.listing = Some(listing);
+        }
+        self.columns = table.columns;
+        self.out.flush()
+    }
+
+    fn end_table(&mut self) -> io::Result<()> {
+        if self.rows.is_empty() { Ok(()) } else { self.draw_fitted() }
     }
 
     /// Writes a line of text, folded where the terminal is narrower.
@@ -107,17 +140,12 @@ impl Render for Table<'_> {
         if !std::mem::take(&mut self.is_first) {
             writeln!(self.out)?;
         }
-        self.columns = head.columns.clone();
-        self.rows.clear();
         for line in &head.text {
             self.write_folded(line)?;
         }
-        self.listing = (head.layout == Layout::Streamed).then(|| Listing::new(head, self.style));
-        if let Some(listing) = &mut self.listing {
-            listing.titles(self.out)?;
-            self.out.flush()?;
-        }
-        Ok(())
+        self.tables = head.tables.clone().into();
+        self.has_arrows = head.view == "address";
+        self.begin_table()
     }
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
@@ -142,10 +170,18 @@ impl Render for Table<'_> {
         Ok(())
     }
 
+    fn next_table(&mut self) -> io::Result<()> {
+        self.end_table()?;
+        writeln!(self.out)?;
+        self.begin_table()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     fn end(&mut self, tail: &Tail) -> io::Result<()> {
-        if !self.rows.is_empty() {
-            self.draw_fitted()?;
-        }
+        self.end_table()?;
         for (index, note) in tail.notes.iter().enumerate() {
             if index == 0 {
                 writeln!(self.out)?;

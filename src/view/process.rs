@@ -19,8 +19,8 @@ pub struct Origins {
     pub source: SourceInfo,
     /// Whose it is.
     pub process: ProcessInfo,
-    /// When it was read.
-    pub taken: SystemTime,
+    /// When it was read, where that is known.
+    pub taken: Option<SystemTime>,
     /// How much was read of each region.
     pub detail: Detail,
 }
@@ -98,7 +98,7 @@ impl Origins {
             "State",
             state.into_iter().chain(threads).reduce(|state, threads| format!("{state}, {threads}")),
         );
-        line("Date/Time", self.source.capabilities.live.then(|| local(self.taken)));
+        line("Date/Time", self.taken.map(local));
         line("Launch Time", process.started.map(local));
         line("OS Version", process.system.as_deref().map(str::to_owned));
         line("Page size", self.source.page_size.map(|size| format!("{} bytes", size.bytes().0)));
@@ -172,7 +172,7 @@ fn target(source: &SourceInfo) -> String {
     }
 }
 
-fn source_value(source: &SourceInfo, taken: SystemTime) -> Value {
+fn source_value(source: &SourceInfo, taken: Option<SystemTime>) -> Value {
     let page_size = source.page_size.map(PageSize::bytes);
     match &source.origin {
         Origin::Live { pid } => json!({
@@ -180,7 +180,7 @@ fn source_value(source: &SourceInfo, taken: SystemTime) -> Value {
             "os": source.os,
             "pid": pid,
             "page_size": page_size,
-            "taken": timestamp(taken),
+            "taken": taken.and_then(timestamp),
         }),
         Origin::Capture { path, format } => json!({
             "kind": "capture",
@@ -188,6 +188,7 @@ fn source_value(source: &SourceInfo, taken: SystemTime) -> Value {
             "path": name_value(path.as_os_str().as_encoded_bytes()),
             "format": format.id(),
             "page_size": page_size,
+            "taken": taken.and_then(timestamp),
         }),
         _ => Value::Null,
     }
@@ -241,7 +242,6 @@ fn timestamp(time: SystemTime) -> Option<String> {
     Some(format!("{time:.3}"))
 }
 
-/// As vmmap writes it, in local time.
 /// A time as vmmap writes it, in the zone of this machine.
 pub fn local(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::process::{Origins, warnings_value};
-use super::{Cell, Column, Head, Layout, Record, Role, Shows, Tail, address_value, name_value};
+use super::{Cell, Column, Head, Layout, Record, Role, Shows, Table, Tail, address_value, name_value};
 use crate::classify::Classified;
 use crate::kind::{Group, RegionKind};
 use crate::units::Units;
@@ -39,12 +39,14 @@ const MACOS_TYPE_WIDTH: usize = 23;
 pub fn bare_head() -> Head {
     Head {
         view: "regions",
-        rows: ("regions", "region"),
         target: String::new(),
         text: Vec::new(),
         fields: serde_json::Map::new(),
-        columns: COLUMNS.to_vec(),
-        layout: Layout::Streamed,
+        tables: vec![Table {
+            rows: ("regions", "region"),
+            columns: COLUMNS.to_vec(),
+            layout: Layout::Streamed,
+        }],
     }
 }
 
@@ -54,7 +56,7 @@ pub fn head(origins: &Origins) -> Head {
     text.push(String::new());
     let mut head = Head { target: origins.target(), text, fields: origins.fields("regions"), ..bare_head() };
     if origins.source.os == "macos" {
-        head.columns[TYPE].width = MACOS_TYPE_WIDTH;
+        head.tables[0].columns[TYPE].width = MACOS_TYPE_WIDTH;
     }
     head
 }

@@ -6,7 +6,7 @@ use mmview_platform::{Bytes, PrintedSummary, Warning};
 use serde_json::json;
 
 use super::process::{Origins, footprint_text, warnings_value};
-use super::{Cell, Column, Head, Layout, Record, Role, Shows, Tail};
+use super::{Cell, Column, Head, Layout, Record, Role, Shows, Table, Tail};
 use crate::kind::{Group, RegionKind};
 use crate::render::text::printable;
 use crate::summary::{Libraries, Purgeable, Row, Sum, Summary, Totals, Writable};
@@ -57,12 +57,14 @@ pub fn head(origins: &Origins, summary: &Summary, printed: Option<&PrintedSummar
     text.push(String::new());
     Head {
         view: "summary",
-        rows: ("rows", "row"),
         target: origins.target(),
         text,
         fields: origins.fields("summary"),
-        columns: columns(origins.source.os),
-        layout: Layout::Fitted,
+        tables: vec![Table {
+            rows: ("rows", "row"),
+            columns: columns(origins.source.os),
+            layout: Layout::Fitted,
+        }],
     }
 }
 
@@ -77,12 +79,10 @@ pub fn printed_head(origins: &Origins, printed: &PrintedSummary, units: Units) -
     text.push("The report lists no regions: its own summary is shown as it was printed.".to_owned());
     Head {
         view: "summary",
-        rows: ("rows", "row"),
         target: origins.target(),
         text,
         fields: origins.fields("summary"),
-        columns: Vec::new(),
-        layout: Layout::Fitted,
+        tables: Vec::new(),
     }
 }
 

@@ -25,6 +25,14 @@ pub(super) fn has_ended(stat: &Stat) -> bool {
     matches!(stat.state, 'Z' | 'X' | 'x')
 }
 
+/// How a zombie ended, as `wait` will say. `stat` shows a 0 to whoever may not know (`fs/proc/array.c`, `do_task_stat`).
+pub(super) fn zombie_status(process: &Process) -> Option<i32> {
+    let stat = process.stat().ok().filter(has_ended)?;
+    let me = rustix::process::geteuid();
+    let may_know = me.is_root() || process.status().ok()?.ruid == me.as_raw();
+    stat.exit_code.filter(|&status| status != 0 || may_know)
+}
+
 /// Everything that can be told of `process`, whose directory lies in `procfs`.
 pub(super) fn read(process: &Process, procfs: &Path) -> ProcessInfo {
     let stat = process.stat().ok();

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use procfs::ProcError;
 use procfs::process::{Process, Stat};
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::around;
 use super::facts;
@@ -16,10 +18,11 @@ use super::listing::Listing;
 use super::query::{self, Answer, NameResolver};
 use super::resident::{Resident, Wanted};
 use super::scan::Scanner;
+use super::sys;
 use super::text::Text;
 use crate::error::{Error, Result};
 use crate::live::OpenOptions;
-use crate::model::{PageSize, ProcessInfo, Region};
+use crate::model::{Ending, PageSize, ProcessInfo, Region};
 use crate::processes::ProcessEntry;
 use crate::source::{
     Capabilities, Detail, Origin, Reading, RegionSource, Regions, SourceInfo, Warning, collect_around,
@@ -44,6 +47,11 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
         }
         _ => pid,
     };
+    // Held before the process is seen to be there, so that it can't be another's.
+    let pidfd = match &options.procfs {
+        None => as_pid(process_id).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
+        Some(_) => None,
+    };
     let before = process.stat();
     if matches!(before, Err(ProcError::NotFound(_))) && procfs.join("self").exists() {
         return Err(if is_hidden(process_id) { hidden(process_id) } else { Error::NoSuchProcess { pid } });
@@ -57,6 +65,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
             capabilities: Capabilities { detail: Detail::Pages, memory: true, live: true },
         },
         process,
+        pidfd,
         procfs,
         pid: process_id,
         is_stat_readable: before.is_ok(),
@@ -75,10 +84,13 @@ fn open_directory(procfs: &Path, pid: u32) -> Result<Process> {
     })
 }
 
+fn as_pid(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
 /// Whether a process whose files are not to be found is there all the same: a signal to it would be refused, not lost.
 fn is_hidden(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::PERM))
+    as_pid(pid).is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::PERM))
 }
 
 /// The refusal of a `/proc` that is mounted with `hidepid` (`Documentation/filesystems/proc.rst`): the directory can be opened
@@ -130,6 +142,8 @@ fn into_io(error: ProcError) -> io::Error {
 pub(super) struct LiveSource {
     info: SourceInfo,
     pub(super) process: Process,
+    /// What tells how the process ended, where this kernel has it (5.3) and `/proc` is this system's.
+    pidfd: Option<OwnedFd>,
     procfs: PathBuf,
     pub(super) pid: u32,
     /// A saved tree under `--procfs` may have no `stat`; then a missing one says nothing.
@@ -341,6 +355,12 @@ impl RegionSource for LiveSource {
 
     fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
+    }
+
+    fn ending(&mut self) -> Option<Ending> {
+        let waited_for = self.pidfd.as_ref().and_then(|pidfd| sys::exit_code(pidfd).ok().flatten());
+        let status = waited_for.or_else(|| facts::zombie_status(&self.process));
+        status.map(Ending::from_wait_status)
     }
 
     fn reading(&self) -> Option<Reading> {

@@ -59,6 +59,39 @@ pub fn procmap_query(
     Ok(query)
 }
 
+/// `struct pidfd_info` of `include/uapi/linux/pidfd.h` (6.13), in its first version.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup: u64,
+    pid: u32,
+    group: u32,
+    parent: u32,
+    /// Real, effective, saved and file system user and group ids.
+    ids: [u32; 8],
+    exit_code: i32,
+}
+
+const _: () = assert!(size_of::<PidfdInfo>() == 64);
+
+/// `PIDFS_IOCTL_MAGIC` is 0xff, the number 11.
+const PIDFD_GET_INFO: Opcode = opcode::read_write::<PidfdInfo>(0xff, 11);
+
+const _: () = assert!(PIDFD_GET_INFO == 0xc040_ff0b);
+
+/// Asks a pidfd how its process ended: a status as `wait` gives it. `None` where it runs on, or is a zombie (6.15 tells it
+/// once it has been waited for).
+///
+/// `ENOTTY` or `EINVAL` before 6.13, `ESRCH` before 6.15.
+pub fn exit_code(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the opcode is the one for this struct, whose size is part of it; the kernel writes no more than that.
+    unsafe { ioctl(pidfd, Updater::<PIDFD_GET_INFO, PidfdInfo>::new(&mut info)) }?;
+    Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
+}
+
 /// `struct page_region` of `include/uapi/linux/fs.h` (6.7): pages in a row that have the same categories.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
