@@ -7,11 +7,14 @@ pub mod classify;
 pub mod cli;
 pub mod compat;
 pub mod demo;
+pub mod diff;
 pub mod filter;
 pub mod kind;
 pub mod render;
+pub mod snapshot;
 pub mod summary;
 pub mod units;
 pub mod view;
 
 pub use mmview_platform as platform;
+pub use snapshot::Snapshot;

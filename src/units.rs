@@ -47,6 +47,19 @@ impl Units {
     }
 }
 
+impl Units {
+    /// Writes by how much a size is different, with its sign: `+132K`, `-4K`, `0K`; `-` where it was not measured.
+    pub fn format_delta(self, delta: Option<i64>) -> String {
+        let Some(delta) = delta else { return "-".to_owned() };
+        let sign = match delta {
+            0 => "",
+            1.. => "+",
+            _ => "-",
+        };
+        sign.to_owned() + &self.format(Bytes(delta.unsigned_abs()))
+    }
+}
+
 /// The number format of macOS' vmmap: bytes below 4096, then K without decimals (a half goes to the even neighbour) up to
 /// 9999K, then M, G and T with one.
 fn push_vmmap(text: &mut String, size: Bytes) -> fmt::Result {
@@ -141,6 +154,15 @@ mod tests {
         assert_eq!(Units::M.format(Bytes(1 << 19)), "0.5M");
         assert_eq!(Units::G.format(Bytes(3 << 29)), "1.5G");
         assert_eq!(Units::K.format_measured(None), "-");
+    }
+
+    #[test]
+    fn differences_have_signs() {
+        assert_eq!(Units::Auto.format_delta(Some(132 << 10)), "+132K");
+        assert_eq!(Units::Auto.format_delta(Some(-4096)), "-4K");
+        assert_eq!(Units::Auto.format_delta(Some(0)), "0K");
+        assert_eq!(Units::Auto.format_delta(None), "-");
+        assert_eq!(Units::Bytes.format_delta(Some(i64::MIN)), "-9223372036854775808");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! and cells; JSON and ndjson once, over what is serialisable. A new view costs no new format, a new format no new view.
 
 pub mod address;
+pub mod change;
+pub mod diff;
 pub mod process;
 pub mod regions;
 pub mod summary;
@@ -136,8 +138,12 @@ pub enum Cell<'a> {
     Name(Cow<'a, [u8]>),
     /// A size; `None` where it was not measured.
     Size(Option<Bytes>),
+    /// By how many bytes a size is different; `None` where it was not measured.
+    Delta(Option<i64>),
     /// A count.
     Count(u64),
+    /// By how much a count is different.
+    CountDelta(i64),
     /// An address.
     Address(u64),
     /// A rule under the column's title.

@@ -9,7 +9,7 @@ use mmview_platform::{
 
 use super::{Classified, Classify, Context};
 
-fn source() -> SourceInfo {
+pub(crate) fn source() -> SourceInfo {
     SourceInfo {
         origin: Origin::Capture { path: Path::new("test").to_owned(), format: CaptureFormat::Maps },
         os: "linux",

@@ -38,6 +38,8 @@ fn text(cell: &Cell<'_>) -> String {
         Cell::Text(text) => printable(text.as_bytes()),
         Cell::Name(name) => printable(name),
         Cell::Size(size) => size.map_or_else(String::new, |size| size.0.to_string()),
+        Cell::Delta(delta) => delta.map_or_else(String::new, |delta| delta.to_string()),
+        Cell::CountDelta(delta) => delta.to_string(),
         Cell::Count(count) => count.to_string(),
         Cell::Address(address) => format!("{address:#x}"),
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::style::Style;
-use super::text::{cut_middle, push_printable, width};
+use super::text::{cut_middle, push_printable, signed, width};
 use crate::kind::Group;
 use crate::view::{Align, Cell, Column, Record, Role, Shows, Table};
 
@@ -141,6 +141,8 @@ pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>, style: Style) {
         Cell::Name(name) => push_printable(text, name),
         Cell::Size(Some(size)) => style.units.push(text, *size),
         Cell::Size(None) => text.push('-'),
+        Cell::Delta(delta) => text.push_str(&style.units.format_delta(*delta)),
+        Cell::CountDelta(delta) => text.push_str(&signed(*delta)),
         Cell::Count(count) => write!(text, "{count}").expect("a string can be written"),
         Cell::Address(address) => push_address(text, *address),
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::Render;
 use super::style::Style;
-use super::text::printable;
+use super::text::{printable, signed};
 use crate::view::{Align, Cell, Column, Head, Record, Role, Shows, Table, Tail};
 
 pub(super) struct Markdown<'a> {
@@ -14,12 +14,22 @@ pub(super) struct Markdown<'a> {
     columns: Vec<Column>,
     /// The tables that are not begun yet.
     tables: VecDeque<Table>,
+    is_one_of_several: bool,
+    has_titles: bool,
     is_first: bool,
 }
 
 impl<'a> Markdown<'a> {
     pub fn new(out: &'a mut dyn Write, style: Style) -> Markdown<'a> {
-        Markdown { out, style, columns: Vec::new(), tables: VecDeque::new(), is_first: true }
+        Markdown {
+            out,
+            style,
+            columns: Vec::new(),
+            tables: VecDeque::new(),
+            is_one_of_several: false,
+            has_titles: false,
+            is_first: true,
+        }
     }
 
     fn text(&self, cell: &Cell<'_>) -> String {
@@ -28,6 +38,8 @@ impl<'a> Markdown<'a> {
             Cell::Text(text) => escape(&printable(text.as_bytes())),
             Cell::Name(name) => escape(&printable(name)),
             Cell::Size(size) => self.style.units.format_measured(*size),
+            Cell::Delta(delta) => self.style.units.format_delta(*delta),
+            Cell::CountDelta(delta) => signed(*delta),
             Cell::Count(count) => count.to_string(),
             Cell::Address(address) => format!("`{address:x}`"),
         }
@@ -36,6 +48,18 @@ impl<'a> Markdown<'a> {
     fn begin_table(&mut self) -> io::Result<()> {
         let Some(table) = self.tables.pop_front() else { return Ok(()) };
         self.columns = table.columns;
+        self.has_titles = false;
+        if self.is_one_of_several { Ok(()) } else { self.titles() }
+    }
+
+    /// Writes the titles: at once where the table is the only one, else with its first row.
+    fn titles(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_titles, true) {
+            return Ok(());
+        }
+        if self.is_one_of_several {
+            writeln!(self.out)?;
+        }
         let shown: Vec<_> = self.columns.iter().filter(|column| shows(column)).copied().collect();
         self.line(shown.iter().map(title))?;
         self.line(shown.iter().map(|column| match column.align {
@@ -85,7 +109,8 @@ impl Render for Markdown<'_> {
         for line in &text {
             writeln!(self.out, "- {}", escape(line))?;
         }
-        if !text.is_empty() {
+        self.is_one_of_several = head.tables.len() > 1;
+        if !text.is_empty() && !self.is_one_of_several {
             writeln!(self.out)?;
         }
         self.tables = head.tables.clone().into();
@@ -97,6 +122,7 @@ impl Render for Markdown<'_> {
         if cells.contains(&Cell::Rule) {
             return Ok(());
         }
+        self.titles()?;
         let is_strong = matches!(record.role(), Role::Total | Role::Hit);
         let texts: Vec<_> = self
             .columns
@@ -112,7 +138,6 @@ impl Render for Markdown<'_> {
     }
 
     fn next_table(&mut self) -> io::Result<()> {
-        writeln!(self.out)?;
         self.begin_table()
     }
 

@@ -25,6 +25,9 @@ pub(super) struct Table<'a> {
     columns: Vec<Column>,
     /// The tables that are not begun yet.
     tables: VecDeque<view::Table>,
+    /// Whether there are several: then one without rows is left out, and a blank line stands before each.
+    is_one_of_several: bool,
+    has_titles: bool,
     has_arrows: bool,
     /// The table that is drawn as its rows come, where the view has that layout.
     listing: Option<Listing>,
@@ -40,6 +43,8 @@ impl<'a> Table<'a> {
             style,
             columns: Vec::new(),
             tables: VecDeque::new(),
+            is_one_of_several: false,
+            has_titles: false,
             has_arrows: false,
             listing: None,
             rows: Vec::new(),
@@ -50,21 +55,39 @@ impl<'a> Table<'a> {
     fn begin_table(&mut self) -> io::Result<()> {
         self.rows.clear();
         self.listing = None;
+        self.has_titles = false;
         let Some(table) = self.tables.pop_front() else {
             self.columns.clear();
             return Ok(());
         };
         if table.layout == Layout::Streamed {
-            let mut listing = Listing::new(&table, self.has_arrows, self.style);
-            listing.titles(self.out)?;
-            self.listing = Some(listing);
+            self.listing = Some(Listing::new(&table, self.has_arrows, self.style));
         }
         self.columns = table.columns;
+        if self.is_one_of_several { Ok(()) } else { self.titles() }
+    }
+
+    /// Draws the titles of a streamed table: at once where it is the only one, else with its first row.
+    fn titles(&mut self) -> io::Result<()> {
+        let Some(listing) = &mut self.listing else { return Ok(()) };
+        if std::mem::replace(&mut self.has_titles, true) {
+            return Ok(());
+        }
+        if self.is_one_of_several {
+            writeln!(self.out)?;
+        }
+        listing.titles(self.out)?;
         self.out.flush()
     }
 
     fn end_table(&mut self) -> io::Result<()> {
-        if self.rows.is_empty() { Ok(()) } else { self.draw_fitted() }
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        if self.is_one_of_several {
+            writeln!(self.out)?;
+        }
+        self.draw_fitted()
     }
 
     /// Writes a line of text, folded where the terminal is narrower.
@@ -144,11 +167,13 @@ impl Render for Table<'_> {
             self.write_folded(line)?;
         }
         self.tables = head.tables.clone().into();
+        self.is_one_of_several = head.tables.len() > 1;
         self.has_arrows = head.view == "address";
         self.begin_table()
     }
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
+        self.titles()?;
         if let Some(listing) = &mut self.listing {
             return listing.row(record, self.out);
         }
@@ -172,7 +197,6 @@ impl Render for Table<'_> {
 
     fn next_table(&mut self) -> io::Result<()> {
         self.end_table()?;
-        writeln!(self.out)?;
         self.begin_table()
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
-use super::Bytes;
+use super::{Bytes, PageSize};
 
 /// A half-open range of virtual addresses, `start..end`, with `start <= end`.
 ///
@@ -59,6 +59,33 @@ impl AddrRange {
     /// Whether the two ranges share an address.
     pub const fn overlaps(self, other: AddrRange) -> bool {
         self.start < other.end && other.start < self.end
+    }
+
+    /// The part that both ranges cover, or `None` where they share no address.
+    pub const fn overlap(self, other: AddrRange) -> Option<Self> {
+        if !self.overlaps(other) {
+            return None;
+        }
+        let start = if self.start > other.start { self.start } else { other.start };
+        let end = if self.end < other.end { self.end } else { other.end };
+        AddrRange::new(start, end)
+    }
+
+    /// Whether every address of this range lies in `other`.
+    pub const fn within(self, other: AddrRange) -> bool {
+        other.start <= self.start && self.end <= other.end
+    }
+
+    /// The smallest range of whole pages that holds this one.
+    #[must_use]
+    pub const fn of_whole_pages(self, page: PageSize) -> Self {
+        let size = page.bytes().0;
+        let start = self.start - self.start % size;
+        let end = match self.end.checked_next_multiple_of(size) {
+            Some(end) => end,
+            None => self.end,
+        };
+        AddrRange { start, end }
     }
 
     /// The part of this range at or after `address`, or `None` where nothing is left.
@@ -141,6 +168,17 @@ mod tests {
         assert_eq!(range(1, 3).hole_before(range(5, 6)), Some(range(3, 5)));
         assert_eq!(range(1, 3).hole_before(range(3, 6)), None);
         assert_eq!(range(5, 6).hole_before(range(1, 3)), None);
+    }
+
+    #[test]
+    fn parts_and_whole_pages() {
+        assert_eq!(range(1, 5).overlap(range(3, 9)), Some(range(3, 5)));
+        assert_eq!(range(1, 3).overlap(range(3, 9)), None);
+        assert!(range(3, 4).within(range(3, 9)) && !range(2, 4).within(range(3, 9)));
+        let page = PageSize::new(4096).unwrap();
+        assert_eq!(range(0x1001, 0x2001).of_whole_pages(page), range(0x1000, 0x3000));
+        assert_eq!(range(0x1000, 0x2000).of_whole_pages(page), range(0x1000, 0x2000));
+        assert_eq!(range(1, u64::MAX).of_whole_pages(page), range(0, u64::MAX));
     }
 
     #[test]

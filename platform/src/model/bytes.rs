@@ -34,6 +34,12 @@ impl Bytes {
     }
 }
 
+impl From<u64> for Bytes {
+    fn from(bytes: u64) -> Bytes {
+        Bytes(bytes)
+    }
+}
+
 impl Add for Bytes {
     type Output = Bytes;
 

@@ -1,5 +1,7 @@
 //! How much of a region is in memory.
 
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 use super::Bytes;
@@ -36,4 +38,27 @@ impl PageCounts {
     /// Nothing was measured.
     pub const UNMEASURED: PageCounts =
         PageCounts { resident: None, dirty: None, swapped: None, proportional: None, unique: None };
+
+    /// Everything was measured, and there is nothing: where a sum begins.
+    pub const ZERO: PageCounts = PageCounts {
+        resident: Some(Bytes::ZERO),
+        dirty: Some(Bytes::ZERO),
+        swapped: Some(Bytes::ZERO),
+        proportional: Some(Bytes::ZERO),
+        unique: Some(Bytes::ZERO),
+    };
+}
+
+/// What was not measured of either is not known of both.
+impl AddAssign for PageCounts {
+    fn add_assign(&mut self, other: PageCounts) {
+        let add = |sum: &mut Option<Bytes>, size: Option<Bytes>| {
+            *sum = sum.zip(size).map(|(sum, size)| sum + size);
+        };
+        add(&mut self.resident, other.resident);
+        add(&mut self.dirty, other.dirty);
+        add(&mut self.swapped, other.swapped);
+        add(&mut self.proportional, other.proportional);
+        add(&mut self.unique, other.unique);
+    }
 }

@@ -1,0 +1,203 @@
+//! Which regions of two maps belong together.
+
+use std::collections::{HashMap, VecDeque};
+
+use mmview_platform::{Name, NameKind, Native, PageCounts, Region};
+
+use super::{Change, ChangeKind, Diff};
+use crate::classify::Classified;
+
+/// Compares two lists of regions, each by address. `may_move` says that what has a name may lie elsewhere.
+pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: bool) -> Diff {
+    let mut diff = Diff::default();
+    for group in groups(before, after) {
+        let pick = |from: &[Classified], places: Vec<usize>| -> Vec<Classified> {
+            places.into_iter().map(|place| from[place].clone()).collect()
+        };
+        if let ([one], [other]) = (&group.before[..], &group.after[..])
+            && before[*one] == after[*other]
+        {
+            diff.unchanged += 1;
+            continue;
+        }
+        let (before, after) = (pick(before, group.before), pick(after, group.after));
+        diff.changes.push(Change { kind: kind(&before, &after), before, after });
+    }
+    if may_move {
+        match_by_name(&mut diff.changes);
+    }
+    diff.changes.sort_by_key(|change| (change.region().region.range, !change.after.is_empty()));
+    diff
+}
+
+/// Regions that belong together, by their places in both lists.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    before: Vec<usize>,
+    after: Vec<usize>,
+}
+
+/// Groups the regions of two lists that overlap and have the same thing behind them, through any number of steps.
+fn groups(before: &[Classified], after: &[Classified]) -> Vec<Group> {
+    // The regions of both lists in one row, those of the second after those of the first.
+    let mut sets = Sets::new(before.len() + after.len());
+    let mut first = 0;
+    for (place, one) in before.iter().enumerate() {
+        while after.get(first).is_some_and(|other| is_below(&other.region, &one.region)) {
+            first += 1;
+        }
+        let overlapping = after[first..].iter().take_while(|other| !is_below(&one.region, &other.region));
+        for (offset, other) in overlapping.enumerate() {
+            if is_same_object(&one.region, &other.region) {
+                sets.join(place, before.len() + first + offset);
+            }
+        }
+    }
+    let mut groups = vec![Group::default(); before.len() + after.len()];
+    for place in 0..before.len() {
+        groups[sets.of(place)].before.push(place);
+    }
+    for place in 0..after.len() {
+        groups[sets.of(before.len() + place)].after.push(place);
+    }
+    groups.retain(|group| !group.before.is_empty() || !group.after.is_empty());
+    groups
+}
+
+/// Whether `one` lies wholly below `other`. Two empty regions at one address are at the same place.
+fn is_below(one: &Region, other: &Region) -> bool {
+    one.range.end() <= other.range.start() && one.range != other.range
+}
+
+/// Sets that are joined (union by the lower number, with path halving).
+struct Sets(Vec<usize>);
+
+impl Sets {
+    fn new(count: usize) -> Sets {
+        Sets((0..count).collect())
+    }
+
+    fn of(&mut self, mut item: usize) -> usize {
+        while self.0[item] != item {
+            self.0[item] = self.0[self.0[item]];
+            item = self.0[item];
+        }
+        item
+    }
+
+    fn join(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.of(one), self.of(other));
+        self.0[one.max(other)] = one.min(other);
+    }
+}
+
+/// Whether the same thing stands behind two regions that share addresses: the same part of the same file or object, or private
+/// memory, whatever it is called.
+fn is_same_object(one: &Region, other: &Region) -> bool {
+    match (&one.native, &other.native) {
+        (Native::Linux(first), Native::Linux(second)) => {
+            let base = |region: &Region| region.offset.wrapping_sub(region.range.start());
+            let (object, another) = (object(one), object(other));
+            object == another
+                && one.share.is_shared() == other.share.is_shared()
+                && (object.is_none()
+                    || is_label(one)
+                    || ((first.device, first.inode) == (second.device, second.inode)
+                        && base(one) == base(other)))
+        }
+        (Native::Macos(first), Native::Macos(second)) => {
+            // A report says `MALLOC_TINY (empty)` of what nothing is in.
+            let base = |printed: &Option<Box<str>>| {
+                printed.as_deref().map(|title| title.split(" (").next().unwrap_or(title).to_owned())
+            };
+            object(one) == object(other)
+                && (first.user_tag, &first.segment) == (second.user_tag, &second.segment)
+                && base(&first.printed_type) == base(&second.printed_type)
+        }
+        _ => false,
+    }
+}
+
+/// The name of what stands behind a region; none of private memory, which a process may call what it likes at any time.
+fn object(region: &Region) -> Option<&[u8]> {
+    let name = region.name.as_ref().filter(|name| name.kind() != NameKind::Given)?;
+    Some(name.bytes())
+}
+
+fn is_label(region: &Region) -> bool {
+    region.name.as_ref().is_some_and(|name| name.kind() == NameKind::Kernel)
+}
+
+/// What happened to regions that belong together.
+fn kind(before: &[Classified], after: &[Classified]) -> ChangeKind {
+    let (one, other) = match (before, after) {
+        ([], _) => return ChangeKind::Added,
+        (_, []) => return ChangeKind::Removed,
+        ([one], [other]) => (one, other),
+        ([_], _) => return ChangeKind::Split,
+        (_, [_]) => return ChangeKind::Merged,
+        _ => return ChangeKind::Reshaped,
+    };
+    let (before, after) = (&one.region, &other.region);
+    if before.range != after.range {
+        return if after.size() >= before.size() { ChangeKind::Grown } else { ChangeKind::Shrunk };
+    }
+    kind_in_place(one, other)
+}
+
+/// What happened to a region whose size is the same.
+fn kind_in_place(one: &Classified, other: &Classified) -> ChangeKind {
+    let (before, after) = (&one.region, &other.region);
+    if before.protection != after.protection {
+        ChangeKind::Reprotected
+    } else if before.name != after.name || one.meaning != other.meaning {
+        ChangeKind::Renamed
+    } else if is_recounted(&before.counts, &after.counts) {
+        ChangeKind::Recounted
+    } else {
+        ChangeKind::Incidental
+    }
+}
+
+/// Whether something that both measured is different.
+fn is_recounted(before: &PageCounts, after: &PageCounts) -> bool {
+    let pairs =
+        [(before.resident, after.resident), (before.dirty, after.dirty), (before.swapped, after.swapped)];
+    pairs.into_iter().any(|(before, after)| before.zip(after).is_some_and(|(before, after)| before != after))
+}
+
+/// What a region that may have moved is known by: its name, its type, its place in the file, its size, its protection, and
+/// whether it is shared.
+type Identity<'a> = (&'a Name, &'a str, u64, u64, &'static str, bool);
+
+fn identity(change: &Change) -> Option<Identity<'_>> {
+    let classified = change.region();
+    let region = &classified.region;
+    let name = region.name.as_ref().filter(|name| name.path().is_some() || is_label(region))?;
+    // `[heap]` and `[stack]` are one each, whatever their size.
+    let size = if is_label(region) { 0 } else { region.size().0 };
+    let protection = region.protection.as_str();
+    Some((name, &classified.meaning.title, region.offset, size, protection, region.share.is_shared()))
+}
+
+/// Makes one change of a region that is gone and one with the same name that is new elsewhere.
+fn match_by_name(changes: &mut Vec<Change>) {
+    let mut gone: HashMap<Identity<'_>, VecDeque<usize>> = HashMap::new();
+    let is = |change: &Change, kind| change.kind == kind;
+    for (place, change) in changes.iter().enumerate().filter(|(_, change)| is(change, ChangeKind::Removed)) {
+        if let Some(identity) = identity(change) {
+            gone.entry(identity).or_default().push_back(place);
+        }
+    }
+    let mut pairs = Vec::new();
+    for (place, change) in changes.iter().enumerate().filter(|(_, change)| is(change, ChangeKind::Added)) {
+        let from = identity(change).and_then(|identity| gone.get_mut(&identity)?.pop_front());
+        pairs.extend(from.map(|from| (from, place)));
+    }
+    for (from, to) in pairs {
+        let before = std::mem::take(&mut changes[from].before);
+        changes[to].kind = ChangeKind::Moved;
+        changes[to].before = before;
+    }
+    changes.retain(|change| !change.before.is_empty() || !change.after.is_empty());
+}

@@ -1,0 +1,117 @@
+//! What the changes come to by type and by file.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use mmview_platform::PageCounts;
+
+use super::{Delta, Sizes};
+use crate::kind::RegionKind;
+use crate::snapshot::Snapshot;
+use crate::summary::{Summary, Totals};
+
+/// How the regions of a type are different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeChange {
+    /// Their kind.
+    pub kind: RegionKind,
+    /// The name of the type.
+    pub title: String,
+    /// By how much.
+    pub delta: Delta,
+}
+
+/// How the regions of a file, or of another memory object with a path, are different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileChange {
+    /// Its path.
+    pub path: Box<[u8]>,
+    /// By how much.
+    pub delta: Delta,
+}
+
+/// Sizes before and after.
+#[derive(Clone, Copy, Debug)]
+struct Both {
+    before: Sizes,
+    after: Sizes,
+}
+
+impl Both {
+    const NONE: Both = Both { before: Sizes::NONE, after: Sizes::NONE };
+
+    fn delta(&self) -> Delta {
+        Delta::between(self.before, self.after)
+    }
+}
+
+/// How each type is different, the biggest difference first; types that are the same are left out. A report that lists no
+/// regions is compared by its own table, to the digits that it prints.
+pub fn by_type(before: &Snapshot, after: &Snapshot) -> (Vec<TypeChange>, Delta) {
+    let mut types: BTreeMap<String, (RegionKind, Both)> = BTreeMap::new();
+    let mut total = Both::NONE;
+    let mut sum = |snapshot: &Snapshot, side: fn(&mut Both) -> &mut Sizes| {
+        let mut entry = |kind: RegionKind, title: &str, add: &dyn Fn(&mut Sizes)| {
+            let (_, both) = types.entry(title.to_owned()).or_insert((kind, Both::NONE));
+            add(side(both));
+            add(side(&mut total));
+        };
+        match snapshot.printed.as_ref().filter(|_| snapshot.regions.is_empty()) {
+            Some(printed) => {
+                for row in Summary::printed(printed, &snapshot.process).rows {
+                    entry(row.kind, &row.title, &|sizes| sizes.add_totals(&row.totals));
+                }
+            }
+            None => {
+                for classified in &snapshot.regions {
+                    let meaning = &classified.meaning;
+                    entry(meaning.kind, &meaning.title, &|sizes| sizes.add(&classified.region));
+                }
+            }
+        }
+    };
+    sum(before, |both| &mut both.before);
+    sum(after, |both| &mut both.after);
+    let mut changes: Vec<_> = types
+        .into_iter()
+        .map(|(title, (kind, both))| TypeChange { kind, title, delta: both.delta() })
+        .filter(|change| !change.delta.is_zero())
+        .collect();
+    changes.sort_by_key(|change| Reverse(change.delta.weight()));
+    (changes, total.delta())
+}
+
+/// How each file is different, the biggest difference first; files that are the same are left out.
+pub fn by_file<'a>(before: &'a Snapshot, after: &'a Snapshot) -> Vec<FileChange> {
+    let mut files: BTreeMap<&'a [u8], Both> = BTreeMap::new();
+    let mut sum = |snapshot: &'a Snapshot, side: fn(&mut Both) -> &mut Sizes| {
+        for classified in &snapshot.regions {
+            if let Some(path) = classified.region.name.as_ref().and_then(|name| name.path()) {
+                side(files.entry(path).or_insert(Both::NONE)).add(&classified.region);
+            }
+        }
+    };
+    sum(before, |both| &mut both.before);
+    sum(after, |both| &mut both.after);
+    let mut changes: Vec<_> = files
+        .into_iter()
+        .map(|(path, both)| FileChange { path: path.into(), delta: both.delta() })
+        .filter(|change| !change.delta.is_zero())
+        .collect();
+    changes.sort_by_key(|change| Reverse(change.delta.weight()));
+    changes
+}
+
+impl Sizes {
+    fn add_totals(&mut self, totals: &Totals) {
+        self.regions += totals.regions;
+        self.virtual_size += totals.virtual_size;
+        self.counts += PageCounts {
+            resident: totals.resident.value(),
+            dirty: totals.dirty.value(),
+            swapped: totals.swapped.value(),
+            proportional: totals.proportional.value(),
+            unique: totals.unique.value(),
+        };
+    }
+}
