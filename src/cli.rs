@@ -1,8 +1,10 @@
 //! The command line: what was typed (`args`), what it comes to (`plan`), and doing it (`run`, `show`).
 
 mod args;
+mod compare;
 mod plan;
 mod run;
+mod save;
 mod show;
 mod target;
 
@@ -129,6 +131,19 @@ pub fn report(error: &anyhow::Error, about: Option<&str>) {
         let _ = writeln!(stderr, "  {way}");
     }
 }
+
+/// Tells the doubts about a target on standard error.
+fn tell_warnings(target: &target::Target, warnings: &[mmview_platform::Warning]) {
+    let title = target.title();
+    for warning in warnings {
+        let text = crate::render::text::printable_line(&warning.to_string());
+        // A warning that can't be written is still among the output's.
+        let _ = writeln!(io::stderr(), "mmview: {title}: warning: {text}");
+    }
+}
+
+/// What failed when nothing else did.
+const UNWRITABLE: &str = "failed to write the output";
 
 /// The error and its causes in a sentence, safe to draw.
 fn sentence(error: &anyhow::Error) -> String {

@@ -26,6 +26,7 @@
 //! calls is a thin layer on top, present only where that system is.
 
 mod error;
+mod launch;
 pub mod linux;
 mod live;
 pub mod macos;
@@ -36,6 +37,7 @@ mod processes;
 mod source;
 
 pub use error::{Error, Result};
+pub use launch::{Moment, Program};
 pub use live::{OpenOptions, open_process, open_self, processes};
 pub use model::*;
 pub use offline::{open_file, write_archive};

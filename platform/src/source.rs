@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{AddrRange, Ending, PageSize, PrintedSummary, ProcessInfo, Region, Snapshot};
+use crate::model::{
+    AddrRange, Ending, PageSize, PrintedSummary, ProcessInfo, ProcessTotals, Region, Snapshot,
+};
 
 /// How much to read of each region, from cheap to dear; each includes the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -343,6 +345,15 @@ pub trait RegionSource: Send {
     /// As [`RegionSource::process`].
     fn identity(&mut self) -> Result<ProcessInfo> {
         self.process()
+    }
+
+    /// The totals that the kernel keeps: what is resident costs one small file or call, and nothing of the map is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Vanished`] where the process has ended.
+    fn totals(&mut self) -> Result<ProcessTotals> {
+        Ok(self.process()?.totals)
     }
 
     /// Reads the map anew. `detail` is a ceiling: a source that has less gives less, says so in [`Regions::detail`], and

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -130,7 +131,7 @@ pub struct Common {
 
     /// With --gentle: the longest that one step may hold the lock of the process's map
     #[arg(long, global = true, value_name = "TIME", default_value = "1ms", value_parser = parse_time, requires = "gentle")]
-    pub max_stall: std::time::Duration,
+    pub max_stall: Duration,
 
     /// Another root than /proc (Linux)
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
@@ -159,6 +160,8 @@ pub enum DetailChoice {
     Resident,
     /// With what is dirty, proportional and unique
     Counts,
+    /// With the state of every page
+    Pages,
 }
 
 impl From<DetailChoice> for Detail {
@@ -167,6 +170,7 @@ impl From<DetailChoice> for Detail {
             DetailChoice::Layout => Detail::Layout,
             DetailChoice::Resident => Detail::Resident,
             DetailChoice::Counts => Detail::Counts,
+            DetailChoice::Pages => Detail::Pages,
         }
     }
 }
@@ -176,6 +180,14 @@ impl From<DetailChoice> for Detail {
 pub enum Command {
     /// Every region, a line each
     Regions(RegionsArgs),
+    /// What a map is now, saved in an archive that every command takes as a TARGET
+    Snapshot(SnapshotArgs),
+    /// What is different between two maps, by type, by file and by region
+    Diff(DiffArgs),
+    /// What changes, a line each as it happens
+    Watch(WatchArgs),
+    /// Starts a program, and shows the summary of its memory at its peak
+    Run(RunArgs),
     /// A lesson: makes a mapping and shows what becomes of it
     Demo(DemoArgs),
     /// What Linux's pmap prints, by pmap's own options; also by the name `pmap` (a link to mmview)
@@ -244,6 +256,86 @@ pub struct RegionsArgs {
     pub gaps: bool,
 }
 
+/// `mmview snapshot`
+#[derive(Debug, ClapArgs)]
+pub struct SnapshotArgs {
+    #[command(flatten)]
+    pub targets: Targets,
+
+    /// The archive. It is there whole or not at all; `-` is the standard output
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub output: PathBuf,
+}
+
+/// `mmview diff`
+#[derive(Debug, ClapArgs)]
+pub struct DiffArgs {
+    #[command(flatten)]
+    pub targets: Targets,
+
+    /// Compares one process with itself, so long after
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub interval: Option<Duration>,
+}
+
+/// `mmview watch`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = WATCH_HELP)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    pub targets: Targets,
+
+    /// How often to look. What appears and vanishes between two looks is not seen
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_time)]
+    pub interval: Duration,
+
+    /// How long to watch [default: until the process ends]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub r#for: Option<Duration>,
+}
+
+const WATCH_HELP: &str = "\
+A line is an event: `+` a region appeared, `-` it vanished, `~` it grew, shrank, was split, merged, re-protected or renamed,
+`!` the process started another program. By itself watch reads the layout of the map alone, which costs the process nearly
+nothing; with --detail resident or counts, what becomes resident, dirty or swapped is an event too.
+
+Between two looks it waits at least twenty times as long as a look took, however short the interval is.
+
+It ends when the process does, and says how; on Ctrl-C; after --for.";
+
+/// `mmview run`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = RUN_HELP)]
+pub struct RunArgs {
+    /// The summary at the program's end, not at its peak
+    #[arg(long)]
+    pub at_exit: bool,
+
+    /// How often to look
+    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_time)]
+    pub interval: Duration,
+
+    /// Writes the summary there, apart from what the program prints
+    #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+
+    /// Only looks now and then, and doesn't trace the program
+    #[arg(long)]
+    pub no_trace: bool,
+
+    /// The program and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
+}
+
+const RUN_HELP: &str = "\
+The peak is the largest footprint that was seen: the program's own counters are read at every interval, and its map whenever
+they have grown. On Linux the program is traced (ptrace), so that its first mappings and its last are seen however short its
+life is. What a tracer disturbs wants --no-trace: set-user-ID programs, debuggers, LeakSanitizer. On macOS nothing is traced.
+
+The exit status is the program's; 128 and the signal where one ended it; 127 where there is no such program, 126 where it can't
+be started. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are handed on to it.";
+
 /// `mmview demo`
 #[derive(Debug, ClapArgs)]
 pub struct DemoArgs {
@@ -261,30 +353,33 @@ pub struct DemoArgs {
 
     /// Waits so long after each step, for a look from a second terminal
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
-    pub hold: Option<std::time::Duration>,
+    pub hold: Option<Duration>,
 }
 
 fn lessons() -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(crate::demo::LESSONS.iter().map(|lesson| lesson.name))
 }
 
-fn parse_seconds(text: &str) -> Result<std::time::Duration, String> {
+fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of seconds"))?;
-    std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-fn parse_time(text: &str) -> Result<std::time::Duration, String> {
-    let wrong = || format!("`{text}` is not a time: write it as 500us, 1ms or 0.5s");
+/// Reads a time such as `500us`, `20ms`, `1.5s`, `10m` or `2h`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a time: write it as 500us, 20ms, 1.5s, 10m or 2h");
     let (number, unit) =
         text.split_at(text.find(|letter: char| letter.is_ascii_alphabetic()).ok_or_else(wrong)?);
     let seconds_a_unit = match unit {
         "us" => 1e-6,
         "ms" => 1e-3,
         "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
         _ => return Err(wrong()),
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
-    match std::time::Duration::try_from_secs_f64(number * seconds_a_unit) {
+    match Duration::try_from_secs_f64(number * seconds_a_unit) {
         Ok(time) if !time.is_zero() => Ok(time),
         _ => Err(wrong()),
     }

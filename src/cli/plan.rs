@@ -8,7 +8,9 @@ use std::time::Duration;
 use log::LevelFilter;
 use mmview_platform::{Detail, OpenOptions};
 
-use super::args::{Args, ColorChoice, Command, Common, RegionsArgs, Targets};
+use super::args::{
+    Args, ColorChoice, Command, Common, DiffArgs, RegionsArgs, RunArgs, SnapshotArgs, Targets, WatchArgs,
+};
 use super::target::Target;
 use crate::compat::{Call, Tool};
 use crate::filter::{Filter, SortKey, parse_address};
@@ -29,6 +31,10 @@ pub struct Plan {
 #[derive(Debug)]
 pub(super) enum Task {
     Show { targets: Vec<Target>, view: ViewPlan },
+    Save { target: Target, output: PathBuf },
+    Compare(Sides),
+    Watch(WatchPlan),
+    Launch(LaunchPlan),
     Demo(DemoPlan),
     Imitate(Call),
     ListLessons,
@@ -41,6 +47,33 @@ pub(super) enum ViewPlan {
     Summary,
     Address(u64),
     Regions { filter: Filter, sort: Option<SortKey>, reverse: bool, gaps: bool },
+}
+
+/// What is to be compared.
+#[derive(Debug)]
+pub(super) enum Sides {
+    /// One target with another.
+    Two(Target, Target),
+    /// One target with itself, so long after.
+    Later(Target, Duration),
+}
+
+/// What to watch, and for how long.
+#[derive(Debug)]
+pub(super) struct WatchPlan {
+    pub target: Target,
+    pub interval: Duration,
+    pub limit: Option<Duration>,
+}
+
+/// What to start, and what to show of it.
+#[derive(Debug)]
+pub(super) struct LaunchPlan {
+    pub command: Vec<OsString>,
+    pub at_exit: bool,
+    pub interval: Duration,
+    pub output: Option<PathBuf>,
+    pub traced: bool,
 }
 
 /// What a lesson is to use.
@@ -97,6 +130,10 @@ impl Plan {
         let task = match args.command {
             None => summary(args.targets)?,
             Some(Command::Regions(args)) => regions(args)?,
+            Some(Command::Snapshot(args)) => save(args)?,
+            Some(Command::Diff(args)) => compare(args)?,
+            Some(Command::Watch(args)) => watch(args)?,
+            Some(Command::Run(args)) => launch(args),
             Some(Command::Demo(args)) if args.list => Task::ListLessons,
             Some(Command::Demo(args)) => Task::Demo(DemoPlan {
                 lesson: args.lesson,
@@ -172,6 +209,65 @@ fn regions(args: RegionsArgs) -> anyhow::Result<Task> {
     let sort = args.sort.or(args.reverse.then_some(SortKey::Address));
     let view = ViewPlan::Regions { filter, sort, reverse: args.reverse, gaps: args.gaps };
     Ok(Task::Show { targets, view })
+}
+
+fn save(args: SnapshotArgs) -> anyhow::Result<Task> {
+    let target = one_target(args.targets, "snapshot")?;
+    Ok(Task::Save { target, output: args.output })
+}
+
+fn compare(args: DiffArgs) -> anyhow::Result<Task> {
+    let mut targets = no_address(args.targets, "diff")?.into_iter();
+    let sides = match (targets.next(), targets.next(), targets.next(), args.interval) {
+        (Some(before), Some(after), None, None) => Sides::Two(before, after),
+        (Some(target), None, None, Some(interval)) => Sides::Later(target, interval),
+        (Some(_), None, None, None) => {
+            return usage(
+                "compare it with what? Write a second target, or --interval 5s to compare it with itself",
+            );
+        }
+        (_, _, None, Some(_)) => {
+            return usage("--interval compares one target with itself; leave it out, or the second target");
+        }
+        _ => return usage("two targets are compared, before and after: there is a third"),
+    };
+    Ok(Task::Compare(sides))
+}
+
+fn watch(args: WatchArgs) -> anyhow::Result<Task> {
+    let target = one_target(args.targets, "watch")?;
+    Ok(Task::Watch(WatchPlan { target, interval: args.interval, limit: args.r#for }))
+}
+
+fn launch(args: RunArgs) -> Task {
+    Task::Launch(LaunchPlan {
+        command: args.command,
+        at_exit: args.at_exit,
+        interval: args.interval,
+        output: args.output,
+        traced: !args.no_trace,
+    })
+}
+
+fn usage<T>(text: &str) -> anyhow::Result<T> {
+    Err(Usage(text.to_owned()).into())
+}
+
+/// The targets of a command that takes no address.
+fn no_address(args: Targets, command: &str) -> anyhow::Result<Vec<Target>> {
+    match resolve_targets(args)? {
+        (targets, None) => Ok(targets),
+        (_, Some(_)) => usage(&format!("`mmview {command}` takes no ADDRESS")),
+    }
+}
+
+/// The target of a command that takes one.
+fn one_target(args: Targets, command: &str) -> anyhow::Result<Target> {
+    let mut targets = no_address(args, command)?;
+    match targets.len() {
+        1 => Ok(targets.remove(0)),
+        _ => usage(&format!("`mmview {command}` takes one target at a time")),
+    }
 }
 
 /// The targets in the order of the line, and the address after them.

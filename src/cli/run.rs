@@ -5,10 +5,12 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::Context as _;
 
+use super::compare::compare;
 use super::plan::{Plan, Task, ViewPlan};
+use super::save::save;
 use super::show::{Failure, show};
 use super::target::Target;
-use super::{Exit, report};
+use super::{Exit, UNWRITABLE, report};
 use crate::compat::{self, Tool};
 use crate::demo;
 use crate::render::renderer;
@@ -17,6 +19,9 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     match &plan.task {
         Task::Show { targets, view } => show_all(&plan, targets, view, &mut out),
+        Task::Save { target, output } => save(&plan, target, output, &mut out),
+        Task::Compare(sides) => compare(&plan, sides, &mut out),
+        Task::Watch(_) | Task::Launch(_) => todo!(),
         Task::Demo(demo) => demo::run(demo, plan.format, plan.style, &mut out).map(|()| Exit::Done),
         Task::Imitate(call) => {
             let open = |text: &OsStr| Target::resolve(text.to_owned()).open(&call.open);
@@ -61,8 +66,6 @@ fn man(command: Option<&str>, out: &mut dyn Write) -> anyhow::Result<Exit> {
     out.flush()?;
     Ok(Exit::Done)
 }
-
-const UNWRITABLE: &str = "failed to write the output";
 
 /// The page of a tool whose place mmview takes: what the tool's own help says. None of mmview's options are options there.
 fn man_of_tool(tool: Tool, out: &mut dyn Write) -> anyhow::Result<Exit> {

@@ -1,6 +1,6 @@
 //! Showing one target: its summary, its regions, or what lies at an address.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::SystemTime;
 
 use mmview_platform::{
@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 
 use super::plan::{Plan, ViewPlan};
 use super::target::{Ambiguous, NoSuchName, Target};
-use super::{sentence, ways_out};
+use super::{sentence, tell_warnings, ways_out};
 use crate::classify::{Classified, Classify, Context};
 use crate::filter::Filter;
-use crate::render::text::printable_line;
 use crate::render::{Format, Render};
 use crate::summary::{self, Summary};
 use crate::units::Units;
@@ -43,10 +42,7 @@ pub(super) fn show(
     let mut source = match target.open(&plan.open) {
         Ok(source) => source,
         Err(error) => {
-            if plan.format.is_for_machines() {
-                render.begin(&head_of_error(target))?;
-                render.end(&tail_of_error(&error, &[]))?;
-            }
+            refuse(plan.format, target, &error, render)?;
             return Err(Failure::Target(error));
         }
     };
@@ -59,6 +55,20 @@ pub(super) fn show(
         }
         ViewPlan::Regions { filter, sort: None, gaps, .. } => shown.regions(filter, *gaps),
     }
+}
+
+/// Says in a machine format why a target can't be shown.
+pub(super) fn refuse(
+    format: Format,
+    target: &Target,
+    error: &anyhow::Error,
+    render: &mut dyn Render,
+) -> io::Result<()> {
+    if format.is_for_machines() {
+        render.begin(&head_of_error(target))?;
+        render.end(&tail_of_error(error, &[]))?;
+    }
+    Ok(())
 }
 
 /// What a machine format says of a target that can't even be opened.
@@ -158,12 +168,7 @@ impl Shown<'_> {
     /// The doubts so far, told on standard error.
     fn take_warnings(&mut self) -> Vec<Warning> {
         let warnings = self.source.take_warnings();
-        let title = self.target.title();
-        for warning in &warnings {
-            let text = printable_line(&warning.to_string());
-            // A warning that can't be written is still among the output's.
-            let _ = writeln!(io::stderr(), "mmview: {title}: warning: {text}");
-        }
+        tell_warnings(self.target, &warnings);
         warnings
     }
 

@@ -188,6 +188,9 @@ impl Serialize for RegionRecord<'_> {
             map.serialize_entry("nonvolatile", &native.nonvolatile)?;
             map.serialize_entry("empty", &native.empty)?;
         }
+        if let Some(pages) = &region.pages {
+            map.serialize_entry("pages", pages)?;
+        }
         map.serialize_entry("native", &region.native)?;
         map.end()
     }

@@ -138,7 +138,7 @@ fn stack_pointer(syscall: &[u8]) -> Option<u64> {
     u64::from_str_radix(fields.next()?.strip_prefix("0x")?, 16).ok()
 }
 
-fn totals(status: &Status) -> ProcessTotals {
+pub(super) fn totals(status: &Status) -> ProcessTotals {
     let size = |kib: Option<u64>| kib.map(Bytes::from_kib);
     ProcessTotals {
         virtual_size: size(status.vmsize),

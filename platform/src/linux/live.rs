@@ -22,7 +22,7 @@ use super::sys;
 use super::text::Text;
 use crate::error::{Error, Result};
 use crate::live::OpenOptions;
-use crate::model::{Ending, PageSize, ProcessInfo, Region};
+use crate::model::{Ending, PageSize, ProcessInfo, ProcessTotals, Region};
 use crate::processes::ProcessEntry;
 use crate::source::{
     Capabilities, Detail, Origin, Reading, RegionSource, Regions, SourceInfo, Warning, collect_around,
@@ -310,6 +310,13 @@ impl RegionSource for LiveSource {
     fn identity(&mut self) -> Result<ProcessInfo> {
         let stat = self.stat()?;
         Ok(facts::identity(&self.process, stat.as_ref()))
+    }
+
+    fn totals(&mut self) -> Result<ProcessTotals> {
+        match self.process.status() {
+            Ok(status) => Ok(facts::totals(&status)),
+            Err(_) => self.stat().map(|_| ProcessTotals::default()),
+        }
     }
 
     fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {

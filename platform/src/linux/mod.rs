@@ -26,3 +26,5 @@ mod scan;
 mod sys;
 #[cfg(target_os = "linux")]
 mod text;
+#[cfg(target_os = "linux")]
+pub(crate) mod trace;

@@ -111,7 +111,7 @@ fn threads(pid: i32, port: &Port) -> Vec<ThreadInfo> {
         .collect()
 }
 
-fn totals(pid: i32, port: Option<&Port>) -> ProcessTotals {
+pub(super) fn totals(pid: i32, port: Option<&Port>) -> ProcessTotals {
     let mut totals = ProcessTotals::default();
     if let Ok(info) = sys::task_totals(pid) {
         totals.virtual_size = Some(Bytes(info.pti_virtual_size));

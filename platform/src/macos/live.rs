@@ -10,7 +10,7 @@ use super::sys::{self, Port};
 use super::walk::{Method, Plan, ProcessRegion, TaskCalls, Walk};
 use crate::error::{Error, Result};
 use crate::live::OpenOptions;
-use crate::model::{AddrRange, PageSize, ProcessInfo, PurgeState, Region};
+use crate::model::{AddrRange, PageSize, ProcessInfo, ProcessTotals, PurgeState, Region};
 use crate::processes::ProcessEntry;
 use crate::source::{Capabilities, Detail, Origin, RegionSource, Regions, SourceInfo, Warning, find_at};
 
@@ -349,6 +349,11 @@ impl RegionSource for LiveSource {
         let process = facts::read(self.task.pid, self.task.port.as_ref(), &images);
         self.images = Some(images);
         Ok(process)
+    }
+
+    fn totals(&mut self) -> Result<ProcessTotals> {
+        self.check_alive()?;
+        Ok(facts::totals(self.task.pid, self.task.port.as_ref()))
     }
 
     fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
