@@ -2,11 +2,13 @@
 
 mod args;
 mod compare;
+mod launch;
 mod plan;
 mod run;
 mod save;
 mod show;
 mod target;
+mod watch;
 
 use std::borrow::Cow;
 use std::ffi::OsString;

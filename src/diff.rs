@@ -227,6 +227,11 @@ impl Diff {
         matching::compare(&before.regions, &after.regions, !is_same_run(before, after))
     }
 
+    /// Compares two lists of regions, each by address, of one run of a program: nothing in them moves by itself.
+    pub fn in_place(before: &[Classified], after: &[Classified]) -> Diff {
+        matching::compare(before, after, false)
+    }
+
     /// The changes that are worth a line, the biggest first.
     pub fn biggest(&self) -> Vec<&Change> {
         let mut changes: Vec<_> = self.changes.iter().filter(|change| change.is_telling()).collect();

@@ -16,6 +16,7 @@ pub mod snapshot;
 pub mod summary;
 pub mod units;
 pub mod view;
+pub mod watch;
 
 pub use mmview_platform as platform;
 pub use snapshot::Snapshot;

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::classify::{Classified, macos};
 use crate::kind::RegionKind;
+use crate::snapshot::Snapshot;
 
 /// A sum that tells *nothing measured* from *measured, none*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,6 +195,20 @@ impl Sum {
 }
 
 impl Summary {
+    /// What the regions of `snapshot` come to; where it is a report that lists none, what the report says itself.
+    pub fn of(snapshot: &Snapshot) -> Summary {
+        let off_map = match &snapshot.printed {
+            Some(printed) if snapshot.regions.is_empty() => {
+                return Summary::printed(printed, &snapshot.process);
+            }
+            printed => printed.as_ref().map(|printed| printed.off_map.as_slice()).unwrap_or_default(),
+        };
+        let mut builder = Builder::default();
+        snapshot.regions.iter().for_each(|classified| builder.add(classified));
+        off_map.iter().for_each(|row| builder.add_off_map(row));
+        builder.finish(&snapshot.process)
+    }
+
     /// What a report says in its own summary, exact to the digits that it prints.
     pub fn printed(printed: &PrintedSummary, process: &ProcessInfo) -> Summary {
         let mut summary = Summary { footprint: process.totals.footprint, ..Summary::default() };

@@ -6,9 +6,11 @@
 pub mod address;
 pub mod change;
 pub mod diff;
+pub mod launch;
 pub mod process;
 pub mod regions;
 pub mod summary;
+pub mod watch;
 
 use std::borrow::Cow;
 

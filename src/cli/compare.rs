@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mmview_platform::{Detail, RegionSource, Warning};
 
-use super::plan::{Plan, Sides};
+use super::plan::{Plan, Sides, usage};
 use super::show::refuse;
 use super::target::Target;
 use super::{Exit, UNWRITABLE, report, tell_warnings};
@@ -66,7 +66,7 @@ fn read_twice(plan: &Plan, target: &Target, interval: Duration) -> Result<(Snaps
     let read = || {
         let mut source = target.open(&plan.open)?;
         if !source.info().capabilities.live {
-            anyhow::bail!("it is a saved map, which is the same some time later; compare it with another");
+            return usage("a saved map is the same some time later: write two targets to compare");
         }
         let before = read_from(plan, target, source.as_mut())?;
         std::thread::sleep(interval);

@@ -249,7 +249,7 @@ fn launch(args: RunArgs) -> Task {
     })
 }
 
-fn usage<T>(text: &str) -> anyhow::Result<T> {
+pub(super) fn usage<T>(text: &str) -> anyhow::Result<T> {
     Err(Usage(text.to_owned()).into())
 }
 

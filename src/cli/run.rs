@@ -21,7 +21,8 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
         Task::Show { targets, view } => show_all(&plan, targets, view, &mut out),
         Task::Save { target, output } => save(&plan, target, output, &mut out),
         Task::Compare(sides) => compare(&plan, sides, &mut out),
-        Task::Watch(_) | Task::Launch(_) => todo!(),
+        Task::Watch(watch) => super::watch::watch(&plan, watch, &mut out),
+        Task::Launch(launch) => super::launch::launch(&plan, launch, &mut out),
         Task::Demo(demo) => demo::run(demo, plan.format, plan.style, &mut out).map(|()| Exit::Done),
         Task::Imitate(call) => {
             let open = |text: &OsStr| Target::resolve(text.to_owned()).open(&call.open);

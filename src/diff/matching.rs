@@ -150,7 +150,7 @@ fn kind_in_place(one: &Classified, other: &Classified) -> ChangeKind {
     let (before, after) = (&one.region, &other.region);
     if before.protection != after.protection {
         ChangeKind::Reprotected
-    } else if before.name != after.name || one.meaning != other.meaning {
+    } else if before.name != after.name || one.meaning.title != other.meaning.title {
         ChangeKind::Renamed
     } else if is_recounted(&before.counts, &after.counts) {
         ChangeKind::Recounted

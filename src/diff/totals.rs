@@ -51,24 +51,12 @@ pub fn by_type(before: &Snapshot, after: &Snapshot) -> (Vec<TypeChange>, Delta) 
     let mut types: BTreeMap<String, (RegionKind, Both)> = BTreeMap::new();
     let mut total = Both::NONE;
     let mut sum = |snapshot: &Snapshot, side: fn(&mut Both) -> &mut Sizes| {
-        let mut entry = |kind: RegionKind, title: &str, add: &dyn Fn(&mut Sizes)| {
-            let (_, both) = types.entry(title.to_owned()).or_insert((kind, Both::NONE));
-            add(side(both));
-            add(side(&mut total));
-        };
-        match snapshot.printed.as_ref().filter(|_| snapshot.regions.is_empty()) {
-            Some(printed) => {
-                for row in Summary::printed(printed, &snapshot.process).rows {
-                    entry(row.kind, &row.title, &|sizes| sizes.add_totals(&row.totals));
-                }
-            }
-            None => {
-                for classified in &snapshot.regions {
-                    let meaning = &classified.meaning;
-                    entry(meaning.kind, &meaning.title, &|sizes| sizes.add(&classified.region));
-                }
-            }
+        let summary = Summary::of(snapshot);
+        for row in &summary.rows {
+            let (_, both) = types.entry(row.title.to_string()).or_insert((row.kind, Both::NONE));
+            side(both).add_totals(&row.totals);
         }
+        side(&mut total).add_totals(&summary.total);
     };
     sum(before, |both| &mut both.before);
     sum(after, |both| &mut both.after);

@@ -16,7 +16,11 @@ const MOST_PARTS: usize = 4;
 /// What happened, without the mark before it. Not escaped: it has names in it.
 pub fn sentence(change: &Change, units: Units) -> Vec<u8> {
     let region = change.region();
-    let mut text = format!("{} ", region.meaning.title).into_bytes();
+    let titled = match change.kind {
+        ChangeKind::Split | ChangeKind::Reshaped => &change.before[0],
+        _ => region,
+    };
+    let mut text = format!("{} ", titled.meaning.title).into_bytes();
     text.extend(what(change, units));
     if !matches!(change.kind, ChangeKind::Added | ChangeKind::Removed) {
         let separator = if change.kind == ChangeKind::Recounted { ": " } else { ", " };
@@ -65,7 +69,7 @@ fn what(change: &Change, units: Units) -> Vec<u8> {
             format!("{}{protection}", size(after))
         }
         ChangeKind::Renamed => {
-            return [format!("{} was ", size(after)).into_bytes(), former(&before[0])].concat();
+            return [format!("{} was ", size(after)).into_bytes(), former(&before[0], &after[0])].concat();
         }
         ChangeKind::Moved => {
             let range = |regions: &[Classified]| regions[0].region.range.start();
@@ -81,10 +85,14 @@ fn protection(before: &Classified, after: &Classified) -> Option<String> {
     (before != after).then(|| format!(" {before} → {after}"))
 }
 
-/// The type and the name that a region had.
-fn former(classified: &Classified) -> Vec<u8> {
-    let (title, name) = (classified.meaning.title.as_bytes(), detail(classified));
-    if name.is_empty() { title.to_owned() } else { [title, b" ", &name].concat() }
+/// What a region was called that has another type or another name now.
+fn former(before: &Classified, after: &Classified) -> Vec<u8> {
+    let (title, name) = (before.meaning.title.as_bytes(), detail(before));
+    match (before.meaning.title == after.meaning.title, before.region.name == after.region.name) {
+        (false, true) => title.to_owned(),
+        (true, false) if !name.is_empty() => name.into_owned(),
+        _ => [title, b"  ", &name].concat().trim_ascii_end().to_owned(),
+    }
 }
 
 fn part(classified: &Classified, units: Units) -> String {
@@ -137,7 +145,7 @@ mod tests {
         assert_eq!(lines("", file), ["+ mapped file 4K  /tmp/x"]);
         assert_eq!(lines(file, ""), ["- mapped file 4K  /tmp/x"]);
         let gone = file.replace("/x", "/x (deleted)");
-        assert_eq!(lines(file, &gone), ["~ mapped file 4K was mapped file /tmp/x  /tmp/x (deleted)"]);
+        assert_eq!(lines(file, &gone), ["~ mapped file 4K was /tmp/x  /tmp/x (deleted)"]);
         let heap = |end: &str| format!("10000-{end} rw-p 0 00:00 0 [heap]\n");
         assert_eq!(lines(&heap("31000"), &heap("52000")), ["~ Heap 132K → 264K"]);
         let whole = "1000-4000 rw-p 0 00:00 0\n";

@@ -308,18 +308,27 @@ impl Record for ChangeRecord<'_> {
     }
 }
 
+/// What JSON says of a change: what it is, in a word and in a sentence, by how much, and the regions before and after.
+pub(super) fn serialize_change<M: SerializeMap>(
+    map: &mut M,
+    change: &Change,
+    units: Units,
+) -> Result<(), M::Error> {
+    fn records(regions: &[Classified]) -> Vec<RegionRecord<'_>> {
+        regions.iter().map(RegionRecord::new).collect()
+    }
+    map.serialize_entry("change", change.kind.id())?;
+    map.serialize_entry("start", &address_value(change.region().region.range.start()))?;
+    map.serialize_entry("what", &name_value(&sentence(change, units)))?;
+    map.serialize_entry("delta", &change.delta())?;
+    map.serialize_entry("before", &records(&change.before))?;
+    map.serialize_entry("after", &records(&change.after))
+}
+
 impl Serialize for ChangeRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        fn records(regions: &[Classified]) -> Vec<RegionRecord<'_>> {
-            regions.iter().map(RegionRecord::new).collect()
-        }
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("change", self.change.kind.id())?;
-        map.serialize_entry("start", &address_value(self.change.region().region.range.start()))?;
-        map.serialize_entry("what", &name_value(&sentence(self.change, self.units)))?;
-        map.serialize_entry("delta", &self.change.delta())?;
-        map.serialize_entry("before", &records(&self.change.before))?;
-        map.serialize_entry("after", &records(&self.change.after))?;
+        serialize_change(&mut map, self.change, self.units)?;
         map.end()
     }
 }

@@ -237,7 +237,7 @@ fn state_title(state: ProcessState) -> &'static str {
 }
 
 /// RFC 3339, in UTC.
-fn timestamp(time: SystemTime) -> Option<String> {
+pub(super) fn timestamp(time: SystemTime) -> Option<String> {
     let time = jiff::Timestamp::try_from(time).ok()?;
     Some(format!("{time:.3}"))
 }
@@ -248,6 +248,14 @@ pub fn local(time: SystemTime) -> String {
         Ok(time) => {
             time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S.%3f %z").to_string()
         }
+        Err(_) => "???".to_owned(),
+    }
+}
+
+/// The time of day in the zone of this machine: `13:05:01.873`.
+pub fn clock(time: SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(time) => time.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S.%3f").to_string(),
         Err(_) => "???".to_owned(),
     }
 }

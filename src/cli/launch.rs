@@ -1,0 +1,246 @@
+//! Starting a program, and showing what its memory was at its peak or at its end.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use mmview_platform::{Bytes, Detail, Ending, Error, Moment, Program, RegionSource, open_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+
+use super::plan::{LaunchPlan, Plan};
+use super::{Exit, UNWRITABLE, report};
+use crate::render::renderer;
+use crate::render::text::printable;
+use crate::snapshot::Snapshot;
+use crate::summary::Summary;
+use crate::view;
+use crate::view::launch::{Account, When};
+
+/// After reading the map it is left alone for this many times as long.
+const REST: u32 = 4;
+
+/// Starts the program, looks at it until it ends, and shows what was asked for.
+pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let mut output = match &launch.output {
+        Some(path) => Some(File::create(path).with_context(|| {
+            format!("failed to write `{}`", printable(path.as_os_str().as_encoded_bytes()))
+        })?),
+        None => None,
+    };
+    // They are caught before there is a program, so that none is lost between.
+    let signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])
+        .context("failed to wait for signals")?;
+    let began = Instant::now();
+    let mut command = Command::new(&launch.command[0]);
+    command.args(&launch.command[1..]);
+    let program = match Program::start(command, launch.traced) {
+        Ok(program) => program,
+        Err(error) => return Ok(not_started(launch, error)),
+    };
+    let (looks, ending) = look_until_it_ends(plan, launch, program, signals, began)?;
+    let exit = Exit::Imitated(ending.shell_status());
+    let Some(kept) = looks.kept else {
+        let why = looks.failed.unwrap_or_else(|| anyhow::anyhow!("it ended before its map could be read"));
+        report(&why.context("there is no summary"), None);
+        return Ok(exit);
+    };
+    let account = Account {
+        command: &launch.command,
+        when: kept.when,
+        after: kept.after,
+        looks: looks.count,
+        resident_peak: looks.resident_peak,
+        ending,
+        is_traced: looks.is_traced,
+    };
+    let out: &mut dyn Write = output.as_mut().map_or(out, |file| file);
+    show(plan, &kept, &account, out).context(UNWRITABLE)?;
+    Ok(exit)
+}
+
+/// Tells why the program could not be started; the exit status is that of `env` and its kin.
+fn not_started(launch: &LaunchPlan, error: io::Error) -> Exit {
+    let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+    let name = printable(launch.command[0].as_encoded_bytes());
+    report(&anyhow::Error::from(error).context(format!("failed to start `{name}`")), None);
+    Exit::Imitated(status)
+}
+
+fn show(plan: &Plan, kept: &Kept, account: &Account<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let (summary, snapshot) = (&kept.summary, &kept.snapshot);
+    let units = plan.style.units;
+    let mut render = renderer(plan.format, plan.style, false, out);
+    render.begin(&view::summary::head(&snapshot.origins(), summary, None, units))?;
+    for record in view::summary::records(summary) {
+        render.row(record.as_ref())?;
+    }
+    let mut tail = view::summary::tail(summary, &snapshot.warnings, snapshot.process.mapping_limit, units);
+    view::launch::add(&mut tail, account, summary, units);
+    render.end(&tail)?;
+    render.finish()
+}
+
+/// A look at the program that is shown unless a later one is better.
+struct Kept {
+    snapshot: Snapshot,
+    summary: Summary,
+    when: When,
+    after: Duration,
+}
+
+impl Kept {
+    /// What it is measured by: the footprint, else what is resident.
+    fn size(&self) -> Bytes {
+        self.summary.footprint.or(self.summary.total.resident.value()).unwrap_or_default()
+    }
+}
+
+/// The looks so far.
+struct Looks {
+    source: Option<Box<dyn RegionSource>>,
+    detail: Detail,
+    at_exit: bool,
+    began: Instant,
+    is_traced: bool,
+    count: u64,
+    /// The largest that the program's own counters were when its map was read.
+    largest: Bytes,
+    /// The most that was resident at a time, by the kernel's count.
+    resident_peak: Option<Bytes>,
+    kept: Option<Kept>,
+    failed: Option<anyhow::Error>,
+}
+
+impl Looks {
+    /// Reads the map, and keeps it where it is what is wanted so far.
+    fn look(&mut self, when: When) {
+        self.has_grown();
+        let Some(source) = &mut self.source else { return };
+        let after = self.began.elapsed();
+        match Snapshot::read(source.as_mut(), self.detail) {
+            Ok(snapshot) => {
+                self.count += 1;
+                let summary = Summary::of(&snapshot);
+                let look = Kept { snapshot, summary, when, after };
+                let is_larger = self.kept.as_ref().is_none_or(|kept| look.size() >= kept.size());
+                if self.at_exit || is_larger {
+                    self.kept = Some(look);
+                }
+            }
+            // It ends, or starts another program: then the last look stands.
+            Err(Error::Vanished { .. } | Error::Zombie { .. } | Error::Replaced { .. }) => {}
+            Err(error) => self.failed = Some(error.into()),
+        }
+    }
+
+    /// Whether the program's own counters have grown since its map was read, by a page in a hundred at least.
+    fn has_grown(&mut self) -> bool {
+        let Some(totals) = self.source.as_mut().and_then(|source| source.totals().ok()) else { return false };
+        self.resident_peak = self.resident_peak.max(totals.resident_peak);
+        let size = totals.resident.unwrap_or_default() + totals.swapped.unwrap_or_default();
+        let has_grown = size.saturating_sub(self.largest) > Bytes(self.largest.0 / 100);
+        if has_grown {
+            self.largest = size;
+        }
+        has_grown
+    }
+}
+
+fn lock(looks: &Mutex<Looks>) -> MutexGuard<'_, Looks> {
+    looks.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks at the program from its first mapping to its end.
+fn look_until_it_ends(
+    plan: &Plan,
+    launch: &LaunchPlan,
+    mut program: Program,
+    mut signals: Signals,
+    began: Instant,
+) -> anyhow::Result<(Looks, Ending)> {
+    let id = program.id();
+    let handle = signals.handle();
+    let forwarder = thread::spawn(move || {
+        for signal in signals.forever() {
+            // Those of the terminal reach the program too: here they are only not to end mmview.
+            if signal != SIGINT && signal != SIGQUIT {
+                Program::signal(id, signal);
+            }
+        }
+    });
+    let looks = Arc::new(Mutex::new(Looks {
+        source: None,
+        detail: plan.detail(Detail::Counts),
+        at_exit: launch.at_exit,
+        began,
+        is_traced: program.is_traced(),
+        count: 0,
+        largest: Bytes::ZERO,
+        resident_peak: None,
+        kept: None,
+        failed: None,
+    }));
+    let mut looker = None;
+    let ending = loop {
+        match program.next().context("failed to wait for the program")? {
+            Moment::Mapped => {
+                let mut at_start = lock(&looks);
+                match open_process(id, &plan.open) {
+                    Ok(source) => at_start.source = Some(source),
+                    Err(error) => at_start.failed = Some(error.into()),
+                }
+                at_start.look(When::Start);
+                looker = Some(Looker::start(Arc::clone(&looks), launch.interval));
+            }
+            Moment::Exiting => lock(&looks).look(When::Exit),
+            Moment::Ended(ending) => break ending,
+        }
+    };
+    handle.close();
+    // Neither thread can fail but by a bug, which has told of itself.
+    let _ = forwarder.join();
+    drop(looker);
+    let looks = Arc::into_inner(looks).context("somebody still looks at a program that has ended")?;
+    Ok((looks.into_inner().unwrap_or_else(PoisonError::into_inner), ending))
+}
+
+/// The thread that looks at a running program every so often. It ends when this is dropped.
+struct Looker {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Looker {
+    fn start(looks: Arc<Mutex<Looks>>, interval: Duration) -> Looker {
+        let (stop, stopped) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            let mut rest = interval;
+            while stopped.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
+                let began = Instant::now();
+                let mut looks = lock(&looks);
+                // What the map is at the end can only be told by what it was last, where the end doesn't wait.
+                let is_asked = looks.at_exit && !looks.is_traced;
+                if is_asked || looks.has_grown() {
+                    looks.look(When::Running);
+                }
+                rest = interval.max(began.elapsed() * REST);
+            }
+        });
+        Looker { stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Looker {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Watching a process, and telling each change as it is seen.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Context as _;
+use mmview_platform::Detail;
+
+use super::plan::{Plan, WatchPlan, usage};
+use super::show::refuse;
+use super::{Exit, UNWRITABLE, report, tell_warnings};
+use crate::render::{Render, renderer};
+use crate::view;
+use crate::view::watch::{Account, Event, EventRecord, Stopped};
+use crate::watch::{Seen, Watch};
+
+/// How long a sleep may last before somebody looks whether it was interrupted.
+const NAP: Duration = Duration::from_millis(50);
+
+/// Watches what `watch` names.
+pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {
+    let mut render = renderer(plan.format, plan.style, false, out);
+    let begun = watch.target.open(&plan.open).and_then(|source| {
+        if !source.info().capabilities.live {
+            return usage("a saved map doesn't change: `mmview diff A B` compares two");
+        }
+        Ok(Watch::begin(source, plan.detail.unwrap_or(Detail::Layout))?)
+    });
+    let mut seen = match begun {
+        Ok(seen) => seen,
+        Err(error) => {
+            refuse(plan.format, &watch.target, &error, render.as_mut()).context(UNWRITABLE)?;
+            report(&error, None);
+            return Ok(Exit::of(&error));
+        }
+    };
+    tell_warnings(&watch.target, &seen.last().warnings);
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))
+            .context("failed to wait for signals")?;
+    }
+    let head = view::watch::head(&seen.last().origins(), seen.last().regions.len(), watch.interval);
+    render.begin(&head).context(UNWRITABLE)?;
+    let mut watching = Watching { plan, watch, render: render.as_mut(), began: Instant::now(), events: 0 };
+    let stopped = watching.until_the_end(&mut seen, &interrupted)?;
+    let account = Account {
+        stopped,
+        watched: watching.began.elapsed(),
+        looks: seen.looks(),
+        longest_look: seen.longest_look(),
+        events: watching.events,
+    };
+    render.end(&view::watch::tail(&account, &seen.last().warnings)).context(UNWRITABLE)?;
+    render.finish().context(UNWRITABLE)?;
+    Ok(Exit::Done)
+}
+
+/// A process being watched, and who is told.
+struct Watching<'a> {
+    plan: &'a Plan,
+    watch: &'a WatchPlan,
+    render: &'a mut dyn Render,
+    began: Instant,
+    events: u64,
+}
+
+impl Watching<'_> {
+    fn until_the_end(&mut self, seen: &mut Watch, interrupted: &AtomicBool) -> anyhow::Result<Stopped> {
+        let deadline = self.watch.limit.map(|limit| self.began + limit);
+        let mut next = Instant::now();
+        loop {
+            next = (next + seen.rest(self.watch.interval)).max(Instant::now());
+            let is_last = deadline.is_some_and(|deadline| deadline <= next);
+            if !sleep_until(deadline.map_or(next, |deadline| deadline.min(next)), interrupted) {
+                return Ok(Stopped::Interrupted);
+            }
+            match seen.look()? {
+                Seen::Nothing => {}
+                Seen::Changes(changes) => {
+                    let time = SystemTime::now();
+                    for change in &changes {
+                        self.tell(time, Event::Change(change))?;
+                    }
+                }
+                Seen::Program(process) => self.tell(SystemTime::now(), Event::Program(&process))?,
+                Seen::Ended(ending) => return Ok(Stopped::Ended(ending)),
+            }
+            if is_last {
+                return Ok(Stopped::TimeUp);
+            }
+        }
+    }
+
+    fn tell(&mut self, time: SystemTime, event: Event<'_>) -> anyhow::Result<()> {
+        self.events += 1;
+        let record = EventRecord { time, event, units: self.plan.style.units };
+        self.render.row(&record).and_then(|()| self.render.flush()).context(UNWRITABLE)
+    }
+}
+
+/// Sleeps; `false` where it was interrupted.
+fn sleep_until(time: Instant, interrupted: &AtomicBool) -> bool {
+    loop {
+        if interrupted.load(Ordering::Relaxed) {
+            return false;
+        }
+        let left = time.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(NAP));
+    }
+}

@@ -1,0 +1,151 @@
+//! Looking at a process again and again, for what changes in its map.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use mmview_platform::{Detail, Ending, Error, ProcessInfo, RegionSource, Result};
+
+use crate::diff::{Change, ChangeKind, Diff};
+use crate::snapshot::Snapshot;
+
+/// Between two looks is at least this many times what a look takes, so that the process hardly feels it.
+const REST: u32 = 20;
+
+/// What one look found.
+#[derive(Debug)]
+pub enum Seen {
+    /// The same as before, in all that counts.
+    Nothing,
+    /// These changes, by address.
+    Changes(Vec<Change>),
+    /// Another program: the process started it (`exec`).
+    Program(Box<ProcessInfo>),
+    /// The process has ended; how, where the system tells.
+    Ended(Option<Ending>),
+}
+
+/// A process that is watched.
+pub struct Watch {
+    source: Box<dyn RegionSource>,
+    detail: Detail,
+    last: Snapshot,
+    /// The map as it was read last, unexplained: what is the same needs no explaining.
+    regions: Vec<mmview_platform::Region>,
+    looks: u64,
+    /// What all looks but the first took, and the last of them.
+    looking: Duration,
+    last_look: Duration,
+    longest: Duration,
+}
+
+impl Watch {
+    /// Begins to watch, with a first look. `detail` says what counts as a change: with [`Detail::Layout`] addresses,
+    /// protection and names, which costs least; with more, what becomes resident, dirty or swapped too.
+    ///
+    /// # Errors
+    ///
+    /// As [`RegionSource::snapshot`].
+    pub fn begin(mut source: Box<dyn RegionSource>, detail: Detail) -> Result<Watch> {
+        let facts = source.snapshot(detail)?;
+        Ok(Watch {
+            source,
+            detail,
+            regions: facts.regions.clone(),
+            last: facts.into(),
+            looks: 1,
+            looking: Duration::ZERO,
+            last_look: Duration::ZERO,
+            longest: Duration::ZERO,
+        })
+    }
+
+    /// The map as it was seen last.
+    pub fn last(&self) -> &Snapshot {
+        &self.last
+    }
+
+    /// How many looks there were.
+    pub fn looks(&self) -> u64 {
+        self.looks
+    }
+
+    /// The longest that a look took.
+    pub fn longest_look(&self) -> Duration {
+        self.longest
+    }
+
+    /// How long to wait before the next look, of which one is wanted every `interval`.
+    pub fn rest(&self, interval: Duration) -> Duration {
+        let looks = u32::try_from(self.looks.saturating_sub(1)).unwrap_or(u32::MAX);
+        let mean = self.looking.checked_div(looks).unwrap_or_default();
+        // One look that took long because something else was running says little.
+        interval.max(mean.min(self.last_look) * REST)
+    }
+
+    /// Looks again.
+    ///
+    /// A map that changes while it is read is read as it comes: what is half seen now is seen whole by the next look.
+    ///
+    /// # Errors
+    ///
+    /// As [`RegionSource::regions`], but that the process has ended is an answer.
+    pub fn look(&mut self) -> Result<Seen> {
+        let began = Instant::now();
+        let read = self.source.regions(self.detail).and_then(|regions| regions.collect::<Result<Vec<_>>>());
+        let took = began.elapsed();
+        self.looks += 1;
+        self.looking += took;
+        self.last_look = took;
+        self.longest = self.longest.max(took);
+        match read {
+            Ok(regions) if regions == self.regions => Ok(Seen::Nothing),
+            Ok(regions) => self.explain(regions),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    fn failed(&mut self, error: Error) -> Result<Seen> {
+        match error {
+            Error::Vanished { .. } | Error::Zombie { .. } | Error::NoSuchProcess { .. } => {
+                Ok(Seen::Ended(self.source.ending()))
+            }
+            // The next look sees the program whole.
+            Error::Replaced { .. } => Ok(Seen::Nothing),
+            error => Err(error),
+        }
+    }
+
+    /// Says what is different in `regions` from what was seen last.
+    fn explain(&mut self, regions: Vec<mmview_platform::Region>) -> Result<Seen> {
+        let process = match self.source.process() {
+            Ok(process) => process,
+            Err(error) => return self.failed(error),
+        };
+        self.regions = regions.clone();
+        let next = Snapshot::from(mmview_platform::Snapshot {
+            source: self.last.source.clone(),
+            process,
+            taken: SystemTime::now(),
+            detail: self.last.detail,
+            regions,
+            printed: None,
+            warnings: self.source.take_warnings(),
+        });
+        let diff = Diff::in_place(&self.last.regions, &next.regions);
+        let is_another = is_another_program(&diff, &self.last);
+        self.last = next;
+        if is_another {
+            return Ok(Seen::Program(Box::new(self.last.process.clone())));
+        }
+        let changes: Vec<_> =
+            diff.changes.into_iter().filter(|change| change.kind != ChangeKind::Incidental).collect();
+        Ok(if changes.is_empty() { Seen::Nothing } else { Seen::Changes(changes) })
+    }
+}
+
+/// Whether nothing is left of the map but what the kernel maps into every process at the same address.
+fn is_another_program(diff: &Diff, last: &Snapshot) -> bool {
+    let is_fixed = |classified: &&crate::classify::Classified| classified.region.range.start() >= 1 << 63;
+    let fixed = last.regions.iter().filter(is_fixed).count() as u64;
+    let is_whole = |change: &Change| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);
+    last.regions.len() as u64 > fixed + 1 && diff.unchanged <= fixed && diff.changes.iter().all(is_whole)
+}
