@@ -54,6 +54,7 @@ pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> a
         command: &launch.command,
         when: kept.when,
         after: kept.after,
+        at_exit: launch.at_exit,
         looks: looks.count,
         resident_peak: looks.resident_peak,
         ending,

@@ -41,6 +41,8 @@ pub struct Account<'a> {
     pub when: When,
     /// How long that was after the program was started.
     pub after: Duration,
+    /// Whether its end was asked for, not its peak.
+    pub at_exit: bool,
     /// How often its map was read.
     pub looks: u64,
     /// The most that was resident at a time, by the kernel's count.
@@ -68,6 +70,7 @@ pub fn add(tail: &mut Tail, account: &Account<'_>, summary: &Summary, units: Uni
     // What is between two looks is not seen; the kernel's count is without gaps.
     let seen = summary.total.resident.value();
     if let Some((seen, peak)) = seen.zip(account.resident_peak)
+        && !account.at_exit
         && peak.saturating_sub(seen) > Bytes(peak.0 / 16)
     {
         tail.notes.push(format!(
