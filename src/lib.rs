@@ -3,6 +3,7 @@
 //! [`mmview_platform`] tells which regions a process has; this crate tells what each is for ([`classify`]), adds them up
 //! ([`summary`]), and draws the result ([`render`]).
 
+pub mod check;
 pub mod classify;
 pub mod cli;
 pub mod compat;

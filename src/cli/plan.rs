@@ -10,6 +10,7 @@ use mmview_platform::{Detail, OpenOptions};
 
 use super::args::{Args, ColorChoice, Command, Common, RegionsArgs, Targets};
 use super::target::Target;
+use crate::check::Check;
 use crate::compat::{Call, Tool};
 use crate::filter::{Filter, SortKey, parse_address};
 use crate::render::{Format, Style};
@@ -41,6 +42,7 @@ pub(super) enum ViewPlan {
     Summary,
     Address(u64),
     Regions { filter: Filter, sort: Option<SortKey>, reverse: bool, gaps: bool },
+    Check { checks: Vec<Check>, quiet: bool },
 }
 
 /// What a lesson is to use.
@@ -69,7 +71,7 @@ pub enum Pace {
 /// The command line is wrong in a way that only shows in the whole.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Usage(String);
+pub struct Usage(pub(super) String);
 
 impl Plan {
     pub(super) fn resolve(args: Args) -> anyhow::Result<Plan> {
@@ -97,6 +99,7 @@ impl Plan {
         let task = match args.command {
             None => summary(args.targets)?,
             Some(Command::Regions(args)) => regions(args)?,
+            Some(Command::Check(args)) => super::check::plan(args)?,
             Some(Command::Demo(args)) if args.list => Task::ListLessons,
             Some(Command::Demo(args)) => Task::Demo(DemoPlan {
                 lesson: args.lesson,
@@ -163,7 +166,7 @@ fn regions(args: RegionsArgs) -> anyhow::Result<Task> {
         return Err(Usage(text).into());
     }
     let filter = Filter {
-        kinds: args.kind,
+        kinds: args.kind.concat(),
         paths: args.path,
         permissions: args.perm,
         addresses: args.addr,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::plan::{Plan, ViewPlan};
 use super::target::{Ambiguous, NoSuchName, Target};
-use super::{sentence, ways_out};
+use super::{Exit, sentence, ways_out};
 use crate::classify::{Classified, Classify, Context};
 use crate::filter::Filter;
 use crate::render::text::printable_line;
@@ -39,7 +39,7 @@ pub(super) fn show(
     target: &Target,
     view: &ViewPlan,
     render: &mut dyn Render,
-) -> Result<(), Failure> {
+) -> Result<Exit, Failure> {
     let mut source = match target.open(&plan.open) {
         Ok(source) => source,
         Err(error) => {
@@ -58,7 +58,9 @@ pub(super) fn show(
             shown.sorted_regions(filter, |regions| sort.sort(regions, *reverse))
         }
         ViewPlan::Regions { filter, sort: None, gaps, .. } => shown.regions(filter, *gaps),
+        ViewPlan::Check { checks, quiet } => return shown.check(checks, *quiet),
     }
+    .map(|()| Exit::Done)
 }
 
 /// What a machine format says of a target that can't even be opened.
@@ -113,10 +115,10 @@ fn error_kind(error: &anyhow::Error) -> &'static str {
 }
 
 /// A target being shown.
-struct Shown<'a> {
-    plan: &'a Plan,
-    source: &'a mut dyn RegionSource,
-    render: &'a mut dyn Render,
+pub(super) struct Shown<'a> {
+    pub plan: &'a Plan,
+    pub source: &'a mut dyn RegionSource,
+    pub render: &'a mut dyn Render,
     target: &'a Target,
 }
 
@@ -126,7 +128,7 @@ impl Shown<'_> {
     }
 
     /// The facts of the process, before its map is read.
-    fn origins(&mut self, detail: Detail) -> Result<Origins, Failure> {
+    pub(super) fn origins(&mut self, detail: Detail) -> Result<Origins, Failure> {
         let process = match self.source.process() {
             Ok(process) => process,
             Err(error) => return Err(self.refused(error.into(), None)?),
@@ -137,7 +139,11 @@ impl Shown<'_> {
     }
 
     /// Shows what is known of a target whose map can't be read, and why it can't.
-    fn refused(&mut self, error: anyhow::Error, origins: Option<&Origins>) -> Result<Failure, Failure> {
+    pub(super) fn refused(
+        &mut self,
+        error: anyhow::Error,
+        origins: Option<&Origins>,
+    ) -> Result<Failure, Failure> {
         let warnings = self.take_warnings();
         match origins {
             Some(origins) => {
@@ -163,7 +169,7 @@ impl Shown<'_> {
     }
 
     /// The doubts so far, told on standard error.
-    fn take_warnings(&mut self) -> Vec<Warning> {
+    pub(super) fn take_warnings(&mut self) -> Vec<Warning> {
         let warnings = self.source.take_warnings();
         let title = self.target.title();
         for warning in &warnings {
@@ -365,7 +371,7 @@ fn unlisted(printed: &PrintedSummary, summary: &Summary) -> Option<String> {
 }
 
 /// The footnote of a table about which there are doubts.
-fn note_warnings(tail: &mut Tail, warnings: &[Warning]) {
+pub(super) fn note_warnings(tail: &mut Tail, warnings: &[Warning]) {
     match warnings.len() {
         0 => {}
         1 => tail.notes.push("There is a warning about this map on standard error.".to_owned()),
@@ -374,7 +380,7 @@ fn note_warnings(tail: &mut Tail, warnings: &[Warning]) {
 }
 
 /// The regions of a source, explained as they are read; `origins` is told the detail that they have.
-fn classified<'a>(
+pub(super) fn classified<'a>(
     source: &'a mut dyn RegionSource,
     origins: &mut Origins,
 ) -> mmview_platform::Result<Classify<Regions<'a>>> {
@@ -400,6 +406,14 @@ fn add_up(source: &mut dyn RegionSource, origins: &mut Origins) -> mmview_platfo
         summary.add_off_map(row);
     }
     Ok(summary.finish(&origins.process))
+}
+
+/// What the regions of a report come to, with what it lists beside them.
+pub(super) fn add_up_regions(regions: &[Classified], printed: &PrintedSummary) -> Summary {
+    let mut summary = summary::Builder::default();
+    regions.iter().for_each(|region| summary.add(region));
+    printed.off_map.iter().for_each(|row| summary.add_off_map(row));
+    summary.finish(&ProcessInfo::default())
 }
 
 /// The holes between regions, and the largest of them.

@@ -9,7 +9,7 @@ use super::listing::{Listing, push_cell};
 use super::style::Style;
 use super::text::width;
 use crate::kind::Group;
-use crate::view::{Align, Cell, Column, Head, Layout, Record, Shows, Tail};
+use crate::view::{Align, Cell, Column, Head, Layout, Record, Shows, Tail, Told, Tone};
 
 /// In a table narrower than this, notes behind the numbers are left out.
 const ROOM_FOR_NOTES: usize = 120;
@@ -17,6 +17,9 @@ const ROOM_FOR_NOTES: usize = 120;
 /// Columns of numbers are at least this wide, the blank before them included, so that tables of small and of large processes
 /// look alike.
 const NUMBERS: ColumnConstraint = ColumnConstraint::LowerBoundary(comfy_table::Width::Fixed(8));
+
+/// Text is not folded into less.
+const SHORTEST_TEXT: usize = 20;
 
 pub(super) struct Table<'a> {
     out: &'a mut dyn Write,
@@ -26,12 +29,21 @@ pub(super) struct Table<'a> {
     listing: Option<Listing>,
     /// The rows of a fitted table, until all are there.
     rows: Vec<(Vec<String>, Option<Group>)>,
+    layout: Layout,
     is_first: bool,
 }
 
 impl<'a> Table<'a> {
     pub fn new(out: &'a mut dyn Write, style: Style) -> Table<'a> {
-        Table { out, style, columns: Vec::new(), listing: None, rows: Vec::new(), is_first: true }
+        Table {
+            out,
+            style,
+            columns: Vec::new(),
+            listing: None,
+            rows: Vec::new(),
+            layout: Layout::Fitted,
+            is_first: true,
+        }
     }
 
     /// Writes a line of text, folded where the terminal is narrower.
@@ -45,6 +57,40 @@ impl<'a> Table<'a> {
                 Ok(())
             }
             _ => writeln!(self.out, "{line}"),
+        }
+    }
+
+    /// Writes what a row tells of itself.
+    fn tell(&mut self, record: &dyn Record) -> io::Result<()> {
+        for told in record.told() {
+            match told {
+                Told::Line { lead, indent, text } => self.tell_line(lead, indent, &text)?,
+                Told::Row { indent, columns, record } => {
+                    Listing::of(columns, self.style, indent).row(record.as_ref(), self.out)?
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_line(&mut self, lead: Option<(&str, Tone)>, indent: usize, text: &str) -> io::Result<()> {
+        let blanks = " ".repeat(indent);
+        let mut before = blanks.clone();
+        if let Some((word, tone)) = lead {
+            before = self.style.tint(tone, word) + blanks.get(word.len()..).unwrap_or(" ");
+        }
+        // A very narrow terminal wraps by itself.
+        match self.style.width.filter(|columns| *columns >= indent + SHORTEST_TEXT) {
+            Some(columns) => {
+                // Words such as `shared-memory` stay whole.
+                let options = textwrap::Options::new(columns - indent)
+                    .word_splitter(textwrap::WordSplitter::NoHyphenation);
+                for (index, part) in textwrap::wrap(text, options).iter().enumerate() {
+                    writeln!(self.out, "{}{part}", if index == 0 { &before } else { &blanks })?;
+                }
+                Ok(())
+            }
+            None => writeln!(self.out, "{before}{text}"),
         }
     }
 
@@ -108,6 +154,7 @@ impl Render for Table<'_> {
             writeln!(self.out)?;
         }
         self.columns = head.columns.clone();
+        self.layout = head.layout;
         self.rows.clear();
         for line in &head.text {
             self.write_folded(line)?;
@@ -123,6 +170,9 @@ impl Render for Table<'_> {
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
         if let Some(listing) = &mut self.listing {
             return listing.row(record, self.out);
+        }
+        if self.layout == Layout::Told {
+            return self.tell(record);
         }
         let has_notes = self.style.width.is_none_or(|width| width >= ROOM_FOR_NOTES);
         let cells = record.cells();
@@ -152,7 +202,9 @@ impl Render for Table<'_> {
             }
             self.write_folded(note)?;
         }
-        if let Some(legend) = self.style.legend().filter(|_| !self.columns.is_empty()) {
+        if let Some(legend) =
+            self.style.legend().filter(|_| !self.columns.is_empty() && self.layout != Layout::Told)
+        {
             writeln!(self.out, "\n{legend}")?;
         }
         self.out.flush()

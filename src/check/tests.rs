@@ -1,0 +1,537 @@
+//! The language: what is understood, what is refused and where, and what it comes to.
+
+use std::ops::Range;
+
+use mmview_platform::{AddrRange, Detail};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::field::{Measure, Predicate, Share, Test};
+use super::pattern::{Pattern, TypeGlob};
+use super::tree::{Atom, Expr, Filter, Logic, Number, Op, Perm, Quantity, Value, What};
+use super::verdict::{decide, passes};
+use super::{Check, Evidence, Verdict};
+use crate::classify::Classified;
+use crate::classify::tests::classified;
+use crate::filter::parse_addresses;
+use crate::kind::RegionKind;
+use crate::units::parse_size;
+
+fn check(text: &str) -> Check {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+const MAP: &str = "\
+00400000-00401000 r-xp 00000000 08:01 7 /usr/bin/tool
+01000000-01100000 rw-p 00000000 00:00 0 [heap]
+Rss: 512 kB
+Shared_Dirty: 0 kB
+Private_Dirty: 64 kB
+7f0000000000-7f0000001000 rw-s 00000000 08:01 8 /tmp/data.bin
+Rss: 4 kB
+7f0000002000-7f0000004000 rw-p 00001000 08:01 9 /var/data.bin (deleted)
+Rss: 0 kB
+7f0000006000-7f0000007000 rwxp 00000000 00:00 0
+7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0 [stack]
+Rss: 64 kB
+";
+
+#[track_caller]
+fn comes_to(map: &str, expected: Verdict, texts: &[&str]) {
+    let regions = classified(map);
+    for text in texts {
+        assert_eq!(check(text).verdict(&regions), expected, "{text}");
+        let opposite = check(&format!("not ({text})"));
+        assert_eq!(opposite.verdict(&regions), !expected, "not ({text})");
+        // Explaining never fails, and says something.
+        for check in [check(text), opposite] {
+            assert!(!check.explain(&regions).sentence().is_empty(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_holds() {
+    comes_to(
+        MAP,
+        Verdict::Holds,
+        &[
+            "mapped \"/tmp/data.bin\"",
+            "mapped 'data.bin'",
+            "mapped data.*",
+            "mapped \"/var/data.bin\"",
+            "not mapped \"*.tmp\"",
+            "any(path=\"/var/*\" and deleted)",
+            "any(deleted=true) and none(path=\"/tmp/data.bin\" and deleted) and any(deleted=false)",
+            "any(kind=mapped-file and path=\"/tmp/data.bin\" and size=4K and share=shared)",
+            "none(perm=rwxs)",
+            "any(perm=rwx) and any(perm=x and not perm=w)",
+            "count() == 6",
+            "count(perm=rw-) == 4 and 4 = count(perm=w and perm!=rwx)",
+            "sum(size, kind=stack) == 132K",
+            "sum(size, path=\"*\") >= 0x4000 and max(size) <= 1M",
+            "max(size, kind=gc-heap) = 0 and sum(size, kind=gc-heap) = 0",
+            "sum(resident, kind=heap) <= sum(size, kind=heap)",
+            "at 0x7f0000000800 is rw-s and at 7f0000000800 is mapped",
+            "at 0x7f0000001000 is unmapped",
+            "at 0x7f0000000000 is (path=\"data.bin\" and share=shared)",
+            "any(name=\"[heap]\" and type=heap) and none(type=\"h\")",
+            "any(offset=4K and start=7f0000002000 and end=0x7f0000004000)",
+            "any(addr=0x7ffd00000010 and kind=stack) and none(addr=1000-2000)",
+            "all(size >= 4K) and all() and any()",
+            "any(share=private and share=PRV) and any(share=SHM)",
+            "not any(kind=heap and kind=stack) or mapped \"x\"",
+        ],
+    );
+}
+
+#[test]
+fn what_fails() {
+    comes_to(
+        MAP,
+        Verdict::Fails,
+        &[
+            "mapped \"/data.bin\"",
+            "mapped \"[heap]\"",
+            "none(perm=rwx)",
+            "all(perm=r)  and all(size>4K)",
+            "count(kind=stack) == 9",
+            "at 0x10 is mapped",
+            "at 0x7f0000000000 is r-x",
+            "at 0x7f0000000000 is unmapped",
+            "sum(resident) < 500K",
+            "any(kind=jit-code and kind=heap)",
+            "any(share=copy-on-write)",
+        ],
+    );
+}
+
+#[test]
+fn what_was_not_measured_is_unknown_unless_the_rest_decides() {
+    // The first region has no counts, and neither has the one of `rwx`.
+    comes_to(
+        MAP,
+        Verdict::Unknown,
+        &[
+            "sum(resident) < 64M",
+            "any(resident > 1M)",
+            "none(resident > 1M)",
+            "max(resident) < 1M",
+            "all(resident < 1M)",
+            "count(resident > 1M) == 0",
+            "at 0x400000 is (resident = 0)",
+            "sum(dirty, kind=stack) = 0",
+        ],
+    );
+    comes_to(
+        MAP,
+        Verdict::Holds,
+        &[
+            "sum(resident) > 100K",
+            "any(resident = 512K)",
+            "sum(resident, kind=heap) = 512K",
+            "count(resident > 1M) < 3",
+            "sum(dirty, kind=heap) = 64K",
+            "any(resident > 1M) or mapped \"/tmp/data.bin\"",
+        ],
+    );
+    let regions = classified(MAP);
+    let found = check("sum(dirty, kind=stack) = 0").explain(&regions);
+    assert_eq!(found.unmeasured.iter().copied().collect::<Vec<_>>(), ["dirty"]);
+}
+
+#[test]
+fn kinds_that_flags_tell_are_unknown_without_them() {
+    let map = "1000-2000 rw-p 00000000 00:00 0\n";
+    comes_to(
+        map,
+        Verdict::Unknown,
+        &["any(kind=shadow-stack)", "none(kind=huge-pages)", "any(type=\"shadow stack\")"],
+    );
+    comes_to(map, Verdict::Fails, &["any(kind=device)", "any(kind=heap)"]);
+    let map = format!("{map}Rss: 4 kB\nVmFlags: rd wr\n");
+    comes_to(&map, Verdict::Fails, &["any(kind=shadow-stack)", "any(kind=huge-pages)"]);
+}
+
+#[test]
+fn where_regions_may_be_missing_nothing_is_known_not_to_be_there() {
+    let regions = classified(MAP);
+    let evidence = Evidence { regions: &regions, missing: Some("the end is missing") };
+    let verdict = |text: &str| check(text).verdict(evidence);
+    for text in [
+        "not mapped \"x\"",
+        "mapped \"x\"",
+        "none(perm=rwxs)",
+        "all()",
+        "count() == 6",
+        "count() < 10",
+        "sum(size) < 1G",
+        "at 0x10 is mapped",
+        "at 0x10 is unmapped",
+    ] {
+        assert_eq!(verdict(text), Verdict::Unknown, "{text}");
+        assert!(check(text).explain(evidence).sentence().contains("the end is missing"), "{text}");
+    }
+    for text in
+        ["mapped \"data.bin\"", "count() >= 6", "sum(size) > 1M", "at 0x400000 is r-x", "not none(perm=rwx)"]
+    {
+        assert_eq!(verdict(text), Verdict::Holds, "{text}");
+    }
+    for text in ["none(perm=rwx)", "count() < 6", "all(perm=r-x)", "at 0x400000 is w"] {
+        assert_eq!(verdict(text), Verdict::Fails, "{text}");
+    }
+}
+
+#[test]
+fn not_binds_tightest_then_and_then_or() {
+    for (loose, explicit) in [
+        ("any() or any() and any()", "any() or (any() and any())"),
+        ("not any() and any()", "(not any()) and any()"),
+        ("not not any()", "not (not any())"),
+        ("any(not kind=heap and perm=w or deleted)", "any(((not kind=heap) and perm=w) or deleted)"),
+        ("count()=1", " count ( )  ==  1 "),
+        ("any(size==4K)", "any(size=4K)"),
+    ] {
+        assert_eq!(check(loose), check(explicit), "{loose}");
+    }
+    assert_ne!(check("(any() or any()) and any()"), check("any() or any() and any()"));
+}
+
+#[test]
+fn it_is_written_in_its_own_words() {
+    for (text, own) in [
+        ("mapped 'a\"b'", r#"mapped "a\"b""#),
+        ("any( kind = 'mapped file' and path!=x )", r#"any(kind=mapped-file and path!="x")"#),
+        ("not(any()or all())and(none())", "not (any() or all()) and none()"),
+        ("sum(size)<4K", "sum(size) < 4K"),
+        ("at 7F00 is (deleted=no)", "at 0x7f00 is (deleted=false)"),
+        ("(any() and all()) and none()", "(any() and all()) and none()"),
+    ] {
+        assert_eq!(check(text).to_string(), own);
+        assert_eq!(check(text).text(), text.trim());
+    }
+}
+
+#[test]
+fn every_error_has_its_column_and_says_what_would_be_right() {
+    for (text, column, says) in [
+        ("", 1, "a check (mapped, any"),
+        ("any(kind=mapped-file and sise=4K)", 26, "there is no field `sise`; did you mean `size`?"),
+        ("any(wobble=4K)", 5, "the fields are kind, type"),
+        ("any(rss>4K)", 5, "it is called `resident`"),
+        ("any(heap)", 5, "write kind=heap"),
+        ("any(kind=heep)", 10, "did you mean `heap`?"),
+        ("any(kind=elephant)", 10, "the kinds are text, linkedit"),
+        ("any(share=sharde)", 11, "did you mean `shared`?"),
+        ("any(perm=rwq)", 10, "is no protection"),
+        ("any(size=4X)", 10, "is not a size"),
+        ("any(size=)", 10, "`)` stands where a number or a size"),
+        ("any(size)", 9, "such as `size=4K`"),
+        ("any(kind<heap)", 9, "`kind` has no order"),
+        ("any(start=zz)", 11, "is not an address"),
+        ("any(addr=20-10)", 10, "ends before it starts"),
+        ("any(deleted=perhaps)", 13, "true or false"),
+        ("any(kind=heap, perm=w)", 14, "write `and` or `or`"),
+        ("any(kind=heap", 4, "is not closed"),
+        ("any kind=heap", 5, "a parenthesis follows here, as in any(kind=heap)"),
+        ("any(kind=heap))", 15, "closes nothing"),
+        ("(any()", 1, "is not closed"),
+        ("any() any()", 7, "`any` stands where `and`, `or` or the end should"),
+        ("any() and", 10, "a check (mapped"),
+        ("and any()", 1, "a check is missing before `and`"),
+        ("kind=heap", 1, "say of which: any(kind…)"),
+        ("maped \"x\"", 1, "did you mean `mapped`?"),
+        ("\"/tmp/x\"", 1, "write `mapped` before it"),
+        ("mapped", 7, "the whole check is one word for the shell"),
+        ("mapped \"\"", 8, "the path is empty"),
+        ("mapped (x)", 8, "a path in quotes"),
+        ("mapped \"x", 8, "no end"),
+        ("any(any())", 5, "of the whole map"),
+        ("sum(resident)", 14, "a comparison such as"),
+        ("sum(resident) <", 16, "a number, a size"),
+        ("sum(rss) < 4K", 5, "it is called `resident`"),
+        ("sum(kind) < 4K", 5, "can't be added up"),
+        ("sum(size kind=heap) < 4K", 10, "a comma and a filter"),
+        ("sum() < 4K", 5, "what to add up"),
+        ("1 < count() < 3", 13, "join two with `and`"),
+        ("any(1 < 2)", 5, "there is no field `1`"),
+        ("at x is mapped", 4, "not an address"),
+        ("at 0x10 rw-", 9, "`is`"),
+        ("at 0x10 is heap", 12, "(kind=heap)"),
+        ("at 0x10 is not mapped", 12, "not at 0x10 is"),
+        ("at 0x10 is ()", 13, "a field"),
+        ("any() && all()", 7, "write `and`"),
+        ("any(!deleted)", 5, "write `not`"),
+        ("日本 < 4", 1, "no check begins"),
+        ("mapped \"日本\" && x", 13, "write `and`"),
+    ] {
+        let error = text.parse::<Check>().expect_err(text);
+        assert_eq!(error.column(), column, "{text}: {error}");
+        assert!(error.to_string().contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_long_lists_are_not() {
+    for deep in [
+        "(".repeat(100_000),
+        "not ".repeat(100_000),
+        format!("any({}", "(".repeat(100_000)),
+        format!("at 1 is {}", "(".repeat(100_000)),
+    ] {
+        assert!(deep.parse::<Check>().unwrap_err().to_string().contains("nested deeper"), "{}", &deep[..20]);
+    }
+    let long = vec!["any(kind=heap)"; 10_000].join(" and ");
+    assert_eq!(check(&long).verdict(&classified(MAP)), Verdict::Holds);
+}
+
+#[test]
+fn no_more_is_read_than_is_asked_for() {
+    for (text, needs) in [
+        ("mapped \"x\" and any(kind=heap and perm=rw- and share=shared and size>4K)", Detail::Layout),
+        ("at 0x10 is (offset=0 or deleted)", Detail::Layout),
+        ("sum(size) > 4K", Detail::Layout),
+        ("sum(resident) > 4K", Detail::Resident),
+        ("not any(swapped > 0)", Detail::Resident),
+        ("max(dirty) > 4K or any()", Detail::Counts),
+        ("count(pss > 4K) = 1", Detail::Counts),
+        ("at 0x10 is (unique = 0)", Detail::Counts),
+        ("any(kind=huge-pages)", Detail::Counts),
+        ("any(type=\"shadow*\")", Detail::Counts),
+    ] {
+        assert_eq!(check(text).needs(), needs, "{text}");
+    }
+}
+
+#[test]
+fn what_was_found_is_said() {
+    let regions = classified(MAP);
+    let said = |text: &str| {
+        let found = check(text).explain(&regions);
+        let instead = found.findings.iter().flat_map(|finding| &finding.regions).map(|found| {
+            format!("{} {}", found.classified.region.range, found.instead.join(", ")).trim_end().to_owned()
+        });
+        (found.sentence(), instead.collect::<Vec<_>>())
+    };
+    let (sentence, regions_said) = said("any(path=\"/var/data.bin\" and share=shared)");
+    assert_eq!(sentence, "no region meets all of it; nearest");
+    assert_eq!(
+        regions_said,
+        [
+            "7f0000000000-7f0000001000 path is not \"/var/data.bin\"",
+            "7f0000002000-7f0000004000 share is private, not shared"
+        ]
+    );
+    let (sentence, _) = said("mapped \"/tmp/date.bin\"");
+    assert_eq!(sentence, "no region maps \"/tmp/date.bin\"; nearest of 3 files");
+    assert_eq!(said("mapped \"/x/elephant\"").1, [""; 0]);
+    assert_eq!(said("count(kind=stack) == 9").0, "count(kind=stack) is 1, not 9");
+    assert_eq!(
+        said("not mapped \"/var/data.bin\"").0,
+        "1 region maps \"/var/data.bin\", 8K; its file is deleted"
+    );
+    assert_eq!(said("none(perm=rwx)").0, "there is 1 region with perm=rwx, 4K");
+    assert!(said("any(kind=jit-code and kind=heap)").1[0].contains("kind is"));
+    assert_eq!(said("at 0x400010 is rw-").1, ["400000-401000 perm is r-x, not rw-"]);
+    assert!(said("at 0x7f0000005000 is mapped").0.contains("in a gap of 8K"));
+    // The parts that decide, and no other.
+    assert_eq!(said("any() and count() = 7 and any(perm=w)").0, "count() is 6, not 7");
+}
+
+/// A map of up to eight regions, some with counts.
+fn maps() -> impl Strategy<Value = Vec<Classified>> {
+    const NAMES: [(&str, &str); 5] = [
+        ("00:00 0", ""),
+        ("00:00 0", "[heap]"),
+        ("08:01 7", "/tmp/a"),
+        ("08:01 8", "/x/b (deleted)"),
+        ("00:00 0", "[stack]"),
+    ];
+    let region =
+        (select(&NAMES[..]), select(&["rw-p", "r-xp", "rw-s", "---p"][..]), proptest::option::of(0u64..3));
+    vec(region, 0..8).prop_map(|regions| {
+        let mut text = String::new();
+        for (index, ((device, name), protection, resident)) in regions.into_iter().enumerate() {
+            let start = 0x1000 * (1 + 2 * index);
+            text += &format!("{start:x}-{:x} {protection} 00000000 {device} {name}\n", start + 0x1000);
+            text += &resident.map(|resident| format!("Rss: {} kB\n", resident * 4)).unwrap_or_default();
+        }
+        classified(&text)
+    })
+}
+
+fn ops(range: Range<usize>) -> impl Strategy<Value = Op> {
+    const ALL: [Op; 6] = [Op::Unequal, Op::Equal, Op::Less, Op::AtMost, Op::Greater, Op::AtLeast];
+    select(&ALL[range])
+}
+
+fn numbers() -> impl Strategy<Value = Number> {
+    select(&["0", "1", "3", "4096", "4K", "8k", "1.5M", "64M"][..])
+        .prop_map(|text| Number { text: text.to_owned(), value: parse_size(text).unwrap().0 })
+}
+
+fn perms() -> impl Strategy<Value = Perm> {
+    select(&["rw-", "r-xp", "w", "?w?", "rwxs", "---"][..])
+        .prop_map(|text| Perm { text: text.to_owned(), permissions: text.parse().unwrap() })
+}
+
+fn measures() -> impl Strategy<Value = Measure> {
+    select(&Measure::ALL[..])
+}
+
+fn predicates() -> impl Strategy<Value = Predicate> {
+    let range = |(start, end): (u64, u64)| AddrRange::new(start, end).filter(|range| !range.is_empty());
+    let word = prop_oneof![
+        vec(any::<u8>(), 0..8),
+        select(&["/tmp/a", "b", "*", "[heap]", "a[", "/x/*"][..]).prop_map(Vec::from)
+    ];
+    let test = prop_oneof![
+        select(RegionKind::ALL).prop_map(|kind| Test::Kind(RegionKind::named(kind.id()).unwrap())),
+        ".*".prop_map(|text: String| Test::Type(TypeGlob::new(&text))),
+        word.clone().prop_map(|bytes| Test::Path(Pattern::new(bytes))),
+        word.prop_map(|bytes| Test::Name(Pattern::new(bytes))),
+        perms().prop_map(Test::Perm),
+        select(Share::words()).prop_map(|word| Test::Share(Share::named(word).unwrap())),
+        (measures(), ops(1..6), numbers())
+            .prop_map(|(measure, op, number)| Test::Measured(measure, op, number)),
+        (ops(1..6), numbers()).prop_map(|(op, number)| Test::Offset(op, number)),
+        (ops(1..6), any::<u64>()).prop_map(|(op, address)| Test::Start(op, address)),
+        (ops(1..6), any::<u64>()).prop_map(|(op, address)| Test::End(op, address)),
+        any::<(u64, u64)>().prop_filter_map("a range", range).prop_map(Test::Holds),
+        Just(Test::Holds(parse_addresses("1000").unwrap())),
+        Just(Test::Deleted),
+    ];
+    (any::<bool>(), test).prop_map(|(is_negated, test)| {
+        let has_order = matches!(&test, Test::Measured(_, op, _) | Test::Offset(op, _) | Test::Start(op, _) | Test::End(op, _) if op.is_order());
+        Predicate { is_negated: is_negated && !has_order, test }
+    })
+}
+
+fn logic<A: std::fmt::Debug + Clone + 'static>(
+    atoms: impl Strategy<Value = A> + 'static,
+) -> BoxedStrategy<Logic<A>> {
+    let leaf = atoms.prop_map(Logic::Atom);
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|inner| Logic::Not(Box::new(inner))),
+            vec(inner.clone(), 2..4).prop_map(Logic::And),
+            vec(inner, 2..4).prop_map(Logic::Or),
+        ]
+    })
+    .boxed()
+}
+
+fn filters() -> BoxedStrategy<Filter> {
+    logic(predicates())
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let filter = || proptest::option::of(filters());
+    prop_oneof![
+        (measures(), filter()).prop_map(|(measure, filter)| Value::Sum(measure, filter)),
+        (measures(), filter()).prop_map(|(measure, filter)| Value::Max(measure, filter)),
+        filter().prop_map(Value::Count),
+        numbers().prop_map(Value::Number),
+    ]
+}
+
+fn exprs() -> BoxedStrategy<Expr> {
+    let quantity = select(&[Quantity::Any, Quantity::All, Quantity::None][..]);
+    let what = prop_oneof![
+        Just(What::Mapped),
+        Just(What::Unmapped),
+        perms().prop_map(What::Perm),
+        filters().prop_map(What::Filter)
+    ];
+    logic(prop_oneof![
+        vec(any::<u8>(), 1..8).prop_map(|bytes| Atom::Mapped(Pattern::new(bytes))),
+        (quantity, proptest::option::of(filters()))
+            .prop_map(|(quantity, filter)| Atom::Regions(quantity, filter)),
+        (values(), ops(0..6), values()).prop_map(|(left, op, right)| Atom::Compare(left, op, right)),
+        (any::<u64>(), what).prop_map(|(address, what)| Atom::At(address, what)),
+    ])
+}
+
+fn evidence(regions: &[Classified], is_whole: bool) -> Evidence<'_> {
+    Evidence { regions, missing: (!is_whole).then_some("the end is missing") }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_text_is_understood_or_refused(text in ".*") {
+        if let Err(error) = text.parse::<Check>() {
+            let drawn = format!("{error}{}", error.picture().concat());
+            prop_assert!(!drawn.contains(char::is_control));
+        }
+    }
+
+    #[test]
+    fn any_words_are_understood_or_refused(words in vec(select(&[
+        "any", "all", "none", "sum", "max", "count", "at", "is", "not", "and", "or", "mapped", "(", ")", ",", "=", "!=",
+        "<", "kind", "size", "heap", "4K", "\"x", "'y'", "0x10", "rw-", "deleted", "\\", "é",
+    ][..]), 0..16)) {
+        if let Err(error) = words.join(" ").parse::<Check>() {
+            prop_assert!(error.column() <= words.join(" ").chars().count() + 1);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same(expr in exprs()) {
+        let text = expr.to_string();
+        let read = text.parse::<Check>();
+        prop_assert!(read.is_ok(), "{}: {}", text, read.unwrap_err());
+        prop_assert_eq!(read.unwrap().expr, expr, "{}", text);
+    }
+
+    #[test]
+    fn quantities_are_each_others_opposites(filter in filters(), map in maps(), is_whole: bool) {
+        let evidence = evidence(&map, is_whole);
+        let of = |quantity, filter| decide(&Logic::Atom(Atom::Regions(quantity, Some(filter))), evidence);
+        let negated = Logic::Not(Box::new(filter.clone()));
+        prop_assert_eq!(of(Quantity::None, filter.clone()), !of(Quantity::Any, filter.clone()));
+        prop_assert_eq!(of(Quantity::All, filter.clone()), of(Quantity::None, negated));
+        let count = |op, number: &str| {
+            let number = Number { text: number.to_owned(), value: parse_size(number).unwrap().0 };
+            let count = Value::Count(Some(filter.clone()));
+            decide(&Logic::Atom(Atom::Compare(count, op, Value::Number(number))), evidence)
+        };
+        prop_assert_eq!(of(Quantity::None, filter.clone()), count(Op::Equal, "0"));
+        prop_assert_eq!(of(Quantity::Any, filter.clone()), count(Op::AtLeast, "1"));
+    }
+
+    #[test]
+    fn de_morgans_laws_hold(parts in vec(filters(), 2..4), map in maps()) {
+        let not = |filter: &Filter| Logic::Not(Box::new(filter.clone()));
+        for classified in &map {
+            let one = Logic::Not(Box::new(Logic::And(parts.clone())));
+            let other = Logic::Or(parts.iter().map(not).collect());
+            prop_assert_eq!(passes(Some(&one), classified), passes(Some(&other), classified));
+        }
+    }
+
+    /// What is measured later never turns a verdict: it only decides what was unknown.
+    #[test]
+    fn more_counts_never_turn_a_verdict(expr in exprs(), map in maps()) {
+        let known = decide(&expr, Evidence::from(&map));
+        let mut less = map.clone();
+        less.iter_mut().for_each(|classified| classified.region.counts.resident = None);
+        let guessed = decide(&expr, Evidence::from(&less));
+        prop_assert!(guessed == Verdict::Unknown || guessed == known, "{}: {:?} {:?}", expr, guessed, known);
+        let unsure = decide(&expr, evidence(&map, false));
+        prop_assert!(unsure == Verdict::Unknown || unsure == known, "{}: {:?} {:?}", expr, unsure, known);
+    }
+
+    #[test]
+    fn every_verdict_is_explained(expr in exprs(), map in maps(), is_whole: bool) {
+        let evidence = evidence(&map, is_whole);
+        let check = Check::new(expr.to_string(), expr);
+        let found = check.explain(evidence);
+        if check.verdict(evidence) != Verdict::Holds {
+            prop_assert!(!found.findings.is_empty(), "{}", check);
+            prop_assert!(found.findings.iter().all(|finding| !finding.sentence.is_empty()), "{}", check);
+        }
+    }
+}
