@@ -16,7 +16,11 @@
 //!
 //! # The language
 //!
+//! ```text
 #![doc = include_str!("check/language.txt")]
+//! ```
+//!
+//! Its grammar:
 //!
 //! ```text
 //! expr    := and ("or" and)*          and  := unary ("and" unary)*          unary := "not" unary | atom
@@ -32,6 +36,8 @@ mod lexer;
 mod nearest;
 mod parser;
 mod pattern;
+#[cfg(test)]
+mod properties;
 mod syntax;
 #[cfg(test)]
 mod tests;

@@ -261,14 +261,14 @@ fn lacking(filter: &Filter, evidence: Evidence<'_>, has_near: bool) -> String {
         single => std::slice::from_ref(single),
     };
     let is_lacking = |part: &&Filter| {
-        evidence.regions.iter().all(|classified| passes(Some(part), classified) != Verdict::Holds)
+        evidence.regions.iter().all(|classified| passes(Some(part), classified) == Verdict::Fails)
     };
     let lacking: Vec<_> = parts.iter().filter(is_lacking).collect();
     if lacking.is_empty() {
         return "no region meets all of it".to_owned();
     }
     let texts: Vec<_> = lacking.iter().map(|part| part.to_string()).collect();
-    let mut sentence = format!("no region has {}", texts.join(", and none "));
+    let mut sentence = format!("no region has {}", texts.join(", none has "));
     let is_about = |of: fn(&Test) -> bool| {
         let is =
             |part: &Filter| matches!(part, Logic::Atom(Predicate { test, is_negated: false }) if of(test));
@@ -349,6 +349,11 @@ fn likeness(wanted: &str, last: &str) -> Option<usize> {
         return None;
     }
     let length = wanted.chars().count();
+    // `libc.so.6` and `libc-2.31.so` are one library.
+    let stem = |name: &str| name.split(['.', '-']).next().unwrap_or_default().to_owned();
+    if stem(wanted).len() >= 3 && stem(wanted) == stem(last) {
+        return Some(2);
+    }
     let is_part = length >= 4 && (last.contains(wanted) || wanted.contains(last) && last.len() >= 4);
     // Names that differ more in length than they may in letters needn't be compared.
     if !is_part && last.chars().count().abs_diff(length) > length.div_ceil(4) {

@@ -2,7 +2,7 @@
 
 use std::ops::{AddAssign, Not};
 
-use super::field::{Measure, compare};
+use super::field::compare;
 use super::tree::{Atom, Expr, Filter, Op, Quantity, Value, What};
 use crate::classify::Classified;
 
@@ -151,12 +151,12 @@ impl Span {
 
     /// What a value comes to. What was not measured can be any size; a sum can only grow by it.
     pub fn of(value: &Value, evidence: Evidence<'_>) -> Span {
-        let (measure, filter, join): (Option<Measure>, _, fn(u64, u64) -> u64) = match value {
+        let (measure, filter) = match value {
             Value::Number(number) => return Span { least: number.value, most: Some(number.value) },
-            Value::Count(filter) => (None, filter, u64::saturating_add),
-            Value::Sum(measure, filter) => (Some(*measure), filter, u64::saturating_add),
-            Value::Max(measure, filter) => (Some(*measure), filter, u64::max),
+            Value::Count(filter) => (None, filter),
+            Value::Sum(measure, filter) | Value::Max(measure, filter) => (Some(*measure), filter),
         };
+        let join = if matches!(value, Value::Max(..)) { u64::max } else { u64::saturating_add };
         let mut span = Span { least: 0, most: evidence.missing.is_none().then_some(0) };
         for classified in evidence.regions {
             let verdict = passes(filter.as_ref(), classified);

@@ -50,7 +50,7 @@ impl<'a> Table<'a> {
     fn write_folded(&mut self, line: &str) -> io::Result<()> {
         match self.style.width {
             Some(columns) if width(line) > columns => {
-                let options = textwrap::Options::new(columns).subsequent_indent("    ");
+                let options = unhyphenated(columns).subsequent_indent("    ");
                 for part in textwrap::wrap(line, options) {
                     writeln!(self.out, "{part}")?;
                 }
@@ -82,9 +82,7 @@ impl<'a> Table<'a> {
         // A very narrow terminal wraps by itself.
         match self.style.width.filter(|columns| *columns >= indent + SHORTEST_TEXT) {
             Some(columns) => {
-                // Words such as `shared-memory` stay whole.
-                let options = textwrap::Options::new(columns - indent)
-                    .word_splitter(textwrap::WordSplitter::NoHyphenation);
+                let options = unhyphenated(columns - indent);
                 for (index, part) in textwrap::wrap(text, options).iter().enumerate() {
                     writeln!(self.out, "{}{part}", if index == 0 { &before } else { &blanks })?;
                 }
@@ -141,6 +139,11 @@ impl<'a> Table<'a> {
         }
         Ok(())
     }
+}
+
+/// Folds at blanks only: paths and words such as `shared-memory` stay whole where they can.
+fn unhyphenated(columns: usize) -> textwrap::Options<'static> {
+    textwrap::Options::new(columns).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
 /// Whether a fitted table shows a column; it is never so wide that it had to choose.

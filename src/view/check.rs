@@ -97,6 +97,7 @@ pub fn missing(warnings: &[Warning], listed: usize, counted: Option<usize>) -> O
         return Some(warning.to_string());
     }
     match counted {
+        Some(0) => Some("the report is an excerpt, or a summary, and lists no regions".to_owned()),
         Some(counted) if listed == 0 => {
             Some(format!("the report is a summary of {counted} regions and lists none"))
         }
