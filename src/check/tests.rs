@@ -313,7 +313,15 @@ fn what_was_found_is_said() {
     let (sentence, _) = said("mapped \"/tmp/date.bin\"");
     assert_eq!(sentence, "no region maps \"/tmp/date.bin\"; nearest of 3 files");
     assert_eq!(said("mapped \"/x/elephant\"").1, [""; 0]);
-    assert_eq!(said("count(kind=stack) == 9").0, "count(kind=stack) is 1, not 9");
+    for (text, sentence) in [
+        ("count(kind=stack) == 9", "count(kind=stack) is 1, not 9"),
+        ("9 == count(kind=stack)", "count(kind=stack) is 1, not 9"),
+        ("2 < count(kind=stack)", "count(kind=stack) is 1, not > 2"),
+        ("sum(size, kind=stack) == 135169", "sum(size, kind=stack) is 132K (135168 bytes), not 135169"),
+        ("1 == 2", "1 is not == 2"),
+    ] {
+        assert_eq!(said(text).0, sentence);
+    }
     assert_eq!(
         said("not mapped \"/var/data.bin\"").0,
         "1 region maps \"/var/data.bin\", 8K; its file is deleted"

@@ -122,6 +122,7 @@ impl Shown<'_> {
         }
         if !(is_quiet && is_passed) {
             note_warnings(&mut tail, &warnings);
+            self.note_reading(&mut tail);
         }
         self.render.end(&tail)?;
         Ok(if is_passed { Exit::Done } else { Exit::CheckFailed })

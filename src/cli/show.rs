@@ -220,7 +220,7 @@ impl Shown<'_> {
     }
 
     /// Tells how gently the map was read, where that was asked for.
-    fn note_reading(&self, tail: &mut Tail) {
+    pub(super) fn note_reading(&self, tail: &mut Tail) {
         if let Some(reading) = self.source.reading().filter(|reading| reading.budget.is_some()) {
             view::process::note_reading(tail, &reading);
         }

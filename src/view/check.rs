@@ -89,10 +89,12 @@ fn way_out(found: &Found<'_>, origins: &Origins) -> Option<String> {
 
 /// Why there may be regions that were not read, if there may.
 ///
-/// A capture that is cut off, lines that are no region and could be, and a report that counts other regions than it lists. A map that
-/// changed while it was read is whole: it is as it was at some time between the first line and the last.
+/// A capture that is cut off, lines that are no region and could be, a report that counts other regions than it lists, and a way of
+/// reading that doesn't look into maps within the map. A map that changed while it was read is whole: what is listed was there.
 pub fn missing(warnings: &[Warning], listed: usize, counted: Option<usize>) -> Option<String> {
-    let doubt = |warning: &&Warning| matches!(warning, Warning::Truncated { .. } | Warning::Malformed { .. });
+    let doubt = |warning: &&Warning| {
+        matches!(warning, Warning::Truncated { .. } | Warning::Malformed { .. } | Warning::Limited { .. })
+    };
     if let Some(warning) = warnings.iter().find(doubt) {
         return Some(warning.to_string());
     }
