@@ -389,7 +389,13 @@ impl<'a> Explainer<'a> {
         }
         if !undecided.is_empty() {
             let what = if unmeasured.is_empty() { "what it takes".to_owned() } else { join(&unmeasured) };
-            let verb = if unmeasured.len() > 1 { "were" } else { "was" };
+            // A size is measured, the rest is known or not.
+            let is = match unmeasured.iter().all(|name| Measure::named(name).is_some()) {
+                true if unmeasured.len() > 1 => "were not measured",
+                true => "was not measured",
+                false if unmeasured.len() > 1 => "are not known",
+                false => "is not known",
+            };
             let mut tally = Tally::default();
             undecided.iter().for_each(|found| tally += *found);
             let is_few = undecided.len() <= OFFENDERS && undecided.len() < self.evidence.regions.len();
@@ -397,7 +403,7 @@ impl<'a> Explainer<'a> {
                 1 => "1 region".to_owned(),
                 count => format!("{count} regions"),
             };
-            let sentence = format!("{what} {verb} not measured for {regions}");
+            let sentence = format!("{what} {is} for {regions}");
             self.say(match is_few {
                 true => listed(sentence, undecided, tally),
                 false => Finding::said(sentence),

@@ -126,7 +126,8 @@ fn tell_instead(filter: &Filter, classified: &Classified, is_wanted: bool, all: 
         (Logic::Atom(predicate), _) => {
             let verdict = predicate.verdict(classified);
             if verdict == Verdict::Unknown {
-                all.push(format!("{} was not measured", predicate.test.unmeasured(classified)));
+                let is = if predicate.shows() { "is not known" } else { "was not measured" };
+                all.push(format!("{} {is}", predicate.test.unmeasured(classified)));
             } else if verdict != Verdict::from(is_wanted) {
                 all.push(otherwise(predicate, classified, is_wanted));
             }

@@ -82,14 +82,29 @@ impl Pattern {
 
     /// Whether a path of which a report has only a part may be this.
     fn may_be(&self, shortened: &Name) -> bool {
+        let path = shortened.bytes();
+        let path = path.strip_prefix(b"...").map_or_else(|| path.to_vec(), |end| [b"*", end].concat());
         if self.glob.is_some() {
-            return true;
+            let is_wild = |byte: &u8| b"*?[{\\".contains(byte);
+            return ends_agree(&self.bytes, &path, is_wild);
         }
-        let path = String::from_utf8_lossy(shortened.bytes());
-        let glob = path.strip_prefix("...").map_or_else(|| path.to_string(), |end| format!("*{end}"));
-        let glob = GlobBuilder::new(&glob).literal_separator(false).backslash_escape(false).build();
+        let Ok(glob) = std::str::from_utf8(&path) else { return true };
+        let glob = GlobBuilder::new(glob).literal_separator(false).backslash_escape(false).build();
         glob.map_or(true, |glob| glob.compile_matcher().is_match(as_path(&self.bytes)))
     }
+}
+
+/// Whether two globs begin and end alike, as far as both are literal: if not, nothing matches both.
+fn ends_agree(one: &[u8], other: &[u8], is_wild: impl Fn(&u8) -> bool) -> bool {
+    let agree = |one: &mut dyn Iterator<Item = &u8>, other: &mut dyn Iterator<Item = &u8>| {
+        one.zip(other)
+            .take_while(|(one, other)| !is_wild(one) && !is_wild(other))
+            .all(|(one, other)| one == other)
+    };
+    // A class or a choice ends in a letter that is none of its own: only what comes before it is compared.
+    let is_simple = !one.iter().any(|byte| b"]}\\".contains(byte));
+    agree(&mut one.iter(), &mut other.iter())
+        && (!is_simple || agree(&mut one.iter().rev(), &mut other.iter().rev()))
 }
 
 /// Whether a report of vmmap has only a part of a path: cut to `...` and its end, or with parts replaced by `*`.
@@ -185,6 +200,18 @@ mod tests {
         for (pattern, name) in [("tmp", "/tmp/x.txt"), ("/x.txt", "/tmp/x.txt"), ("[heap]", "[heap]")] {
             assert_eq!(matches(pattern, name), Verdict::Fails, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn a_path_that_a_report_cut_may_be_what_is_asked_for() {
+        let may_be =
+            |pattern: &str, path: &str| Pattern::new(pattern.into()).may_be(&Name::file(path.as_bytes()));
+        assert!(may_be("/Users/me/x/a.dylib", "/Users/*/a.dylib"));
+        assert!(!may_be("/Users/me/x/b.dylib", "/Users/*/a.dylib"));
+        assert!(may_be("/Applications/a/x", "...a/x") && !may_be("/Applications/a/y", "...a/x"));
+        assert!(may_be("/Users/me/*", "/Users/*/a.dylib") && !may_be("/Applications/*", "/Users/*/a.dylib"));
+        assert!(may_be("/Applications/*", "...a/x") && !may_be("/*.so", "...a/x.dylib"));
+        assert!(may_be("/U{s,t}ers/*.[ab]", "/Users/*/x.c"), "what is not compared may be");
     }
 
     #[test]

@@ -59,7 +59,8 @@ fn nothing_to_check(target: &Target, has_named: bool) -> String {
     format!("what is to be checked of {}? Write a check, {EXAMPLE}", target.title())
 }
 
-fn from_word(word: &OsString) -> anyhow::Result<Check> {
+/// A check as it was typed.
+pub(super) fn from_word(word: &OsString) -> anyhow::Result<Check> {
     let Some(text) = word.to_str() else {
         let word = printable(word.as_encoded_bytes());
         return Err(
