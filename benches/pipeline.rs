@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use mmview::check::Check;
 use mmview::classify::{Classified, Classify, Context};
 use mmview::render::{Format, Style, renderer};
 use mmview::summary::Builder;
@@ -14,6 +15,18 @@ use mmview_platform::linux::smaps::SmapsReader;
 use mmview_platform::{Capabilities, CaptureFormat, Detail, Origin, ProcessInfo, Region, SourceInfo};
 
 const REGIONS: u64 = 10_000;
+
+/// Checks that have to look at every region.
+const CHECKS: [&str; 4] = [
+    "none(perm=rwx)",
+    "sum(resident, kind=heap) < 64M",
+    "not mapped \"/no/such/file\"",
+    "none(path=\"*.jar\" and share=shared)",
+];
+
+/// One that fails, of which everything has to be compared to tell what comes nearest.
+const MISSED: &str =
+    "any(kind=mapped-file and path=\"/no/such/libexample.so.1.2.4\" and size=4K and share=shared)";
 
 /// The text of `smaps` of a process with many small mappings, some of them of files.
 fn generated() -> String {
@@ -92,6 +105,16 @@ fn stages(criterion: &mut Criterion) {
                 classified.iter().for_each(|region| builder.add(region));
                 builder.finish(&ProcessInfo::default()).rows.len()
             });
+        });
+        for text in CHECKS {
+            let check: Check = text.parse().expect("it is a check");
+            group.bench_function(format!("decide {text}"), |bencher| {
+                bencher.iter(|| check.verdict(black_box(&classified)))
+            });
+        }
+        let check: Check = MISSED.parse().expect("it is a check");
+        group.bench_function("explain a miss", |bencher| {
+            bencher.iter(|| check.explain(black_box(&classified)).findings.len())
         });
         for format in [Format::Table, Format::Json, Format::Csv] {
             group.bench_function(format!("draw as {format:?}"), |bencher| {

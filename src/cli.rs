@@ -1,6 +1,7 @@
 //! The command line: what was typed (`args`), what it comes to (`plan`), and doing it (`run`, `show`).
 
 mod args;
+mod check;
 mod compare;
 mod launch;
 mod plan;
@@ -26,6 +27,8 @@ pub use plan::{DemoPlan, Pace, Plan};
 pub enum Exit {
     /// Everything was done.
     Done,
+    /// A check was not passed.
+    CheckFailed,
     /// The command line was wrong, or a name stands for several processes.
     Usage,
     /// There is no such process, or no longer.
@@ -43,6 +46,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
+            Exit::CheckFailed => 1,
             Exit::Usage => 2,
             Exit::NoSuchProcess => 3,
             Exit::NotPermitted => 4,
@@ -56,6 +60,7 @@ impl Exit {
         use mmview_platform::Error;
         if error.downcast_ref::<target::Ambiguous>().is_some()
             || error.downcast_ref::<plan::Usage>().is_some()
+            || check::picture(error).is_some()
         {
             return Exit::Usage;
         }
@@ -79,7 +84,8 @@ impl Exit {
 ///
 /// # Errors
 ///
-/// How it ends at once: after help or a version (status 0), or because the line is wrong (2). It has been said already.
+/// How it ends at once: after help or a version (status 0), or because the line is wrong (2) or a file
+/// that it names can't be read (5). It has been said already.
 pub fn plan(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, Exit> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let (ours, tools) = split(&arguments);
@@ -93,7 +99,7 @@ pub fn plan(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, Exit>
     };
     Plan::resolve(args).map(|plan| plan.with_tool_arguments(tools)).map_err(|error| {
         report(&error, None);
-        Exit::Usage
+        Exit::of(&error)
     })
 }
 
@@ -155,6 +161,9 @@ fn sentence(error: &anyhow::Error) -> String {
 fn ways_out(error: &anyhow::Error) -> Vec<String> {
     if let Some(ambiguous) = error.downcast_ref::<target::Ambiguous>() {
         return ambiguous.candidates();
+    }
+    if let Some(picture) = check::picture(error) {
+        return picture.into();
     }
     let error = error.downcast_ref::<mmview_platform::Error>();
     error.map(|error| error.way_out().to_vec()).unwrap_or_default()

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 use globset::{GlobBuilder, GlobMatcher};
-use mmview_platform::{AddrRange, Bytes, NameKind};
+use mmview_platform::{AddrRange, Bytes, Name};
 
 use crate::classify::Classified;
 use crate::kind::RegionKind;
@@ -56,19 +56,32 @@ impl FromStr for PathGlob {
 
 impl PathGlob {
     fn matches(&self, classified: &Classified) -> bool {
-        let Some(name) = &classified.region.name else { return false };
-        let bytes = name.bytes();
-        let is_path = matches!(name.kind(), NameKind::File | NameKind::MemoryObject);
-        let subject = match bytes.iter().rposition(|&byte| byte == b'/') {
-            Some(slash) if is_path && !self.is_whole => &bytes[slash + 1..],
-            _ => bytes,
-        };
+        classified.region.name.as_ref().is_some_and(|name| self.matches_name(name))
+    }
+
+    /// Whether a name matches: of a path its last part, unless the glob is over whole paths.
+    pub fn matches_name(&self, name: &Name) -> bool {
+        let subject = if self.is_whole { name.bytes() } else { last_part(name) };
         self.matcher.is_match(as_path(subject))
+    }
+
+    /// Whether it is over whole paths.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+}
+
+/// The last part of a name that is a path, else the name.
+pub(crate) fn last_part(name: &Name) -> &[u8] {
+    let bytes = name.bytes();
+    match bytes.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) if name.path().is_some() => &bytes[slash + 1..],
+        _ => bytes,
     }
 }
 
 #[cfg(unix)]
-fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {
+pub(crate) fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(bytes)
 }
 
@@ -122,7 +135,7 @@ impl FromStr for Permissions {
 }
 
 impl Permissions {
-    fn match_region(self, classified: &Classified) -> bool {
+    pub(crate) fn match_region(self, classified: &Classified) -> bool {
         let region = &classified.region;
         let protection = region.protection.as_str().as_bytes();
         let share = if region.share.is_shared() { b's' } else { b'p' };
@@ -167,16 +180,14 @@ pub fn parse_addresses(text: &str) -> Result<AddrRange, String> {
         .ok_or_else(|| format!("`{text}` ends before it starts"))
 }
 
-/// Reads the name of a kind.
+/// Reads a word for kinds: see [`RegionKind::named`].
 ///
 /// # Errors
 ///
 /// The kinds that there are.
-pub fn parse_kind(text: &str) -> Result<RegionKind, String> {
-    RegionKind::find(text).ok_or_else(|| {
-        let ids: Vec<_> = RegionKind::ALL.iter().map(|kind| kind.id()).collect();
-        format!("there is no kind `{text}`; the kinds are {}", ids.join(", "))
-    })
+pub fn parse_kind(text: &str) -> Result<&'static [RegionKind], String> {
+    RegionKind::named(text)
+        .ok_or_else(|| format!("there is no kind `{text}`; the kinds are {}", RegionKind::ids().join(", ")))
 }
 
 /// By what to sort a listing. Sizes are sorted from large to small.

@@ -119,12 +119,23 @@ impl RegionKind {
         matches!(self, RegionKind::Text | RegionKind::Rodata | RegionKind::LinkEdit)
     }
 
-    /// The kind with this identifier, or with this name in tables (case aside).
-    pub fn find(text: &str) -> Option<RegionKind> {
-        RegionKind::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.id().eq_ignore_ascii_case(text) || kind.title().eq_ignore_ascii_case(text))
+    /// The identifiers of every kind.
+    pub fn ids() -> Vec<&'static str> {
+        RegionKind::ALL.iter().map(|kind| kind.id()).collect()
+    }
+
+    /// The kinds that a word stands for, in filters and in checks: `stack` the stacks of all threads, `heap` all that malloc
+    /// hands out, every other identifier its own kind alone. A name in tables stands for the kind too; case doesn't matter.
+    pub fn named(word: &str) -> Option<&'static [RegionKind]> {
+        const STACKS: &[RegionKind] = &[RegionKind::Stack, RegionKind::ThreadStack];
+        const HEAPS: &[RegionKind] = &[RegionKind::Heap, RegionKind::MallocArena, RegionKind::Malloc];
+        let is = |name: &str| name.eq_ignore_ascii_case(word);
+        let kind = RegionKind::ALL.iter().find(|kind| is(kind.id()) || is(kind.title()))?;
+        Some(match kind {
+            RegionKind::Stack => STACKS,
+            RegionKind::Heap => HEAPS,
+            kind => std::slice::from_ref(kind),
+        })
     }
 }
 
@@ -198,9 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_is_found_by_either_name() {
-        assert_eq!(RegionKind::find("mapped-file"), Some(RegionKind::MappedFile));
-        assert_eq!(RegionKind::find("Mapped File"), Some(RegionKind::MappedFile));
-        assert_eq!(RegionKind::find("nonsense"), None);
+    fn a_kind_is_named_by_either_name() {
+        assert_eq!(RegionKind::named("mapped-file"), Some(&[RegionKind::MappedFile][..]));
+        assert_eq!(RegionKind::named("Mapped File"), Some(&[RegionKind::MappedFile][..]));
+        assert_eq!(RegionKind::named("nonsense"), None);
+    }
+
+    #[test]
+    fn stack_and_heap_are_families_and_nothing_else_is() {
+        let ids = |word| RegionKind::named(word).unwrap().iter().map(|kind| kind.id()).collect::<Vec<_>>();
+        assert_eq!(ids("stack"), ["stack", "thread-stack"]);
+        assert_eq!(ids("heap"), ["heap", "malloc-arena", "malloc"]);
+        for kind in RegionKind::ALL.iter().filter(|kind| !["stack", "heap"].contains(&kind.id())) {
+            assert_eq!(ids(kind.id()), [kind.id()]);
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! ([`summary`]), and draws the result ([`render`]).
 
 pub mod archive;
+pub mod check;
 pub mod classify;
 pub mod cli;
 pub mod compat;

@@ -6,9 +6,10 @@ use std::time::SystemTime;
 
 use mmview_platform::{
     AddrRange, Bytes, Detail, Native, OpenOptions, PageCounts, PageState, PrintedSummary, ProcessInfo,
-    Region, RegionSource, Result, SourceInfo, Warning, open_file, open_process, open_self,
+    Region, RegionSource, SourceInfo, Warning, open_file, open_process, open_self,
 };
 
+use crate::check::{self, Check, Evidence, SyntaxError, Verdict};
 use crate::classify::{Classified, Classify, Context};
 
 /// A map at one time, each region with what it is for.
@@ -69,7 +70,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// As [`RegionSource::regions`].
-    pub fn of_self() -> Result<Snapshot> {
+    pub fn of_self() -> mmview_platform::Result<Snapshot> {
         Snapshot::read(open_self(&OpenOptions::default())?.as_mut(), Detail::Pages)
     }
 
@@ -78,7 +79,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// There is no such process, or this user may not look.
-    pub fn of_process(pid: u32, detail: Detail) -> Result<Snapshot> {
+    pub fn of_process(pid: u32, detail: Detail) -> mmview_platform::Result<Snapshot> {
         Snapshot::read(open_process(pid, &OpenOptions::default())?.as_mut(), detail)
     }
 
@@ -87,7 +88,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// It can't be read, or is none.
-    pub fn of_file(path: impl AsRef<Path>) -> Result<Snapshot> {
+    pub fn of_file(path: impl AsRef<Path>) -> mmview_platform::Result<Snapshot> {
         Snapshot::read(open_file(path.as_ref())?.as_mut(), Detail::Pages)
     }
 
@@ -96,7 +97,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// As [`RegionSource::snapshot`].
-    pub fn read(source: &mut dyn RegionSource, detail: Detail) -> Result<Snapshot> {
+    pub fn read(source: &mut dyn RegionSource, detail: Detail) -> mmview_platform::Result<Snapshot> {
         source.snapshot(detail).map(Snapshot::from)
     }
 
@@ -120,6 +121,18 @@ impl Snapshot {
             let listed = classified.region.name.as_ref().and_then(|name| name.path());
             listed == Some(real.as_os_str().as_bytes())
         })
+    }
+
+    /// Whether a check holds of this map. The language is that of [`check`](crate::check); so is what was found instead.
+    ///
+    /// # Errors
+    ///
+    /// The check is not understood.
+    pub fn check(&self, text: &str) -> Result<Verdict, SyntaxError> {
+        let check: Check = text.parse()?;
+        let counted = check::counted(&self.regions, self.printed.as_ref());
+        let missing = check::missing(&self.warnings, self.regions.len(), counted);
+        Ok(check.verdict(Evidence { regions: &self.regions, missing: missing.as_deref() }))
     }
 
     /// What is resident, dirty and swapped of a range of addresses, in whole pages; what is not mapped there counts as none.

@@ -197,16 +197,22 @@ impl Sum {
 impl Summary {
     /// What the regions of `snapshot` come to; where it is a report that lists none, what the report says itself.
     pub fn of(snapshot: &Snapshot) -> Summary {
-        let off_map = match &snapshot.printed {
-            Some(printed) if snapshot.regions.is_empty() => {
-                return Summary::printed(printed, &snapshot.process);
-            }
-            printed => printed.as_ref().map(|printed| printed.off_map.as_slice()).unwrap_or_default(),
-        };
+        match &snapshot.printed {
+            Some(printed) if snapshot.regions.is_empty() => Summary::printed(printed, &snapshot.process),
+            printed => Summary::listed(&snapshot.regions, printed.as_ref(), &snapshot.process),
+        }
+    }
+
+    /// What `regions` come to, with what a report lists beside them.
+    pub fn listed(
+        regions: &[Classified],
+        printed: Option<&PrintedSummary>,
+        process: &ProcessInfo,
+    ) -> Summary {
         let mut builder = Builder::default();
-        snapshot.regions.iter().for_each(|classified| builder.add(classified));
-        off_map.iter().for_each(|row| builder.add_off_map(row));
-        builder.finish(&snapshot.process)
+        regions.iter().for_each(|classified| builder.add(classified));
+        printed.iter().flat_map(|printed| &printed.off_map).for_each(|row| builder.add_off_map(row));
+        builder.finish(process)
     }
 
     /// What a report says in its own summary, exact to the digits that it prints.

@@ -87,15 +87,15 @@ pub fn parse_size(text: &str) -> Result<Bytes, String> {
     let (number, bits) = match text.trim_end_matches(['B', 'b']).trim_end_matches("i") {
         number if number.ends_with(|letter: char| letter.is_ascii_digit()) => (number, 0),
         suffixed => {
-            let (number, suffix) = suffixed.split_at(suffixed.len().saturating_sub(1));
-            let bits = match suffix {
-                "K" | "k" => 10,
-                "M" | "m" => 20,
-                "G" | "g" => 30,
-                "T" | "t" => 40,
+            let mut letters = suffixed.chars();
+            let bits = match letters.next_back() {
+                Some('K' | 'k') => 10,
+                Some('M' | 'm') => 20,
+                Some('G' | 'g') => 30,
+                Some('T' | 't') => 40,
                 _ => return Err(wrong()),
             };
-            (number, bits)
+            (letters.as_str(), bits)
         }
     };
     if let Ok(whole) = number.parse::<u64>() {
@@ -172,7 +172,7 @@ mod tests {
         {
             assert_eq!(parse_size(text), Ok(Bytes(bytes)), "{text}");
         }
-        for text in ["", "K", "4X", "-1", "1.5", "99999999999T", "1e9G", "NaNK"] {
+        for text in ["", "K", "4X", "-1", "1.5", "99999999999T", "1e9G", "NaNK", "7¥"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
     }

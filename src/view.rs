@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod change;
+pub mod check;
 pub mod diff;
 pub mod launch;
 pub mod process;
@@ -55,6 +56,41 @@ pub enum Layout {
     Fitted,
     /// Any number of rows, each drawn as it comes: columns of fixed widths.
     Streamed,
+    /// No table: each row tells itself in lines of its own ([`Record::told`]).
+    Told,
+}
+
+/// A part of a row that tells itself.
+pub enum Told<'a> {
+    /// A line of text, folded where the terminal is narrower.
+    Line {
+        /// A word before it, and how it is coloured.
+        lead: Option<(&'static str, Tone)>,
+        /// How many columns the text stands in, the lead included.
+        indent: usize,
+        /// The text, escaped by whoever made it.
+        text: String,
+    },
+    /// A row of a streamed table without titles.
+    Row {
+        /// How many columns it stands in.
+        indent: usize,
+        /// Its columns.
+        columns: &'a [Column],
+        /// The row.
+        record: Box<dyn Record + 'a>,
+    },
+}
+
+/// What a word says of what follows, by its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// It is well.
+    Good,
+    /// It is not.
+    Bad,
+    /// It is doubtful.
+    Doubtful,
 }
 
 /// What stands after the rows.
@@ -156,6 +192,11 @@ pub enum Cell<'a> {
 pub trait Record: erased_serde::Serialize {
     /// Its cells, one a column of the head.
     fn cells(&self) -> Vec<Cell<'_>>;
+
+    /// What it says in a table of [`Layout::Told`].
+    fn told(&self) -> Vec<Told<'_>> {
+        Vec::new()
+    }
 
     /// What it is in the view.
     fn role(&self) -> Role {

@@ -129,6 +129,8 @@ fn filters_and_order() {
     let stacks = starts(&["--kind", "thread-stack"]);
     assert_eq!(stacks.len(), 3);
     assert!(stacks.iter().all(|start| all.contains(start)));
+    assert_eq!(starts(&["--kind", "thread-stack,shared-memory"]).len(), 5);
+    assert_eq!(starts(&["--kind", "stack"]).len(), 4, "of all threads");
     assert_eq!(starts(&["--kind", "thread-stack,stack"]).len(), 4);
     assert_eq!(starts(&["--path", "mmview-fixture.bin"]).len(), 2, "shared and private");
     assert_eq!(starts(&["--path", "mmview-*", "--perm", "rw-s"]).len(), 1);

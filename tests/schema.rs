@@ -21,12 +21,32 @@ fn check(output: &str) {
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
+/// Checks of every sort: such as hold, as fail, and as can't be decided.
+#[track_caller]
+fn checks(target: &str) {
+    let run = run([
+        "check",
+        "--json",
+        target,
+        "any(perm=x)",
+        "mapped \"nothing\"",
+        "not any(perm=r)",
+        "sum(pss) < 1",
+        "count() == 0 or max(dirty) < 1",
+        "at 0x10 is (kind=heap)",
+        "all(size=4K and not kind=heap)",
+    ]);
+    assert_eq!(run.status, 1, "{run:?}");
+    check(&run.stdout);
+}
+
 #[test]
 fn captures() {
     for name in ["notebook.vmmap", "notebook-summary.vmmap", "format-2.0.vmmap"] {
         let file = format!("tests/fixtures/macos/{name}");
         check(&run(["--json", &file]).stdout);
         check(&run(["regions", "--json", &file]).stdout);
+        checks(&file);
     }
     for name in
         ["sleep.smaps", "python-threads.smaps", "java.maps", "names.maps", "torn.smaps", "swap-16k.smaps"]
@@ -35,6 +55,7 @@ fn captures() {
         check(&run(["--json", &file]).stdout);
         check(&run(["regions", "--json", "--gaps", &file]).stdout);
         check(&run(["--json", &file, "0x600000000000"]).stdout);
+        checks(&file);
     }
 }
 
@@ -43,6 +64,8 @@ fn live_processes_and_failures() {
     let sleeper = Running::sleeper();
     check(&run(["--json", &sleeper.pid()]).stdout);
     check(&run(["regions", "--json", &sleeper.pid()]).stdout);
+    checks(&sleeper.pid());
+    check(&run(["check", "--json", "4194305", "any()"]).stdout);
     check(&run(["--json", "4194305"]).stdout);
     check(&run(["--json", "4194305", &sleeper.pid(), "no-such-program"]).stdout);
 }

@@ -32,7 +32,7 @@ memory plus what is swapped out, summed over the regions (`Anonymous` and `Swap`
 RESIDENT is in memory and mapped by the process; DIRTY of that is modified, or anonymous; SWAPPED is in swap; PSS counts a
 page that n processes map as an nth. A size that was not measured is `-`. Sizes are K, M, G of 1024; plain numbers are bytes.
 
-Exit status: 0 done, 2 wrong command line or ambiguous name, 3 no such process, 4 not permitted, 5 unreadable or malformed
+Exit status: 0 done, 1 a check failed, 2 wrong command line or ambiguous name, 3 no such process, 4 not permitted, 5 unreadable or malformed
 input. With several targets, that of the first failure.";
 
 const EXAMPLES: &str = "\
@@ -44,6 +44,7 @@ Examples:
   mmview 4242 0x7f3b418ff000           what lies at an address
   mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
   mmview report.txt                    a saved report of macOS' vmmap
+  mmview check 4242 'none(perm=rwx)'   exit status 1 where a region is writable and executable
   mmview --gentle 4242                 a look that a busy process hardly feels
   mmview demo                          what mmap does, shown on a file";
 
@@ -180,6 +181,8 @@ impl From<DetailChoice> for Detail {
 pub enum Command {
     /// Every region, a line each
     Regions(RegionsArgs),
+    /// Says whether something is so of a memory map, by the exit status: for tests and CI
+    Check(CheckArgs),
     /// What a map is now, saved in an archive that every command takes as a TARGET
     Snapshot(SnapshotArgs),
     /// What is different between two maps, by type, by file and by region
@@ -223,9 +226,9 @@ pub struct RegionsArgs {
     #[command(flatten)]
     pub targets: Targets,
 
-    /// Only regions of this kind, such as mapped-file or heap
+    /// Only regions of this kind, such as mapped-file; `stack` is the stacks of all threads, `heap` all that malloc hands out
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = filter::parse_kind)]
-    pub kind: Vec<RegionKind>,
+    pub kind: Vec<&'static [RegionKind]>,
 
     /// Only regions whose path matches; without a slash, its last part
     #[arg(long, value_name = "GLOB")]
@@ -292,6 +295,10 @@ pub struct WatchArgs {
     /// How long to watch [default: until the process ends]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub r#for: Option<Duration>,
+
+    /// Watches until this is so (see `mmview check --help`)
+    #[arg(long, value_name = "EXPR")]
+    pub until: Option<OsString>,
 }
 
 const WATCH_HELP: &str = "\
@@ -301,7 +308,8 @@ nothing; with --detail resident or counts, what becomes resident, dirty or swapp
 
 Between two looks it waits at least twenty times as long as a look took, however short the interval is.
 
-It ends when the process does, and says how; on Ctrl-C; after --for.";
+It ends when the process does, and says how; on Ctrl-C; after --for; as soon as --until is so. With --until the exit status is 0
+if it became so, and 1 if not.";
 
 /// `mmview run`
 #[derive(Debug, ClapArgs)]
@@ -310,6 +318,10 @@ pub struct RunArgs {
     /// The summary at the program's end, not at its peak
     #[arg(long)]
     pub at_exit: bool,
+
+    /// The summary as it is once this is so (see `mmview check --help`)
+    #[arg(long, value_name = "EXPR", conflicts_with = "at_exit")]
+    pub until: Option<OsString>,
 
     /// How often to look
     #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_time)]
@@ -333,8 +345,54 @@ The peak is the largest footprint that was seen: the program's own counters are 
 they have grown. On Linux the program is traced (ptrace), so that its first mappings and its last are seen however short its
 life is. What a tracer disturbs wants --no-trace: set-user-ID programs, debuggers, LeakSanitizer. On macOS nothing is traced.
 
-The exit status is the program's; 128 and the signal where one ended it; 127 where there is no such program, 126 where it can't
+The exit status is the program's, but 1 where that would be 0 and what --until asks for never was so; 128 and the signal where one ended it; 127 where there is no such program, 126 where it can't
 be started. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are handed on to it.";
+/// `mmview check`
+#[derive(Debug, ClapArgs)]
+#[command(
+    override_usage = "mmview check [OPTIONS] <TARGET> <EXPR>...\n       mmview check [OPTIONS] --pid <PID> <EXPR>...\n       \
+                      mmview check [OPTIONS] <TARGET> --from <FILE>",
+    after_help = CHECK_EXAMPLES,
+    after_long_help = format!("The language:\n\n{}\n{CHECK_EXAMPLES}\n\n{CHECK_STATUS}", crate::check::LANGUAGE),
+)]
+pub struct CheckArgs {
+    /// A PID, a process name or a file, then what is to be so of it, a check each; with --pid, --file or --name checks only
+    #[arg(value_name = "TARGET EXPR")]
+    pub words: Vec<OsString>,
+
+    /// A process by its id
+    #[arg(long, value_name = "PID", group = "target")]
+    pub pid: Option<u32>,
+
+    /// A saved map
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath, group = "target")]
+    pub file: Option<PathBuf>,
+
+    /// A process by its name or a part of it
+    #[arg(long, value_name = "NAME", group = "target")]
+    pub name: Option<OsString>,
+
+    /// Checks from a file, one a line, `#` before a comment; `-` is standard input
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub from: Vec<PathBuf>,
+
+    /// Nothing of the checks that hold
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  mmview check 4242 'mapped \"/path/to/file\"'         is the file mapped?
+  mmview check 4242 'not mapped \"*.tmp\"'             no file of such a name is
+  mmview check 4242 'any(path=\"data.bin\" and share=shared and perm=rw-)'
+  mmview check 4242 'sum(resident, kind=heap) < 64M' 'count(kind=stack) == 9' 'none(perm=rwx)'
+  mmview check 4242 'at 0x7f3b418ff000 is rw-'         the protection at an address
+  mmview check smaps.txt --from checks.txt -q          a saved map; checks that are kept in a file";
+
+const CHECK_STATUS: &str = "\
+Exit status: 0 all checks hold, 1 one fails or can't be decided, 2 wrong command line or a check that is not understood, 3, 4, 5
+as everywhere. Of a live process only as much is read as the checks ask for; --detail reads more.";
 
 /// `mmview demo`
 #[derive(Debug, ClapArgs)]

@@ -15,6 +15,7 @@ use signal_hook::iterator::Signals;
 
 use super::plan::{LaunchPlan, Plan};
 use super::{Exit, UNWRITABLE, report};
+use crate::check::{Check, Verdict};
 use crate::render::renderer;
 use crate::render::text::printable;
 use crate::snapshot::Snapshot;
@@ -45,6 +46,8 @@ pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> a
     };
     let (looks, ending) = look_until_it_ends(plan, launch, program, signals, began)?;
     let exit = Exit::Imitated(ending.shell_status());
+    let is_missed = launch.until.is_some() && !looks.is_so;
+    let exit = if is_missed && ending == Ending::Exited(0) { Exit::CheckFailed } else { exit };
     let Some(kept) = looks.kept else {
         let why = looks.failed.unwrap_or_else(|| anyhow::anyhow!("it ended before its map could be read"));
         report(&why.context("there is no summary"), None);
@@ -59,6 +62,7 @@ pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> a
         resident_peak: looks.resident_peak,
         ending,
         is_traced: looks.is_traced,
+        until: launch.until.as_ref().map(|check| (check, looks.is_so)),
     };
     let out: &mut dyn Write = output.as_mut().map_or(out, |file| file);
     show(plan, &kept, &account, out).context(UNWRITABLE)?;
@@ -107,6 +111,9 @@ struct Looks {
     source: Option<Box<dyn RegionSource>>,
     detail: Detail,
     at_exit: bool,
+    until: Option<Check>,
+    /// Whether what was asked for has been so; then that look stands.
+    is_so: bool,
     began: Instant,
     is_traced: bool,
     count: u64,
@@ -121,6 +128,9 @@ struct Looks {
 impl Looks {
     /// Reads the map, and keeps it where it is what is wanted so far.
     fn look(&mut self, when: When) {
+        if self.is_so {
+            return;
+        }
         self.has_grown();
         let Some(source) = &mut self.source else { return };
         let after = self.began.elapsed();
@@ -128,9 +138,11 @@ impl Looks {
             Ok(snapshot) => {
                 self.count += 1;
                 let summary = Summary::of(&snapshot);
+                let verdict = self.until.as_ref().map(|check| check.verdict(&snapshot.regions));
+                self.is_so = verdict == Some(Verdict::Holds);
                 let look = Kept { snapshot, summary, when, after };
                 let is_larger = self.kept.as_ref().is_none_or(|kept| look.size() >= kept.size());
-                if self.at_exit || is_larger {
+                if self.is_so || self.at_exit || is_larger {
                     self.kept = Some(look);
                 }
             }
@@ -177,8 +189,10 @@ fn look_until_it_ends(
     });
     let looks = Arc::new(Mutex::new(Looks {
         source: None,
-        detail: plan.detail(Detail::Counts),
+        detail: launch.until.as_ref().map_or(Detail::Layout, Check::needs).max(plan.detail(Detail::Counts)),
         at_exit: launch.at_exit,
+        until: launch.until.clone(),
+        is_so: false,
         began,
         is_traced: program.is_traced(),
         count: 0,
@@ -225,8 +239,9 @@ impl Looker {
             while stopped.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
                 let began = Instant::now();
                 let mut looks = lock(&looks);
-                // What the map is at the end can only be told by what it was last, where the end doesn't wait.
-                let is_asked = looks.at_exit && !looks.is_traced;
+                // What the map is at the end can only be told by what it was last, where the end doesn't wait; and what is
+                // waited for need not show in what is resident.
+                let is_asked = looks.until.is_some() || (looks.at_exit && !looks.is_traced);
                 if is_asked || looks.has_grown() {
                     looks.look(When::Running);
                 }

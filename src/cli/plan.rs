@@ -12,6 +12,7 @@ use super::args::{
     Args, ColorChoice, Command, Common, DiffArgs, RegionsArgs, RunArgs, SnapshotArgs, Targets, WatchArgs,
 };
 use super::target::Target;
+use crate::check::Check;
 use crate::compat::{Call, Tool};
 use crate::filter::{Filter, SortKey, parse_address};
 use crate::render::{Format, Style};
@@ -47,6 +48,7 @@ pub(super) enum ViewPlan {
     Summary,
     Address(u64),
     Regions { filter: Filter, sort: Option<SortKey>, reverse: bool, gaps: bool },
+    Check { checks: Vec<Check>, quiet: bool },
 }
 
 /// What is to be compared.
@@ -64,6 +66,7 @@ pub(super) struct WatchPlan {
     pub target: Target,
     pub interval: Duration,
     pub limit: Option<Duration>,
+    pub until: Option<Check>,
 }
 
 /// What to start, and what to show of it.
@@ -71,6 +74,7 @@ pub(super) struct WatchPlan {
 pub(super) struct LaunchPlan {
     pub command: Vec<OsString>,
     pub at_exit: bool,
+    pub until: Option<Check>,
     pub interval: Duration,
     pub output: Option<PathBuf>,
     pub traced: bool,
@@ -102,7 +106,7 @@ pub enum Pace {
 /// The command line is wrong in a way that only shows in the whole.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Usage(String);
+pub struct Usage(pub(super) String);
 
 impl Plan {
     pub(super) fn resolve(args: Args) -> anyhow::Result<Plan> {
@@ -133,7 +137,8 @@ impl Plan {
             Some(Command::Snapshot(args)) => save(args)?,
             Some(Command::Diff(args)) => compare(args)?,
             Some(Command::Watch(args)) => watch(args)?,
-            Some(Command::Run(args)) => launch(args),
+            Some(Command::Run(args)) => launch(args)?,
+            Some(Command::Check(args)) => super::check::plan(args)?,
             Some(Command::Demo(args)) if args.list => Task::ListLessons,
             Some(Command::Demo(args)) => Task::Demo(DemoPlan {
                 lesson: args.lesson,
@@ -200,7 +205,7 @@ fn regions(args: RegionsArgs) -> anyhow::Result<Task> {
         return Err(Usage(text).into());
     }
     let filter = Filter {
-        kinds: args.kind,
+        kinds: args.kind.concat(),
         paths: args.path,
         permissions: args.perm,
         addresses: args.addr,
@@ -236,17 +241,23 @@ fn compare(args: DiffArgs) -> anyhow::Result<Task> {
 
 fn watch(args: WatchArgs) -> anyhow::Result<Task> {
     let target = one_target(args.targets, "watch")?;
-    Ok(Task::Watch(WatchPlan { target, interval: args.interval, limit: args.r#for }))
+    let until = until(args.until)?;
+    Ok(Task::Watch(WatchPlan { target, interval: args.interval, limit: args.r#for, until }))
 }
 
-fn launch(args: RunArgs) -> Task {
-    Task::Launch(LaunchPlan {
+fn launch(args: RunArgs) -> anyhow::Result<Task> {
+    Ok(Task::Launch(LaunchPlan {
         command: args.command,
         at_exit: args.at_exit,
+        until: until(args.until)?,
         interval: args.interval,
         output: args.output,
         traced: !args.no_trace,
-    })
+    }))
+}
+
+fn until(word: Option<OsString>) -> anyhow::Result<Option<Check>> {
+    word.as_ref().map(super::check::from_word).transpose()
 }
 
 pub(super) fn usage<T>(text: &str) -> anyhow::Result<T> {

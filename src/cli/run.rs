@@ -89,10 +89,15 @@ fn show_all(plan: &Plan, targets: &[Target], view: &ViewPlan, out: &mut dyn Writ
     let mut render = renderer(plan.format, plan.style, targets.len() > 1, out);
     let mut exit = Exit::Done;
     for target in targets {
-        let Err(failure) = show(plan, target, view, render.as_mut()) else { continue };
-        let error = match failure {
-            Failure::Target(error) => error,
-            Failure::Output(error) => return Err(anyhow::Error::from(error).context(UNWRITABLE)),
+        let error = match show(plan, target, view, render.as_mut()) {
+            Ok(ended) => {
+                if exit == Exit::Done {
+                    exit = ended;
+                }
+                continue;
+            }
+            Err(Failure::Target(error)) => error,
+            Err(Failure::Output(error)) => return Err(anyhow::Error::from(error).context(UNWRITABLE)),
         };
         if exit == Exit::Done {
             exit = Exit::of(&error);

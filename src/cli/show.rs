@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::plan::{Plan, ViewPlan};
 use super::target::{Ambiguous, NoSuchName, Target};
-use super::{sentence, tell_warnings, ways_out};
+use super::{Exit, sentence, tell_warnings, ways_out};
 use crate::classify::{Classified, Classify, Context};
 use crate::filter::Filter;
 use crate::render::{Format, Render};
@@ -38,7 +38,7 @@ pub(super) fn show(
     target: &Target,
     view: &ViewPlan,
     render: &mut dyn Render,
-) -> Result<(), Failure> {
+) -> Result<Exit, Failure> {
     let mut source = match target.open(&plan.open) {
         Ok(source) => source,
         Err(error) => {
@@ -54,7 +54,9 @@ pub(super) fn show(
             shown.sorted_regions(filter, |regions| sort.sort(regions, *reverse))
         }
         ViewPlan::Regions { filter, sort: None, gaps, .. } => shown.regions(filter, *gaps),
+        ViewPlan::Check { checks, quiet } => return shown.check(checks, *quiet),
     }
+    .map(|()| Exit::Done)
 }
 
 /// Says in a machine format why a target can't be shown.
@@ -115,10 +117,10 @@ fn error_kind(error: &anyhow::Error) -> &'static str {
 }
 
 /// A target being shown.
-struct Shown<'a> {
-    plan: &'a Plan,
-    source: &'a mut dyn RegionSource,
-    render: &'a mut dyn Render,
+pub(super) struct Shown<'a> {
+    pub plan: &'a Plan,
+    pub source: &'a mut dyn RegionSource,
+    pub render: &'a mut dyn Render,
     target: &'a Target,
 }
 
@@ -128,7 +130,7 @@ impl Shown<'_> {
     }
 
     /// The facts of the process, before its map is read.
-    fn origins(&mut self, detail: Detail) -> Result<Origins, Failure> {
+    pub(super) fn origins(&mut self, detail: Detail) -> Result<Origins, Failure> {
         let process = match self.source.process() {
             Ok(process) => process,
             Err(error) => return Err(self.refused(error.into(), None)?),
@@ -140,7 +142,11 @@ impl Shown<'_> {
     }
 
     /// Shows what is known of a target whose map can't be read, and why it can't.
-    fn refused(&mut self, error: anyhow::Error, origins: Option<&Origins>) -> Result<Failure, Failure> {
+    pub(super) fn refused(
+        &mut self,
+        error: anyhow::Error,
+        origins: Option<&Origins>,
+    ) -> Result<Failure, Failure> {
         let warnings = self.take_warnings();
         match origins {
             Some(origins) => {
@@ -166,7 +172,7 @@ impl Shown<'_> {
     }
 
     /// The doubts so far, told on standard error.
-    fn take_warnings(&mut self) -> Vec<Warning> {
+    pub(super) fn take_warnings(&mut self) -> Vec<Warning> {
         let warnings = self.source.take_warnings();
         tell_warnings(self.target, &warnings);
         warnings
@@ -212,7 +218,7 @@ impl Shown<'_> {
     }
 
     /// Tells how gently the map was read, where that was asked for.
-    fn note_reading(&self, tail: &mut Tail) {
+    pub(super) fn note_reading(&self, tail: &mut Tail) {
         if let Some(reading) = self.source.reading().filter(|reading| reading.budget.is_some()) {
             view::process::note_reading(tail, &reading);
         }
@@ -363,7 +369,7 @@ fn unlisted(printed: &PrintedSummary, summary: &Summary) -> Option<String> {
 }
 
 /// The footnote of a table about which there are doubts.
-fn note_warnings(tail: &mut Tail, warnings: &[Warning]) {
+pub(super) fn note_warnings(tail: &mut Tail, warnings: &[Warning]) {
     match warnings.len() {
         0 => {}
         1 => tail.notes.push("There is a warning about this map on standard error.".to_owned()),
@@ -372,7 +378,7 @@ fn note_warnings(tail: &mut Tail, warnings: &[Warning]) {
 }
 
 /// The regions of a source, explained as they are read; `origins` is told the detail that they have.
-fn classified<'a>(
+pub(super) fn classified<'a>(
     source: &'a mut dyn RegionSource,
     origins: &mut Origins,
 ) -> mmview_platform::Result<Classify<Regions<'a>>> {

@@ -11,6 +11,8 @@ use mmview_platform::Detail;
 use super::plan::{Plan, WatchPlan, usage};
 use super::show::refuse;
 use super::{Exit, UNWRITABLE, report, tell_warnings};
+use crate::check::{Check, Verdict};
+use crate::diff::Change;
 use crate::render::{Render, renderer};
 use crate::view;
 use crate::view::watch::{Account, Event, EventRecord, Stopped};
@@ -26,7 +28,8 @@ pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyh
         if !source.info().capabilities.live {
             return usage("a saved map doesn't change: `mmview diff A B` compares two");
         }
-        Ok(Watch::begin(source, plan.detail.unwrap_or(Detail::Layout))?)
+        let needs = watch.until.as_ref().map_or(Detail::Layout, Check::needs);
+        Ok(Watch::begin(source, plan.detail.unwrap_or(Detail::Layout).max(needs))?)
     });
     let mut seen = match begun {
         Ok(seen) => seen,
@@ -46,8 +49,13 @@ pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyh
     render.begin(&head).context(UNWRITABLE)?;
     let mut watching = Watching { plan, watch, render: render.as_mut(), began: Instant::now(), events: 0 };
     let stopped = watching.until_the_end(&mut seen, &interrupted)?;
+    let exit = match (&watch.until, &stopped) {
+        (Some(_), Stopped::Until) | (None, _) => Exit::Done,
+        _ => Exit::CheckFailed,
+    };
     let account = Account {
         stopped,
+        until: watch.until.as_ref().map(|check| (check, check.explain(&seen.last().regions).sentence())),
         watched: watching.began.elapsed(),
         looks: seen.looks(),
         longest_look: seen.longest_look(),
@@ -55,7 +63,7 @@ pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyh
     };
     render.end(&view::watch::tail(&account, &seen.last().warnings)).context(UNWRITABLE)?;
     render.finish().context(UNWRITABLE)?;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// A process being watched, and who is told.
@@ -72,6 +80,9 @@ impl Watching<'_> {
         let deadline = self.watch.limit.map(|limit| self.began + limit);
         let mut next = Instant::now();
         loop {
+            if self.is_so(seen) {
+                return Ok(Stopped::Until);
+            }
             next = (next + seen.rest(self.watch.interval)).max(Instant::now());
             let is_last = deadline.is_some_and(|deadline| deadline <= next);
             if !sleep_until(deadline.map_or(next, |deadline| deadline.min(next)), interrupted) {
@@ -82,16 +93,29 @@ impl Watching<'_> {
                 Seen::Changes(changes) => {
                     let time = SystemTime::now();
                     for change in &changes {
-                        self.tell(time, Event::Change(change))?;
+                        if self.is_event(change) {
+                            self.tell(time, Event::Change(change))?;
+                        }
                     }
                 }
                 Seen::Program(process) => self.tell(SystemTime::now(), Event::Program(&process))?,
                 Seen::Ended(ending) => return Ok(Stopped::Ended(ending)),
             }
-            if is_last {
+            if is_last && !self.is_so(seen) {
                 return Ok(Stopped::TimeUp);
             }
         }
+    }
+
+    /// Whether what is waited for is so.
+    fn is_so(&self, seen: &Watch) -> bool {
+        let until = self.watch.until.as_ref();
+        until.is_some_and(|check| check.verdict(&seen.last().regions) == Verdict::Holds)
+    }
+
+    /// Whether a change is to be told: counts that only the check needs are not.
+    fn is_event(&self, change: &Change) -> bool {
+        self.plan.detail.is_some_and(|detail| detail > Detail::Layout) || change.kind.is_of_layout()
     }
 
     fn tell(&mut self, time: SystemTime, event: Event<'_>) -> anyhow::Result<()> {

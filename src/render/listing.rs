@@ -30,6 +30,8 @@ pub(super) struct Listing {
     columns: Vec<(usize, Column)>,
     is_narrow: bool,
     has_arrows: bool,
+    /// What stands before each line.
+    indent: usize,
     line: String,
     text: String,
 }
@@ -37,6 +39,11 @@ pub(super) struct Listing {
 impl Listing {
     /// `has_arrows` says that a row may be marked as the one that was asked for.
     pub fn new(table: &Table, has_arrows: bool, style: Style) -> Listing {
+        Listing { has_arrows, ..Listing::of(&table.columns, style, 0) }
+    }
+
+    /// Rows under `columns` that stand in by `indent`.
+    pub fn of(columns: &[Column], style: Style, indent: usize) -> Listing {
         let is_narrow = style.width.is_some_and(|width| width < NARROW);
         let shows = |column: &Column| match column.shows {
             Shows::Always | Shows::TableOnly => true,
@@ -47,13 +54,14 @@ impl Listing {
             true => Column { width: column.width.min(NARROW_COLUMN), ..column },
             false => column,
         };
-        let columns = table.columns.iter().enumerate().filter(|(_, column)| shows(column));
+        let columns = columns.iter().enumerate().filter(|(_, column)| shows(column));
         let columns = columns.map(|(place, column)| (place, narrowed(*column)));
         Listing {
             style,
             columns: columns.collect(),
             is_narrow,
-            has_arrows,
+            has_arrows: false,
+            indent: indent.min(BLANKS.len()),
             line: String::new(),
             text: String::new(),
         }
@@ -81,10 +89,11 @@ impl Listing {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         self.line.clear();
-        let mut used = 0;
+        self.line.push_str(&BLANKS[..self.indent]);
+        let mut used = self.indent;
         if self.has_arrows {
             self.line.push_str(if is_hit { ARROW } else { "    " });
-            used = ARROW.len();
+            used += ARROW.len();
         }
         let count = self.columns.len();
         for (index, (place, column)) in self.columns.iter().enumerate() {

@@ -4,6 +4,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 
 use crate::kind::Group;
 use crate::units::Units;
+use crate::view::Tone;
 
 /// How tables look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +42,20 @@ impl Style {
             }
             _ => text.to_owned(),
         }
+    }
+
+    /// A word in the colour of what it says, where colours are on.
+    pub(super) fn tint(self, tone: Tone, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let color = match tone {
+            Tone::Good => AnsiColor::Green,
+            Tone::Bad => AnsiColor::Red,
+            Tone::Doubtful => AnsiColor::Yellow,
+        };
+        let color = color.on_default().bold();
+        format!("{color}{text}{color:#}")
     }
 
     /// The line that says what the colours mean, where they are on.

@@ -10,7 +10,7 @@ use super::listing::{Listing, push_cell};
 use super::style::Style;
 use super::text::width;
 use crate::kind::Group;
-use crate::view::{self, Align, Cell, Column, Head, Layout, Record, Shows, Tail};
+use crate::view::{self, Align, Cell, Column, Head, Layout, Record, Shows, Tail, Told, Tone};
 
 /// In a table narrower than this, notes behind the numbers are left out.
 const ROOM_FOR_NOTES: usize = 120;
@@ -18,6 +18,9 @@ const ROOM_FOR_NOTES: usize = 120;
 /// Columns of numbers are at least this wide, the blank before them included, so that tables of small and of large processes
 /// look alike.
 const NUMBERS: ColumnConstraint = ColumnConstraint::LowerBoundary(comfy_table::Width::Fixed(8));
+
+/// Text is not folded into less.
+const SHORTEST_TEXT: usize = 20;
 
 pub(super) struct Table<'a> {
     out: &'a mut dyn Write,
@@ -33,6 +36,7 @@ pub(super) struct Table<'a> {
     listing: Option<Listing>,
     /// The rows of a fitted table, until all are there.
     rows: Vec<(Vec<String>, Option<Group>)>,
+    layout: Layout,
     is_first: bool,
 }
 
@@ -48,6 +52,7 @@ impl<'a> Table<'a> {
             has_arrows: false,
             listing: None,
             rows: Vec::new(),
+            layout: Layout::Fitted,
             is_first: true,
         }
     }
@@ -64,6 +69,7 @@ impl<'a> Table<'a> {
             self.listing = Some(Listing::new(&table, self.has_arrows, self.style));
         }
         self.columns = table.columns;
+        self.layout = table.layout;
         if self.is_one_of_several { Ok(()) } else { self.titles() }
     }
 
@@ -94,13 +100,45 @@ impl<'a> Table<'a> {
     fn write_folded(&mut self, line: &str) -> io::Result<()> {
         match self.style.width {
             Some(columns) if width(line) > columns => {
-                let options = textwrap::Options::new(columns).subsequent_indent("    ");
+                let options = unhyphenated(columns).subsequent_indent("    ");
                 for part in textwrap::wrap(line, options) {
                     writeln!(self.out, "{part}")?;
                 }
                 Ok(())
             }
             _ => writeln!(self.out, "{line}"),
+        }
+    }
+
+    /// Writes what a row tells of itself.
+    fn tell(&mut self, record: &dyn Record) -> io::Result<()> {
+        for told in record.told() {
+            match told {
+                Told::Line { lead, indent, text } => self.tell_line(lead, indent, &text)?,
+                Told::Row { indent, columns, record } => {
+                    Listing::of(columns, self.style, indent).row(record.as_ref(), self.out)?
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_line(&mut self, lead: Option<(&str, Tone)>, indent: usize, text: &str) -> io::Result<()> {
+        let blanks = " ".repeat(indent);
+        let mut before = blanks.clone();
+        if let Some((word, tone)) = lead {
+            before = self.style.tint(tone, word) + blanks.get(word.len()..).unwrap_or(" ");
+        }
+        // A very narrow terminal wraps by itself.
+        match self.style.width.filter(|columns| *columns >= indent + SHORTEST_TEXT) {
+            Some(columns) => {
+                let options = unhyphenated(columns - indent);
+                for (index, part) in textwrap::wrap(text, options).iter().enumerate() {
+                    writeln!(self.out, "{}{part}", if index == 0 { &before } else { &blanks })?;
+                }
+                Ok(())
+            }
+            None => writeln!(self.out, "{before}{text}"),
         }
     }
 
@@ -153,6 +191,11 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Folds at blanks only: paths and words such as `shared-memory` stay whole where they can.
+fn unhyphenated(columns: usize) -> textwrap::Options<'static> {
+    textwrap::Options::new(columns).word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
 /// Whether a fitted table shows a column; it is never so wide that it had to choose.
 fn shows(column: &Column) -> bool {
     column.shows != Shows::MachineOnly
@@ -176,6 +219,9 @@ impl Render for Table<'_> {
         self.titles()?;
         if let Some(listing) = &mut self.listing {
             return listing.row(record, self.out);
+        }
+        if self.layout == Layout::Told {
+            return self.tell(record);
         }
         let has_notes = self.style.width.is_none_or(|width| width >= ROOM_FOR_NOTES);
         let cells = record.cells();
@@ -212,7 +258,9 @@ impl Render for Table<'_> {
             }
             self.write_folded(note)?;
         }
-        if let Some(legend) = self.style.legend().filter(|_| !self.columns.is_empty()) {
+        if let Some(legend) =
+            self.style.legend().filter(|_| !self.columns.is_empty() && self.layout != Layout::Told)
+        {
             writeln!(self.out, "\n{legend}")?;
         }
         self.out.flush()

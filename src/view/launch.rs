@@ -8,6 +8,8 @@ use serde_json::json;
 
 use super::watch::ending_value;
 use super::{Tail, name_value};
+use crate::check::Check;
+use crate::render::text::printable_line;
 use crate::summary::Summary;
 use crate::units::Units;
 
@@ -49,6 +51,8 @@ pub struct Account<'a> {
     pub resident_peak: Option<Bytes>,
     /// How it ended.
     pub ending: Ending,
+    /// What was waited for, and whether it became so.
+    pub until: Option<(&'a Check, bool)>,
     /// Whether it stood still at its start and its end.
     pub is_traced: bool,
 }
@@ -67,10 +71,18 @@ pub fn add(tail: &mut Tail, account: &Account<'_>, summary: &Summary, units: Uni
         account.after.as_secs_f64(),
         account.ending
     ));
+    if let Some((check, is_so)) = account.until {
+        let text = printable_line(check.text());
+        tail.notes.push(match is_so {
+            true => format!("It was so then: {text}"),
+            false => format!("It never was so at any look, and this is the peak: {text}"),
+        });
+    }
     // What is between two looks is not seen; the kernel's count is without gaps.
     let seen = summary.total.resident.value();
     if let Some((seen, peak)) = seen.zip(account.resident_peak)
         && !account.at_exit
+        && account.until.is_none_or(|(_, is_so)| !is_so)
         && peak.saturating_sub(seen) > Bytes(peak.0 / 16)
     {
         tail.notes.push(format!(
@@ -88,6 +100,7 @@ pub fn add(tail: &mut Tail, account: &Account<'_>, summary: &Summary, units: Uni
             "after_ms": (account.after.as_secs_f64() * 1e6).round() / 1e3,
             "looks": account.looks,
             "resident_peak": account.resident_peak,
+            "until": account.until.map(|(check, is_so)| json!({ "check": check.text(), "holds": is_so })),
             "traced": account.is_traced,
             "ending": ending_value(Some(account.ending)),
         }),

@@ -31,6 +31,20 @@ impl Origins {
         target(&self.source)
     }
 
+    /// Whose map it is, how large and when, in a sentence: for a log.
+    pub fn sentence(&self, regions: usize) -> String {
+        let what = match (&self.source.origin, self.process.pid) {
+            (Origin::Capture { path, format }, _) => {
+                format!("{} ({})", printable(path.as_os_str().as_encoded_bytes()), format.id())
+            }
+            (_, Some(pid)) => format!("{} [{pid}]", named(self.process.name.as_deref())),
+            _ => self.target(),
+        };
+        let regions = if regions == 1 { "1 region".to_owned() } else { format!("{regions} regions") };
+        let taken = self.taken.map(|taken| format!(" at {}", local(taken)));
+        format!("{what} had {regions}{}.", taken.unwrap_or_default())
+    }
+
     /// The fields that every view's JSON begins with.
     pub fn fields(&self, view: &'static str) -> Map<String, Value> {
         let Value::Object(fields) = json!({

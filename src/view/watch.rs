@@ -11,9 +11,10 @@ use super::change::sentence;
 use super::diff::serialize_change;
 use super::process::{Origins, clock, timestamp, warnings_value};
 use super::{Cell, Column, Head, Layout, Record, Shows, Table, Tail, name_value};
+use crate::check::Check;
 use crate::diff::Change;
 use crate::kind::Group;
-use crate::render::text::printable;
+use crate::render::text::{printable, printable_line};
 use crate::units::Units;
 
 const COLUMNS: [Column; 13] = [
@@ -84,9 +85,11 @@ impl Stopped {
 
 /// What there is to say at the end.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct Account<'a> {
     /// Why it is the end.
     pub stopped: Stopped,
+    /// What was waited for, and what was found of it at the end.
+    pub until: Option<(&'a Check, String)>,
     /// How long was watched.
     pub watched: Duration,
     /// How many looks there were.
@@ -107,7 +110,7 @@ pub fn ending_value(ending: Option<Ending>) -> Value {
 }
 
 /// What stands after the events.
-pub fn tail(account: &Account, warnings: &[Warning]) -> Tail {
+pub fn tail(account: &Account<'_>, warnings: &[Warning]) -> Tail {
     let how = match &account.stopped {
         Stopped::Ended(Some(ending)) => format!("The process has ended: {ending}"),
         Stopped::Ended(None) => {
@@ -120,6 +123,13 @@ pub fn tail(account: &Account, warnings: &[Warning]) -> Tail {
     let events =
         if account.events == 1 { "1 event".to_owned() } else { format!("{} events", account.events) };
     let note = format!("{how}. {events} in {:.1} s.", account.watched.as_secs_f64());
+    let mut notes = vec![note];
+    if let Some((check, found)) = &account.until
+        && account.stopped != Stopped::Until
+    {
+        notes.push(format!("It was not so: {}", printable_line(check.text())));
+        notes.push(format!("Found at the end: {}.", printable_line(found)));
+    }
     let ending = match account.stopped {
         Stopped::Ended(ending) => ending_value(ending),
         _ => Value::Null,
@@ -127,13 +137,14 @@ pub fn tail(account: &Account, warnings: &[Warning]) -> Tail {
     let fields = json!({
         "stopped": account.stopped.id(),
         "ending": ending,
+        "until": account.until.as_ref().map(|(check, found)| json!({ "check": check.text(), "found": found })),
         "watched_ms": milliseconds(account.watched),
         "looks": account.looks,
         "longest_look_ms": milliseconds(account.longest_look),
         "warnings": warnings_value(warnings),
     });
     let Value::Object(fields) = fields else { unreachable!("an object literal is an object") };
-    Tail { fields, notes: vec![note] }
+    Tail { fields, notes }
 }
 
 /// Something that happened.

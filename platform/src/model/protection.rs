@@ -119,6 +119,19 @@ pub enum ShareMode {
 }
 
 impl ShareMode {
+    /// Every mode.
+    pub const ALL: &[ShareMode] = &[
+        ShareMode::Private,
+        ShareMode::CopyOnWrite,
+        ShareMode::Empty,
+        ShareMode::Shared,
+        ShareMode::TrueShared,
+        ShareMode::PrivateAliased,
+        ShareMode::SharedAliased,
+        ShareMode::LargePage,
+        ShareMode::ZeroFilled,
+    ];
+
     /// The three-letter code that vmmap prints after `SM=`.
     pub const fn code(self) -> &'static str {
         match self {

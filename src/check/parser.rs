@@ -1,0 +1,472 @@
+//! Reads a check: recursive descent, a function a rule of the grammar.
+
+use super::field::{ALIASES, FIELDS, Measure, Predicate, Share, Test};
+use super::lexer::{Lexed, Token, lex};
+use super::pattern::{Pattern, Quoted, TypeGlob};
+use super::syntax::{SyntaxError, nearest, suggestion};
+use super::tree::{Atom, Expr, Filter, Logic, Number, Op, Perm, Quantity, Value, What};
+use crate::filter::{parse_address, parse_addresses};
+use crate::kind::RegionKind;
+use crate::units::parse_size;
+
+/// How deep parentheses and `not` may be nested. Far deeper than anybody writes, far from filling a stack.
+const DEEPEST: usize = 64;
+
+/// What a check can begin with.
+const BEGINNINGS: [&str; 9] = ["mapped", "any", "all", "none", "sum", "max", "count", "at", "not"];
+
+type Read<T> = Result<T, SyntaxError>;
+
+pub(super) fn parse(text: &str) -> Read<Expr> {
+    let mut parser = Parser { text, tokens: lex(text), next: 0, depth: 0 };
+    let expr = parser.logic(&mut Parser::atom)?;
+    match parser.peek() {
+        Token::End => Ok(expr),
+        Token::Close => Err(parser.wrong("this parenthesis closes nothing")),
+        Token::Comma => Err(parser.wrong("a comma stands in sum(…) and max(…) only; join checks with `and`")),
+        _ => Err(parser.unexpected("`and`, `or` or the end")),
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: Vec<Lexed>,
+    next: usize,
+    depth: usize,
+}
+
+impl Parser<'_> {
+    fn peek(&self) -> &Token {
+        &self.tokens[self.next].token
+    }
+
+    fn at(&self) -> usize {
+        self.tokens[self.next].at
+    }
+
+    /// Goes past the next token; never past the last.
+    fn take(&mut self) -> Token {
+        let token = self.peek().clone();
+        self.next = (self.next + 1).min(self.tokens.len() - 1);
+        token
+    }
+
+    fn takes(&mut self, token: &Token) -> bool {
+        let is_next = self.peek() == token;
+        if is_next {
+            self.take();
+        }
+        is_next
+    }
+
+    fn takes_word(&mut self, word: &str) -> bool {
+        let is_next = matches!(self.peek(), Token::Word(next) if next == word);
+        if is_next {
+            self.take();
+        }
+        is_next
+    }
+
+    fn error(&self, at: usize, what: impl Into<String>) -> SyntaxError {
+        SyntaxError::new(self.text, at, what)
+    }
+
+    /// What is wrong with the next token.
+    fn wrong(&self, what: impl Into<String>) -> SyntaxError {
+        match self.peek() {
+            Token::Wrong(why) => self.error(self.at(), why.clone()),
+            _ => self.error(self.at(), what),
+        }
+    }
+
+    /// The next token is not what should stand there.
+    fn unexpected(&self, wanted: &str) -> SyntaxError {
+        self.wrong(format!("{} stands where {wanted} should", self.described()))
+    }
+
+    /// How to speak of the next token.
+    fn described(&self) -> String {
+        match self.peek() {
+            Token::Word(word) => format!("`{word}`"),
+            Token::Text(text) => format!("{}", Quoted(text)),
+            Token::Op(op) => format!("`{}`", op.as_str()),
+            Token::Open => "`(`".to_owned(),
+            Token::Close => "`)`".to_owned(),
+            Token::Comma => "a comma".to_owned(),
+            Token::End | Token::Wrong(_) => "the end".to_owned(),
+        }
+    }
+
+    fn deeper(&mut self) -> Read<()> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(self.wrong(format!("this is nested deeper than {DEEPEST} times; take it apart")));
+        }
+        Ok(())
+    }
+
+    /// `or` of `and` of what may be negated or in parentheses.
+    fn logic<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Read<A>) -> Read<Logic<A>> {
+        let mut parts = vec![self.conjunction(atom)?];
+        while self.takes_word("or") {
+            parts.push(self.conjunction(atom)?);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Logic::Or(parts) })
+    }
+
+    fn conjunction<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Read<A>) -> Read<Logic<A>> {
+        let mut parts = vec![self.unary(atom)?];
+        while self.takes_word("and") {
+            parts.push(self.unary(atom)?);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Logic::And(parts) })
+    }
+
+    fn unary<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Read<A>) -> Read<Logic<A>> {
+        let at = self.at();
+        if self.takes_word("not") {
+            self.deeper()?;
+            let inner = self.unary(atom)?;
+            self.depth -= 1;
+            return Ok(Logic::Not(Box::new(inner)));
+        }
+        if self.takes(&Token::Open) {
+            self.deeper()?;
+            let inner = self.logic(atom)?;
+            self.close(at)?;
+            self.depth -= 1;
+            return Ok(inner);
+        }
+        Ok(Logic::Atom(atom(self)?))
+    }
+
+    fn close(&mut self, opened: usize) -> Read<()> {
+        if self.takes(&Token::Close) {
+            return Ok(());
+        }
+        Err(match self.peek() {
+            Token::End => self.error(opened, "this parenthesis is not closed"),
+            Token::Comma => {
+                self.wrong("a comma stands after the field of sum(…) or max(…) only; write `and` or `or`")
+            }
+            _ => self.unexpected("`and`, `or` or `)`"),
+        })
+    }
+
+    /// The opening parenthesis after `word`, and where it stands.
+    fn open(&mut self, example: &str) -> Read<usize> {
+        let at = self.at();
+        if !self.takes(&Token::Open) {
+            return Err(self.wrong(format!("a parenthesis follows here, as in {example}")));
+        }
+        Ok(at)
+    }
+
+    fn atom(&mut self) -> Read<Atom> {
+        let at = self.at();
+        let word = match self.peek() {
+            Token::Word(word) => word.clone(),
+            Token::Text(_) => {
+                return Err(self.wrong("a path by itself says nothing; write `mapped` before it"));
+            }
+            _ => return Err(self.unexpected(&format!("a check ({})", BEGINNINGS.join(", ")))),
+        };
+        match word.as_str() {
+            "mapped" => {
+                self.take();
+                self.mapped().map(Atom::Mapped)
+            }
+            "any" | "all" | "none" => {
+                self.take();
+                let quantity = match word.as_str() {
+                    "any" => Quantity::Any,
+                    "all" => Quantity::All,
+                    _ => Quantity::None,
+                };
+                let opened = self.open(&format!("{word}(kind=heap)"))?;
+                Ok(Atom::Regions(quantity, self.filter_until(opened)?))
+            }
+            "at" => {
+                self.take();
+                self.place()
+            }
+            "sum" | "max" | "count" => self.comparison(),
+            _ if word.starts_with(|letter: char| letter.is_ascii_digit()) => self.comparison(),
+            _ => Err(self.no_beginning(at, &word)),
+        }
+    }
+
+    fn no_beginning(&self, at: usize, word: &str) -> SyntaxError {
+        let follows = self.tokens.get(self.next + 1).map(|lexed| &lexed.token);
+        if FIELDS.contains(&word) && (matches!(follows, Some(Token::Op(_))) || word == "deleted") {
+            return self.error(
+                at,
+                format!("`{word}` is of a region; say of which: any({word}…), all(…), none(…) or count(…)"),
+            );
+        }
+        if matches!(word, "and" | "or" | "is") {
+            return self.error(at, format!("a check is missing before `{word}`"));
+        }
+        self.error(
+            at,
+            format!("no check begins with `{word}`{}", suggestion(word, &BEGINNINGS, "beginnings")),
+        )
+    }
+
+    fn mapped(&mut self) -> Read<Pattern> {
+        match self.peek() {
+            Token::Text(text) if text.is_empty() => Err(self.wrong("the path is empty")),
+            Token::Text(text) => {
+                let pattern = Pattern::new(text.clone());
+                self.take();
+                Ok(pattern)
+            }
+            Token::Word(word) if !matches!(word.as_str(), "and" | "or" | "not" | "is") => {
+                let pattern = Pattern::new(word.clone().into_bytes());
+                self.take();
+                Ok(pattern)
+            }
+            Token::End => Err(self.wrong(
+                "the path is missing; the whole check is one word for the shell: 'mapped \"/path/to/file\"'",
+            )),
+            _ => Err(self.unexpected("a path in quotes")),
+        }
+    }
+
+    /// What stands in parentheses that were opened at `opened`: a filter, or nothing.
+    fn filter_until(&mut self, opened: usize) -> Read<Option<Filter>> {
+        if self.takes(&Token::Close) {
+            return Ok(None);
+        }
+        let filter = self.logic(&mut Parser::predicate)?;
+        self.close(opened)?;
+        Ok(Some(filter))
+    }
+
+    fn place(&mut self) -> Read<Atom> {
+        let Token::Word(word) = self.peek() else {
+            return Err(self.unexpected("an address such as 0x7ffd1000"));
+        };
+        let address = parse_address(word).map_err(|why| self.wrong(why))?;
+        self.take();
+        if !self.takes_word("is") {
+            return Err(self.unexpected("`is`"));
+        }
+        let at = self.at();
+        if self.takes(&Token::Open) {
+            self.deeper()?;
+            let filter = self.logic(&mut Parser::predicate)?;
+            self.close(at)?;
+            self.depth -= 1;
+            return Ok(Atom::At(address, What::Filter(filter)));
+        }
+        const WAYS: &str =
+            "a protection such as rw-, `mapped`, `unmapped`, or a filter in parentheses such as (kind=heap)";
+        let Token::Word(word) = self.peek().clone() else { return Err(self.unexpected(WAYS)) };
+        let what = match word.as_str() {
+            "mapped" => What::Mapped,
+            "unmapped" => What::Unmapped,
+            "not" => {
+                return Err(self.wrong(format!("`not` stands before the whole: not at {address:#x} is …")));
+            }
+            text => match text.parse() {
+                Ok(permissions) => What::Perm(Perm { text: word, permissions }),
+                Err(_) if RegionKind::named(text).is_some() => {
+                    return Err(self.wrong(format!("a kind stands in parentheses here: (kind={text})")));
+                }
+                Err(_) => return Err(self.unexpected(WAYS)),
+            },
+        };
+        self.take();
+        Ok(Atom::At(address, what))
+    }
+
+    fn comparison(&mut self) -> Read<Atom> {
+        let left = self.value()?;
+        let Token::Op(op) = *self.peek() else {
+            return Err(self.unexpected("a comparison such as `==` or `<`"));
+        };
+        self.take();
+        let right = self.value()?;
+        if let Token::Op(_) = self.peek() {
+            return Err(self.wrong("one comparison at a time; join two with `and`"));
+        }
+        Ok(Atom::Compare(left, op, right))
+    }
+
+    fn value(&mut self) -> Read<Value> {
+        let Token::Word(word) = self.peek().clone() else {
+            return Err(self.unexpected("a number, a size such as 64M, sum(…), max(…) or count(…)"));
+        };
+        match word.as_str() {
+            "count" => {
+                self.take();
+                let opened = self.open("count(kind=stack)")?;
+                Ok(Value::Count(self.filter_until(opened)?))
+            }
+            "sum" | "max" => {
+                self.take();
+                let opened = self.open(&format!("{word}(resident, kind=heap)"))?;
+                let (measure, filter) = self.measured(opened)?;
+                Ok(if word == "sum" { Value::Sum(measure, filter) } else { Value::Max(measure, filter) })
+            }
+            _ => self.number().map(Value::Number),
+        }
+    }
+
+    /// The field of a sum, and the filter after it.
+    fn measured(&mut self, opened: usize) -> Read<(Measure, Option<Filter>)> {
+        let names = Measure::ALL.map(Measure::name);
+        let Token::Word(word) = self.peek() else {
+            return Err(self.unexpected(&format!("what to add up ({})", names.join(", "))));
+        };
+        let Some(measure) = Measure::named(word) else {
+            let known = ALIASES.iter().find(|(alias, field)| alias == word && names.contains(field));
+            let hint = known.map_or_else(
+                || suggestion(word, &names, "fields that can be"),
+                |(_, field)| format!("; it is called `{field}`"),
+            );
+            return Err(self.wrong(format!("`{word}` can't be added up{hint}")));
+        };
+        self.take();
+        if self.takes(&Token::Comma) {
+            let filter = self.logic(&mut Parser::predicate)?;
+            self.close(opened)?;
+            return Ok((measure, Some(filter)));
+        }
+        match self.peek() {
+            Token::Close => {
+                self.take();
+                Ok((measure, None))
+            }
+            Token::End => Err(self.error(opened, "this parenthesis is not closed")),
+            _ => Err(self.unexpected("a comma and a filter, or `)`,")),
+        }
+    }
+
+    fn number(&mut self) -> Read<Number> {
+        let Token::Word(word) = self.peek() else {
+            return Err(self.unexpected("a number or a size such as 4K"));
+        };
+        let value = match word.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).map_err(|_| format!("`{word}` is not a number")),
+            None => parse_size(word).map(|size| size.0),
+        };
+        let value = value.map_err(|why| self.wrong(why))?;
+        let text = word.clone();
+        self.take();
+        Ok(Number { text, value })
+    }
+
+    fn predicate(&mut self) -> Read<Predicate> {
+        let Token::Word(field) = self.peek().clone() else {
+            return Err(self.unexpected(&format!("a field ({})", FIELDS.join(", "))));
+        };
+        if !FIELDS.contains(&field.as_str()) {
+            return Err(self.no_field(&field));
+        }
+        self.take();
+        let Token::Op(op) = *self.peek() else {
+            return match field.as_str() {
+                "deleted" => Ok(Predicate { is_negated: false, test: Test::Deleted }),
+                _ => {
+                    Err(self
+                        .unexpected(&format!("a comparison of `{field}`, such as `{}`,", example(&field))))
+                }
+            };
+        };
+        let is_number =
+            Measure::named(&field).is_some() || matches!(field.as_str(), "offset" | "start" | "end");
+        if op.is_order() && !is_number {
+            return Err(self.wrong(format!("`{field}` has no order; compare it with = or !=")));
+        }
+        self.take();
+        let mut is_negated = op == Op::Unequal;
+        let op = if is_negated { Op::Equal } else { op };
+        let test = self.test(&field, op, &mut is_negated)?;
+        if let Token::Op(_) = self.peek() {
+            return Err(self.wrong("one comparison at a time; join two with `and`"));
+        }
+        Ok(Predicate { is_negated, test })
+    }
+
+    fn no_field(&self, word: &str) -> SyntaxError {
+        if BEGINNINGS.contains(&word) && word != "not" {
+            return self.wrong(format!(
+                "`{word}` is of the whole map; here stands what is said of one region, such as kind=heap"
+            ));
+        }
+        if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == word) {
+            return self.wrong(format!("there is no field `{word}`; it is called `{field}`"));
+        }
+        if nearest(word, &FIELDS).is_none() && RegionKind::named(word).is_some() {
+            return self
+                .wrong(format!("there is no field `{word}`; for the kind of a region write kind={word}"));
+        }
+        self.wrong(format!("there is no field `{word}`{}", suggestion(word, &FIELDS, "fields")))
+    }
+
+    /// What a field is compared with.
+    fn test(&mut self, field: &str, op: Op, is_negated: &mut bool) -> Read<Test> {
+        if let Some(measure) = Measure::named(field) {
+            return Ok(Test::Measured(measure, op, self.number()?));
+        }
+        if field == "offset" {
+            return Ok(Test::Offset(op, self.number()?));
+        }
+        let bytes = match self.peek() {
+            Token::Word(word) => word.clone().into_bytes(),
+            Token::Text(text) => text.clone(),
+            _ => {
+                return Err(
+                    self.unexpected(&format!("what `{field}` is compared with, as in `{}`,", example(field)))
+                );
+            }
+        };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let test = match field {
+            "path" => Ok(Test::Path(Pattern::new(bytes))),
+            "name" => Ok(Test::Name(Pattern::new(bytes))),
+            "type" => Ok(Test::Type(TypeGlob::new(&text))),
+            "kind" => RegionKind::named(&text).map(Test::Kind).ok_or_else(|| {
+                format!("there is no kind `{text}`{}", suggestion(&text, &RegionKind::ids(), "kinds"))
+            }),
+            "share" => Share::named(&text).map(Test::Share).ok_or_else(|| {
+                format!("there is no share mode `{text}`{}", suggestion(&text, &Share::words(), "modes"))
+            }),
+            "perm" => text.parse().map(|permissions| Test::Perm(Perm { text: text.clone(), permissions })),
+            "start" => parse_address(&text).map(|address| Test::Start(op, address)),
+            "end" => parse_address(&text).map(|address| Test::End(op, address)),
+            "addr" => parse_addresses(&text).map(Test::Holds),
+            _ => match text.as_str() {
+                "true" | "yes" => Ok(Test::Deleted),
+                "false" | "no" => {
+                    *is_negated = !*is_negated;
+                    Ok(Test::Deleted)
+                }
+                _ => Err(format!("`{field}` is true or false, not `{text}`")),
+            },
+        };
+        let test = test.map_err(|why| self.wrong(why))?;
+        self.take();
+        Ok(test)
+    }
+}
+
+/// How a field is compared.
+fn example(field: &str) -> &'static str {
+    match field {
+        "kind" => "kind=mapped-file",
+        "type" => "type=\"Heap\"",
+        "path" => "path=\"*.so\"",
+        "name" => "name=\"[heap]\"",
+        "perm" => "perm=rw-",
+        "share" => "share=shared",
+        "offset" => "offset=0",
+        "start" => "start=0x7f0000000000",
+        "end" => "end>0x7f0000000000",
+        "addr" => "addr=0x7f0000000000",
+        "deleted" => "deleted=true",
+        _ => "size=4K",
+    }
+}

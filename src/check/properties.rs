@@ -1,0 +1,216 @@
+//! What is so of every check, every map and every text: on generated ones.
+
+use std::ops::Range;
+
+use mmview_platform::AddrRange;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::field::{Measure, Predicate, Share, Test};
+use super::pattern::{Pattern, TypeGlob};
+use super::tree::{Atom, Expr, Filter, Logic, Number, Op, Perm, Quantity, Value, What};
+use super::verdict::{decide, passes};
+use super::{Check, Evidence, Verdict};
+use crate::classify::Classified;
+use crate::classify::tests::classified;
+use crate::filter::parse_addresses;
+use crate::kind::RegionKind;
+use crate::units::parse_size;
+
+/// A map of up to eight regions, some with counts.
+fn maps() -> impl Strategy<Value = Vec<Classified>> {
+    const NAMES: [(&str, &str); 5] = [
+        ("00:00 0", ""),
+        ("00:00 0", "[heap]"),
+        ("08:01 7", "/tmp/a"),
+        ("08:01 8", "/x/b (deleted)"),
+        ("00:00 0", "[stack]"),
+    ];
+    let region =
+        (select(&NAMES[..]), select(&["rw-p", "r-xp", "rw-s", "---p"][..]), proptest::option::of(0u64..3));
+    vec(region, 0..8).prop_map(|regions| {
+        let mut text = String::new();
+        for (index, ((device, name), protection, resident)) in regions.into_iter().enumerate() {
+            let start = 0x1000 * (1 + 2 * index);
+            text += &format!("{start:x}-{:x} {protection} 00000000 {device} {name}\n", start + 0x1000);
+            text += &resident.map(|resident| format!("Rss: {} kB\n", resident * 4)).unwrap_or_default();
+        }
+        classified(&text)
+    })
+}
+
+fn ops(range: Range<usize>) -> impl Strategy<Value = Op> {
+    const ALL: [Op; 6] = [Op::Unequal, Op::Equal, Op::Less, Op::AtMost, Op::Greater, Op::AtLeast];
+    select(&ALL[range])
+}
+
+fn numbers() -> impl Strategy<Value = Number> {
+    select(&["0", "1", "3", "4096", "4K", "8k", "1.5M", "64M"][..])
+        .prop_map(|text| Number { text: text.to_owned(), value: parse_size(text).unwrap().0 })
+}
+
+fn perms() -> impl Strategy<Value = Perm> {
+    select(&["rw-", "r-xp", "w", "?w?", "rwxs", "---"][..])
+        .prop_map(|text| Perm { text: text.to_owned(), permissions: text.parse().unwrap() })
+}
+
+fn measures() -> impl Strategy<Value = Measure> {
+    select(&Measure::ALL[..])
+}
+
+fn predicates() -> impl Strategy<Value = Predicate> {
+    let range = |(start, end): (u64, u64)| AddrRange::new(start, end).filter(|range| !range.is_empty());
+    let word = prop_oneof![
+        vec(any::<u8>(), 0..8),
+        select(&["/tmp/a", "b", "*", "[heap]", "a[", "/x/*"][..]).prop_map(Vec::from)
+    ];
+    let test = prop_oneof![
+        select(RegionKind::ALL).prop_map(|kind| Test::Kind(RegionKind::named(kind.id()).unwrap())),
+        ".*".prop_map(|text: String| Test::Type(TypeGlob::new(&text))),
+        word.clone().prop_map(|bytes| Test::Path(Pattern::new(bytes))),
+        word.prop_map(|bytes| Test::Name(Pattern::new(bytes))),
+        perms().prop_map(Test::Perm),
+        select(Share::words()).prop_map(|word| Test::Share(Share::named(word).unwrap())),
+        (measures(), ops(1..6), numbers())
+            .prop_map(|(measure, op, number)| Test::Measured(measure, op, number)),
+        (ops(1..6), numbers()).prop_map(|(op, number)| Test::Offset(op, number)),
+        (ops(1..6), any::<u64>()).prop_map(|(op, address)| Test::Start(op, address)),
+        (ops(1..6), any::<u64>()).prop_map(|(op, address)| Test::End(op, address)),
+        any::<(u64, u64)>().prop_filter_map("a range", range).prop_map(Test::Holds),
+        Just(Test::Holds(parse_addresses("1000").unwrap())),
+        Just(Test::Deleted),
+    ];
+    (any::<bool>(), test).prop_map(|(is_negated, test)| {
+        let has_order = matches!(&test, Test::Measured(_, op, _) | Test::Offset(op, _) | Test::Start(op, _) | Test::End(op, _) if op.is_order());
+        Predicate { is_negated: is_negated && !has_order, test }
+    })
+}
+
+fn logic<A: std::fmt::Debug + Clone + 'static>(
+    atoms: impl Strategy<Value = A> + 'static,
+) -> BoxedStrategy<Logic<A>> {
+    let leaf = atoms.prop_map(Logic::Atom);
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|inner| Logic::Not(Box::new(inner))),
+            vec(inner.clone(), 2..4).prop_map(Logic::And),
+            vec(inner, 2..4).prop_map(Logic::Or),
+        ]
+    })
+    .boxed()
+}
+
+fn filters() -> BoxedStrategy<Filter> {
+    logic(predicates())
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let filter = || proptest::option::of(filters());
+    prop_oneof![
+        (measures(), filter()).prop_map(|(measure, filter)| Value::Sum(measure, filter)),
+        (measures(), filter()).prop_map(|(measure, filter)| Value::Max(measure, filter)),
+        filter().prop_map(Value::Count),
+        numbers().prop_map(Value::Number),
+    ]
+}
+
+fn exprs() -> BoxedStrategy<Expr> {
+    let quantity = select(&[Quantity::Any, Quantity::All, Quantity::None][..]);
+    let what = prop_oneof![
+        Just(What::Mapped),
+        Just(What::Unmapped),
+        perms().prop_map(What::Perm),
+        filters().prop_map(What::Filter)
+    ];
+    logic(prop_oneof![
+        vec(any::<u8>(), 1..8).prop_map(|bytes| Atom::Mapped(Pattern::new(bytes))),
+        (quantity, proptest::option::of(filters()))
+            .prop_map(|(quantity, filter)| Atom::Regions(quantity, filter)),
+        (values(), ops(0..6), values()).prop_map(|(left, op, right)| Atom::Compare(left, op, right)),
+        (any::<u64>(), what).prop_map(|(address, what)| Atom::At(address, what)),
+    ])
+}
+
+fn evidence(regions: &[Classified], is_whole: bool) -> Evidence<'_> {
+    Evidence { regions, missing: (!is_whole).then_some("the end is missing") }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_text_is_understood_or_refused(text in ".*") {
+        if let Err(error) = text.parse::<Check>() {
+            let drawn = format!("{error}{}", error.picture().concat());
+            prop_assert!(!drawn.contains(char::is_control));
+        }
+    }
+
+    #[test]
+    fn any_words_are_understood_or_refused(words in vec(select(&[
+        "any", "all", "none", "sum", "max", "count", "at", "is", "not", "and", "or", "mapped", "(", ")", ",", "=", "!=",
+        "<", "kind", "size", "heap", "4K", "\"x", "'y'", "0x10", "rw-", "deleted", "\\", "é",
+    ][..]), 0..16)) {
+        if let Err(error) = words.join(" ").parse::<Check>() {
+            prop_assert!(error.column() <= words.join(" ").chars().count() + 1);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same(expr in exprs()) {
+        let text = expr.to_string();
+        let read = text.parse::<Check>();
+        prop_assert!(read.is_ok(), "{}: {}", text, read.unwrap_err());
+        prop_assert_eq!(read.unwrap().expr, expr, "{}", text);
+    }
+
+    #[test]
+    fn quantities_are_each_others_opposites(filter in filters(), map in maps(), is_whole: bool) {
+        let evidence = evidence(&map, is_whole);
+        let of = |quantity, filter| decide(&Logic::Atom(Atom::Regions(quantity, Some(filter))), evidence);
+        let negated = Logic::Not(Box::new(filter.clone()));
+        prop_assert_eq!(of(Quantity::None, filter.clone()), !of(Quantity::Any, filter.clone()));
+        prop_assert_eq!(of(Quantity::All, filter.clone()), of(Quantity::None, negated));
+        let count = |op, number: &str| {
+            let number = Number { text: number.to_owned(), value: parse_size(number).unwrap().0 };
+            let count = Value::Count(Some(filter.clone()));
+            decide(&Logic::Atom(Atom::Compare(count, op, Value::Number(number))), evidence)
+        };
+        prop_assert_eq!(of(Quantity::None, filter.clone()), count(Op::Equal, "0"));
+        prop_assert_eq!(of(Quantity::Any, filter.clone()), count(Op::AtLeast, "1"));
+    }
+
+    #[test]
+    fn de_morgans_laws_hold(parts in vec(filters(), 2..4), map in maps()) {
+        let not = |filter: &Filter| Logic::Not(Box::new(filter.clone()));
+        for classified in &map {
+            let one = Logic::Not(Box::new(Logic::And(parts.clone())));
+            let other = Logic::Or(parts.iter().map(not).collect());
+            prop_assert_eq!(passes(Some(&one), classified), passes(Some(&other), classified));
+        }
+    }
+
+    /// What is measured later never turns a verdict: it only decides what was unknown.
+    #[test]
+    fn more_counts_never_turn_a_verdict(expr in exprs(), map in maps()) {
+        let known = decide(&expr, Evidence::from(&map));
+        let mut less = map.clone();
+        less.iter_mut().for_each(|classified| classified.region.counts.resident = None);
+        let guessed = decide(&expr, Evidence::from(&less));
+        prop_assert!(guessed == Verdict::Unknown || guessed == known, "{}: {:?} {:?}", expr, guessed, known);
+        let unsure = decide(&expr, evidence(&map, false));
+        prop_assert!(unsure == Verdict::Unknown || unsure == known, "{}: {:?} {:?}", expr, unsure, known);
+    }
+
+    #[test]
+    fn every_verdict_is_explained(expr in exprs(), map in maps(), is_whole: bool) {
+        let evidence = evidence(&map, is_whole);
+        let check = Check::new(expr.to_string(), expr);
+        let found = check.explain(evidence);
+        if check.verdict(evidence) != Verdict::Holds {
+            prop_assert!(!found.findings.is_empty(), "{}", check);
+            prop_assert!(found.findings.iter().all(|finding| !finding.sentence.is_empty()), "{}", check);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The language: what is understood, what is refused and where, and what it comes to.
+
+use mmview_platform::{Detail, Warning};
+
+use super::{Check, Evidence, Verdict, missing};
+use crate::classify::tests::classified;
+
+fn check(text: &str) -> Check {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+const MAP: &str = "\
+00400000-00401000 r-xp 00000000 08:01 7 /usr/bin/tool
+01000000-01100000 rw-p 00000000 00:00 0 [heap]
+Rss: 512 kB
+Shared_Dirty: 0 kB
+Private_Dirty: 64 kB
+7f0000000000-7f0000001000 rw-s 00000000 08:01 8 /tmp/data.bin
+Rss: 4 kB
+7f0000002000-7f0000004000 rw-p 00001000 08:01 9 /var/data.bin (deleted)
+Rss: 0 kB
+7f0000006000-7f0000007000 rwxp 00000000 00:00 0
+7ffd00000000-7ffd00021000 rw-p 00000000 00:00 0 [stack]
+Rss: 64 kB
+";
+
+#[track_caller]
+fn comes_to(map: &str, expected: Verdict, texts: &[&str]) {
+    let regions = classified(map);
+    for text in texts {
+        assert_eq!(check(text).verdict(&regions), expected, "{text}");
+        let opposite = check(&format!("not ({text})"));
+        assert_eq!(opposite.verdict(&regions), !expected, "not ({text})");
+        // Explaining never fails, and says something.
+        for check in [check(text), opposite] {
+            assert!(!check.explain(&regions).sentence().is_empty(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_holds() {
+    comes_to(
+        MAP,
+        Verdict::Holds,
+        &[
+            "mapped \"/tmp/data.bin\"",
+            "mapped 'data.bin'",
+            "mapped data.*",
+            "mapped \"/var/data.bin\"",
+            "not mapped \"*.tmp\"",
+            "any(path=\"/var/*\" and deleted)",
+            "any(deleted=true) and none(path=\"/tmp/data.bin\" and deleted) and any(deleted=false)",
+            "any(kind=mapped-file and path=\"/tmp/data.bin\" and size=4K and share=shared)",
+            "none(perm=rwxs)",
+            "any(perm=rwx) and any(perm=x and not perm=w)",
+            "count() == 6",
+            "count(perm=rw-) == 4 and 4 = count(perm=w and perm!=rwx)",
+            "sum(size, kind=stack) == 132K",
+            "sum(size, path=\"*\") >= 0x4000 and max(size) <= 1M",
+            "max(size, kind=gc-heap) = 0 and sum(size, kind=gc-heap) = 0",
+            "sum(resident, kind=heap) <= sum(size, kind=heap)",
+            "at 0x7f0000000800 is rw-s and at 7f0000000800 is mapped",
+            "at 0x7f0000001000 is unmapped",
+            "at 0x7f0000000000 is (path=\"data.bin\" and share=shared)",
+            "any(name=\"[heap]\" and type=heap) and none(type=\"h\")",
+            "any(offset=4K and start=7f0000002000 and end=0x7f0000004000)",
+            "any(addr=0x7ffd00000010 and kind=stack) and none(addr=1000-2000)",
+            "all(size >= 4K) and all() and any()",
+            "any(share=private and share=PRV) and any(share=SHM)",
+            "not any(kind=heap and kind=stack) or mapped \"x\"",
+        ],
+    );
+}
+
+#[test]
+fn what_fails() {
+    comes_to(
+        MAP,
+        Verdict::Fails,
+        &[
+            "mapped \"/data.bin\"",
+            "mapped \"[heap]\"",
+            "none(perm=rwx)",
+            "all(perm=r)  and all(size>4K)",
+            "count(kind=stack) == 9",
+            "at 0x10 is mapped",
+            "at 0x7f0000000000 is r-x",
+            "at 0x7f0000000000 is unmapped",
+            "sum(resident) < 500K",
+            "any(kind=jit-code and kind=heap)",
+            "any(share=copy-on-write)",
+        ],
+    );
+}
+
+#[test]
+fn what_was_not_measured_is_unknown_unless_the_rest_decides() {
+    // The first region has no counts, and neither has the one of `rwx`.
+    comes_to(
+        MAP,
+        Verdict::Unknown,
+        &[
+            "sum(resident) < 64M",
+            "any(resident > 1M)",
+            "none(resident > 1M)",
+            "max(resident) < 1M",
+            "all(resident < 1M)",
+            "count(resident > 1M) == 0",
+            "at 0x400000 is (resident = 0)",
+            "sum(dirty, kind=stack) = 0",
+        ],
+    );
+    comes_to(
+        MAP,
+        Verdict::Holds,
+        &[
+            "sum(resident) > 100K",
+            "any(resident = 512K)",
+            "sum(resident, kind=heap) = 512K",
+            "count(resident > 1M) < 3",
+            "sum(dirty, kind=heap) = 64K",
+            "any(resident > 1M) or mapped \"/tmp/data.bin\"",
+        ],
+    );
+    let regions = classified(MAP);
+    let found = check("sum(dirty, kind=stack) = 0").explain(&regions);
+    assert_eq!(found.unmeasured.iter().copied().collect::<Vec<_>>(), ["dirty"]);
+}
+
+#[test]
+fn kinds_that_flags_tell_are_unknown_without_them() {
+    let map = "1000-2000 rw-p 00000000 00:00 0\n";
+    comes_to(
+        map,
+        Verdict::Unknown,
+        &["any(kind=shadow-stack)", "none(kind=huge-pages)", "any(type=\"shadow stack\")"],
+    );
+    comes_to(map, Verdict::Fails, &["any(kind=device)", "any(kind=heap)"]);
+    let map = format!("{map}Rss: 4 kB\nVmFlags: rd wr\n");
+    comes_to(&map, Verdict::Fails, &["any(kind=shadow-stack)", "any(kind=huge-pages)"]);
+}
+
+#[test]
+fn where_regions_may_be_missing_nothing_is_known_not_to_be_there() {
+    let regions = classified(MAP);
+    let evidence = Evidence { regions: &regions, missing: Some("the end is missing") };
+    let verdict = |text: &str| check(text).verdict(evidence);
+    for text in [
+        "not mapped \"x\"",
+        "mapped \"x\"",
+        "none(perm=rwxs)",
+        "all()",
+        "count() == 6",
+        "count() < 10",
+        "sum(size) < 1G",
+        "at 0x10 is mapped",
+        "at 0x10 is unmapped",
+    ] {
+        assert_eq!(verdict(text), Verdict::Unknown, "{text}");
+        assert!(check(text).explain(evidence).sentence().contains("the end is missing"), "{text}");
+    }
+    for text in
+        ["mapped \"data.bin\"", "count() >= 6", "sum(size) > 1M", "at 0x400000 is r-x", "not none(perm=rwx)"]
+    {
+        assert_eq!(verdict(text), Verdict::Holds, "{text}");
+    }
+    for text in ["none(perm=rwx)", "count() < 6", "all(perm=r-x)", "at 0x400000 is w"] {
+        assert_eq!(verdict(text), Verdict::Fails, "{text}");
+    }
+}
+
+#[test]
+fn not_binds_tightest_then_and_then_or() {
+    for (loose, explicit) in [
+        ("any() or any() and any()", "any() or (any() and any())"),
+        ("not any() and any()", "(not any()) and any()"),
+        ("not not any()", "not (not any())"),
+        ("any(not kind=heap and perm=w or deleted)", "any(((not kind=heap) and perm=w) or deleted)"),
+        ("count()=1", " count ( )  ==  1 "),
+        ("any(size==4K)", "any(size=4K)"),
+    ] {
+        assert_eq!(check(loose), check(explicit), "{loose}");
+    }
+    assert_ne!(check("(any() or any()) and any()"), check("any() or any() and any()"));
+}
+
+#[test]
+fn it_is_written_in_its_own_words() {
+    for (text, own) in [
+        ("mapped 'a\"b'", r#"mapped "a\"b""#),
+        ("any( kind = 'mapped file' and path!=x )", r#"any(kind=mapped-file and path!="x")"#),
+        ("not(any()or all())and(none())", "not (any() or all()) and none()"),
+        ("sum(size)<4K", "sum(size) < 4K"),
+        ("at 7F00 is (deleted=no)", "at 0x7f00 is (deleted=false)"),
+        ("(any() and all()) and none()", "(any() and all()) and none()"),
+    ] {
+        assert_eq!(check(text).to_string(), own);
+        assert_eq!(check(text).text(), text.trim());
+    }
+}
+
+#[test]
+fn every_error_has_its_column_and_says_what_would_be_right() {
+    for (text, column, says) in [
+        ("", 1, "a check (mapped, any"),
+        ("any(kind=mapped-file and sise=4K)", 26, "there is no field `sise`; did you mean `size`?"),
+        ("any(wobble=4K)", 5, "the fields are kind, type"),
+        ("any(rss>4K)", 5, "it is called `resident`"),
+        ("any(heap)", 5, "write kind=heap"),
+        ("any(kind=heep)", 10, "did you mean `heap`?"),
+        ("any(kind=elephant)", 10, "the kinds are text, linkedit"),
+        ("any(share=sharde)", 11, "did you mean `shared`?"),
+        ("any(perm=rwq)", 10, "is no protection"),
+        ("any(size=4X)", 10, "is not a size"),
+        ("any(size=)", 10, "`)` stands where a number or a size"),
+        ("any(size)", 9, "such as `size=4K`"),
+        ("any(kind<heap)", 9, "`kind` has no order"),
+        ("any(start=zz)", 11, "is not an address"),
+        ("any(addr=20-10)", 10, "ends before it starts"),
+        ("any(deleted=perhaps)", 13, "true or false"),
+        ("any(kind=heap, perm=w)", 14, "write `and` or `or`"),
+        ("any(kind=heap", 4, "is not closed"),
+        ("any kind=heap", 5, "a parenthesis follows here, as in any(kind=heap)"),
+        ("any(kind=heap))", 15, "closes nothing"),
+        ("(any()", 1, "is not closed"),
+        ("any() any()", 7, "`any` stands where `and`, `or` or the end should"),
+        ("any() and", 10, "a check (mapped"),
+        ("and any()", 1, "a check is missing before `and`"),
+        ("kind=heap", 1, "say of which: any(kind…)"),
+        ("maped \"x\"", 1, "did you mean `mapped`?"),
+        ("\"/tmp/x\"", 1, "write `mapped` before it"),
+        ("mapped", 7, "the whole check is one word for the shell"),
+        ("mapped \"\"", 8, "the path is empty"),
+        ("mapped (x)", 8, "a path in quotes"),
+        ("mapped \"x", 8, "no end"),
+        ("any(any())", 5, "of the whole map"),
+        ("sum(resident)", 14, "a comparison such as"),
+        ("sum(resident) <", 16, "a number, a size"),
+        ("sum(rss) < 4K", 5, "it is called `resident`"),
+        ("sum(kind) < 4K", 5, "can't be added up"),
+        ("sum(size kind=heap) < 4K", 10, "a comma and a filter"),
+        ("sum() < 4K", 5, "what to add up"),
+        ("1 < count() < 3", 13, "join two with `and`"),
+        ("any(1 < 2)", 5, "there is no field `1`"),
+        ("at x is mapped", 4, "not an address"),
+        ("at 0x10 rw-", 9, "`is`"),
+        ("at 0x10 is heap", 12, "(kind=heap)"),
+        ("at 0x10 is not mapped", 12, "not at 0x10 is"),
+        ("at 0x10 is ()", 13, "a field"),
+        ("any() && all()", 7, "write `and`"),
+        ("any(!deleted)", 5, "write `not`"),
+        ("日本 < 4", 1, "no check begins"),
+        ("mapped \"日本\" && x", 13, "write `and`"),
+    ] {
+        let error = text.parse::<Check>().expect_err(text);
+        assert_eq!(error.column(), column, "{text}: {error}");
+        assert!(error.to_string().contains(says), "{text}: {error}");
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_long_lists_are_not() {
+    for deep in [
+        "(".repeat(100_000),
+        "not ".repeat(100_000),
+        format!("any({}", "(".repeat(100_000)),
+        format!("at 1 is {}", "(".repeat(100_000)),
+    ] {
+        assert!(deep.parse::<Check>().unwrap_err().to_string().contains("nested deeper"), "{}", &deep[..20]);
+    }
+    let long = vec!["any(kind=heap)"; 10_000].join(" and ");
+    assert_eq!(check(&long).verdict(&classified(MAP)), Verdict::Holds);
+}
+
+#[test]
+fn no_more_is_read_than_is_asked_for() {
+    for (text, needs) in [
+        ("mapped \"x\" and any(kind=heap and perm=rw- and share=shared and size>4K)", Detail::Layout),
+        ("at 0x10 is (offset=0 or deleted)", Detail::Layout),
+        ("sum(size) > 4K", Detail::Layout),
+        ("sum(resident) > 4K", Detail::Resident),
+        ("not any(swapped > 0)", Detail::Resident),
+        ("max(dirty) > 4K or any()", Detail::Counts),
+        ("count(pss > 4K) = 1", Detail::Counts),
+        ("at 0x10 is (unique = 0)", Detail::Counts),
+        ("any(kind=huge-pages)", Detail::Counts),
+        ("any(type=\"shadow*\")", Detail::Counts),
+    ] {
+        assert_eq!(check(text).needs(), needs, "{text}");
+    }
+}
+
+#[test]
+fn what_was_found_is_said() {
+    let regions = classified(MAP);
+    let said = |text: &str| {
+        let found = check(text).explain(&regions);
+        let instead = found.findings.iter().flat_map(|finding| &finding.regions).map(|found| {
+            format!("{} {}", found.classified.region.range, found.instead.join(", ")).trim_end().to_owned()
+        });
+        (found.sentence(), instead.collect::<Vec<_>>())
+    };
+    let (sentence, regions_said) = said("any(path=\"/var/data.bin\" and share=shared)");
+    assert_eq!(sentence, "no region meets all of it; nearest");
+    assert_eq!(
+        regions_said,
+        [
+            "7f0000000000-7f0000001000 path is not \"/var/data.bin\"",
+            "7f0000002000-7f0000004000 share is private, not shared"
+        ]
+    );
+    let (sentence, _) = said("mapped \"/tmp/date.bin\"");
+    assert_eq!(sentence, "no region maps \"/tmp/date.bin\"; nearest of 3 files");
+    assert_eq!(said("mapped \"/x/elephant\"").1, [""; 0]);
+    for (text, sentence) in [
+        ("count(kind=stack) == 9", "count(kind=stack) is 1, not 9"),
+        ("9 == count(kind=stack)", "count(kind=stack) is 1, not 9"),
+        ("2 < count(kind=stack)", "count(kind=stack) is 1, not > 2"),
+        ("sum(size, kind=stack) == 135169", "sum(size, kind=stack) is 132K (135168 bytes), not 135169"),
+        ("1 == 2", "1 is not == 2"),
+    ] {
+        assert_eq!(said(text).0, sentence);
+    }
+    assert_eq!(
+        said("not mapped \"/var/data.bin\"").0,
+        "1 region maps \"/var/data.bin\", 8K; its file is deleted"
+    );
+    assert_eq!(said("none(perm=rwx)").0, "there is 1 region with perm=rwx, 4K");
+    assert!(said("any(kind=jit-code and kind=heap)").1[0].contains("kind is"));
+    assert_eq!(said("at 0x400010 is rw-").1, ["400000-401000 perm is r-x, not rw-"]);
+    assert!(said("at 0x7f0000005000 is mapped").0.contains("in a gap of 8K"));
+    // The parts that decide, and no other.
+    assert_eq!(said("any() and count() = 7 and any(perm=w)").0, "count() is 6, not 7");
+}
+
+#[test]
+fn what_may_be_missing_is_what_was_not_read() {
+    let truncated = Warning::Truncated { why: "it ends".into() };
+    let unsorted = Warning::Unsorted { regions: 1 };
+    assert!(missing(&[unsorted.clone(), truncated], 5, None).unwrap().contains("cut off"));
+    assert_eq!(missing(&[unsorted], 5, Some(5)), None);
+    assert!(missing(&[], 0, Some(5)).unwrap().contains("lists none"));
+    assert!(missing(&[], 4, Some(5)).unwrap().contains("counts 5 regions and lists 4"));
+    assert_eq!(missing(&[], 5, Some(4)), None, "a count one too low is vmmap's own");
+}
