@@ -44,7 +44,8 @@ Examples:
   mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
   mmview report.txt                    a saved report of macOS' vmmap
   mmview --gentle 4242                 a look that a busy process hardly feels
-  mmview demo                          what mmap does, shown on a file";
+  mmview demo                          what mmap does, shown on a file
+  mmview demo fork                     what a child inherits; `mmview demo --list` has more lessons";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -176,7 +177,7 @@ impl From<DetailChoice> for Detail {
 pub enum Command {
     /// Every region, a line each
     Regions(RegionsArgs),
-    /// A lesson: makes a mapping and shows what becomes of it
+    /// A lesson: makes mappings and shows what becomes of them, step by step
     Demo(DemoArgs),
     /// What Linux's pmap prints, by pmap's own options; also by the name `pmap` (a link to mmview)
     #[command(disable_help_flag = true)]
@@ -255,13 +256,21 @@ pub struct DemoArgs {
     #[arg(long)]
     pub list: bool,
 
-    /// A file of yours to map; it is the same afterwards
-    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
+    /// Every lesson, one after another
+    #[arg(long, conflicts_with_all = ["lesson", "list"])]
+    pub all: bool,
+
+    /// Waits for Enter after each step, as it does by itself on a terminal; at the end of the input it goes on without
+    #[arg(long, conflicts_with = "hold")]
+    pub step: bool,
 
     /// Waits so long after each step, for a look from a second terminal
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub hold: Option<std::time::Duration>,
+
+    /// A file of yours for the first lesson to map; it is the same afterwards
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
 }
 
 fn lessons() -> clap::builder::PossibleValuesParser {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use log::LevelFilter;
 use mmview_platform::{Detail, OpenOptions};
 
-use super::args::{Args, ColorChoice, Command, Common, RegionsArgs, Targets};
+use super::args::{Args, ColorChoice, Command, Common, DemoArgs, RegionsArgs, Targets};
 use super::target::Target;
 use crate::compat::{Call, Tool};
+use crate::demo::LESSONS;
 use crate::filter::{Filter, SortKey, parse_address};
 use crate::render::{Format, Style};
 
@@ -46,9 +47,9 @@ pub(super) enum ViewPlan {
 /// What a lesson is to use.
 #[derive(Clone, Debug, Default)]
 pub struct DemoPlan {
-    /// The name of the lesson.
-    pub lesson: String,
-    /// The reader's own file.
+    /// The name of the lesson; `None` for all of them.
+    pub lesson: Option<String>,
+    /// The reader's own file, for the lesson that takes one.
     pub file: Option<PathBuf>,
     /// How to wait between steps.
     pub pace: Pace,
@@ -98,15 +99,7 @@ impl Plan {
             None => summary(args.targets)?,
             Some(Command::Regions(args)) => regions(args)?,
             Some(Command::Demo(args)) if args.list => Task::ListLessons,
-            Some(Command::Demo(args)) => Task::Demo(DemoPlan {
-                lesson: args.lesson,
-                file: args.file,
-                pace: match args.hold {
-                    Some(time) => Pace::Hold(time),
-                    None if is_terminal && std::io::stdin().is_terminal() => Pace::Enter,
-                    None => Pace::Straight,
-                },
-            }),
+            Some(Command::Demo(args)) => demo(args, is_terminal)?,
             Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments),
             Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments),
             Some(Command::Completions { shell }) => Task::Completions(shell),
@@ -146,6 +139,22 @@ impl Plan {
             _ => LevelFilter::Trace,
         }
     }
+}
+
+fn demo(args: DemoArgs, is_terminal: bool) -> anyhow::Result<Task> {
+    if args.file.is_some() && !args.all && args.lesson != LESSONS[0].name {
+        let text = format!(
+            "--file is for the lesson {}; {} makes what it maps itself",
+            LESSONS[0].name, args.lesson
+        );
+        return Err(Usage(text).into());
+    }
+    let pace = match args.hold {
+        Some(time) => Pace::Hold(time),
+        None if args.step || (is_terminal && std::io::stdin().is_terminal()) => Pace::Enter,
+        None => Pace::Straight,
+    };
+    Ok(Task::Demo(DemoPlan { lesson: (!args.all).then_some(args.lesson), file: args.file, pace }))
 }
 
 fn summary(args: Targets) -> anyhow::Result<Task> {

@@ -128,7 +128,9 @@ impl Child {
         });
         match said {
             Ok(told) => Ok(Some(told)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe) =>
+            {
                 self.end()?;
                 Ok(None)
             }

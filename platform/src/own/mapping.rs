@@ -136,10 +136,9 @@ impl Mapping {
     ///
     /// [`Error::Call`], and [`Error::Unsupported`] for an advice that this system doesn't know.
     pub fn advise(&self, offset: Bytes, size: Bytes, advice: Advice) -> Result<()> {
-        let advice = advice.into_system().ok_or(Error::Unsupported {
-            what: "this advice of memory",
-            place: "on this system",
-        })?;
+        let advice = advice
+            .into_system()
+            .ok_or(Error::Unsupported { what: "this advice of memory", place: "on this system" })?;
         self.pages.advise(index(offset), index(size), advice).map_err(failed("madvise"))
     }
 

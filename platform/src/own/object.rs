@@ -64,7 +64,7 @@ pub fn huge_pages() -> Result<HugePages> {
     let when = read("enabled").and_then(|text| chosen(&text).map(str::to_owned));
     match (size, when) {
         (Some(size), Some(when)) => Ok(HugePages { size, when }),
-        _ => Err(Error::Unsupported { what: "transparent huge pages", place: "on this system" }),
+        _ => Err(Error::Unsupported { what: "memory in transparent huge pages", place: "on this system" }),
     }
 }
 

@@ -45,7 +45,8 @@ impl Pages {
         };
         // SAFETY: the last page of the reservation follows its inner part.
         let last = unsafe { start.byte_add(length.get()) };
-        let ends = if mapped.is_ok() { vec![(outer, page), (last, page)] } else { vec![(outer, around.get())] };
+        let ends =
+            if mapped.is_ok() { vec![(outer, page), (last, page)] } else { vec![(outer, around.get())] };
         for (end, size) in ends {
             // SAFETY: these pages are of the reservation, and nothing was ever put there.
             unsafe { mman::munmap(end, size) }?;
@@ -64,7 +65,10 @@ impl Pages {
     /// The address of a part, checked to be of these pages and mapped.
     fn part(&self, offset: usize, size: usize) -> NonNull<c_void> {
         let is_inside = offset.checked_add(size).is_some_and(|end| end <= self.length.get());
-        assert!(self.is_mapped && is_inside, "{size} bytes at {offset} are not of the mapping, or it is unmapped");
+        assert!(
+            self.is_mapped && is_inside,
+            "{size} bytes at {offset} are not of the mapping, or it is unmapped"
+        );
         // SAFETY: the offset is not beyond the end of the mapping.
         unsafe { self.start.byte_add(offset) }
     }

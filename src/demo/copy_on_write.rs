@@ -1,0 +1,118 @@
+//! What fork shares, and what a write after it costs.
+
+use anyhow::Context as _;
+use mmview_platform::own::{Advice, Child, Mapping, Sharing};
+use mmview_platform::{Bytes, Protection};
+
+use super::stage::Stage;
+use super::step::{Fact, Measure, Seen, Step};
+use super::watch::Watch;
+use crate::cli::DemoPlan;
+
+/// How many pages there are, and how many of them the child writes.
+const PAGES: u64 = 16;
+const WRITTEN: u64 = 4;
+
+pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    let page = stage.page()?;
+    let access = Protection::READ.with(Protection::WRITE);
+    let map = Mapping::anonymous(Bytes(PAGES * page.0), Sharing::Private, access)?;
+    // A huge page would be copied as one.
+    let _ = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages);
+    let mut parent = Watch::own("parent", map.address())?;
+    let fill = |pages, byte| (0..pages).for_each(|number| map.write(Bytes(number * page.0), byte));
+    fill(PAGES, b'p');
+    let written = parent.look()?;
+    let size = stage.size(map.size());
+    let why = match written.now(Measure::Unique) == Some(map.size()) {
+        true => format!("{size} of the parent's own: dirty, and unique to it."),
+        false => format!("{size} that the parent has written."),
+    };
+    let call = format!(
+        "mmap(NULL, {}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0); 'p' stored to each of its {PAGES} pages",
+        map.size().0
+    );
+    stage.show(Step::new("written", call).region(written).why(&[&why]))?;
+
+    let mut child = Child::fork(|turns| {
+        fill(WRITTEN, b'c');
+        turns.stop(&[map.read(Bytes::ZERO)]);
+        0
+    })?;
+    let mut other = Watch::child("child", &child, map.address())?;
+    let (before, forked) = (parent.look()?, other.look()?);
+    let why = forked_sentence(&before, &forked);
+    let call = format!("fork(), which returns {} in the parent", child.pid());
+    stage.show(
+        Step::new("forked", call)
+            .region(before)
+            .region(forked)
+            .fact_if(frames(&mut parent, &mut other, map.address()))
+            .why(&[why]),
+    )?;
+
+    let told = child.step()?.context("the child ended before it wrote")?;
+    let (before, written) = (parent.look()?, other.look()?);
+    let [parents, childs] = [map.read(Bytes::ZERO), told.first().copied().unwrap_or_default()];
+    let why = written_sentence(stage, &before, &written, Bytes(WRITTEN * page.0));
+    stage.show(
+        Step::new("copied", format!("in the child: 'c' stored to each of the first {WRITTEN} pages"))
+            .region(before)
+            .region(written)
+            .fact(Fact::bytes("parent_reads", "at the same address the parent reads", &[parents]))
+            .fact(Fact::bytes("child_reads", "and the child", &[childs]))
+            .fact_if(frames(&mut parent, &mut other, map.address()))
+            .why(&[&why]),
+    )?;
+
+    let end = child.finish()?;
+    let (after, ended) = (parent.look()?, other.ended());
+    let why = match after.now(Measure::Unique) == Some(map.size()) {
+        true => {
+            "Nobody else has the parent's pages any more: everything is unique again, and the next write copies nothing."
+        }
+        false => "The child's memory is gone.",
+    };
+    stage.show(
+        Step::new("ended", "in the child: _exit(0); in the parent: waitpid()")
+            .region(after)
+            .region(ended)
+            .fact(Fact::end(end))
+            .why(&[why]),
+    )
+}
+
+fn frames(parent: &mut Watch, child: &mut Watch, address: u64) -> Option<Fact> {
+    Fact::frames(&[("parent", parent.frame(address)), ("child", child.frame(address))])
+}
+
+fn forked_sentence(parent: &Seen, child: &Seen) -> &'static str {
+    let is_shared =
+        parent.now(Measure::Unique) == Some(Bytes::ZERO) && child.now(Measure::Unique) == Some(Bytes::ZERO);
+    match (is_shared, child.now(Measure::Resident) == parent.now(Measure::Resident)) {
+        (true, true) => {
+            "The child has all of it, and nothing was copied but the page tables: nothing is unique to either now, and each \
+             carries half in PSS. Both have lost the right to write, quietly: the rows still say rw-, and the first store \
+             will fault."
+        }
+        (_, true) if parent.new_sharing() == Some("COW") => {
+            "The child has all of it, and the system calls it COW now: the two share the pages until one of them writes."
+        }
+        (_, true) => "The child has as much resident as the parent.",
+        _ => "The child has the same region; what of it is resident, the rows say.",
+    }
+}
+
+/// What the child's stores to pages of `size` in all have cost.
+fn written_sentence(stage: &Stage<'_>, parent: &Seen, child: &Seen, size: Bytes) -> String {
+    let copied = stage.size(size);
+    match child.grew(Measure::Unique) == size && parent.grew(Measure::Unique) == size {
+        true => format!(
+            "Each first store to a page faulted, and made a copy. {copied} moved from shared to unique in the child, the \
+             copies; and as much in the parent, the originals, which are its alone now. The rest is still shared, and so \
+             cost nothing."
+        ),
+        false => "The two see different bytes at the same address: each first store to a page made a copy."
+            .to_owned(),
+    }
+}
