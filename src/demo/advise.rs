@@ -1,7 +1,7 @@
 //! Memory that is given back, and memory that is kept.
 
-use mmview_platform::own::{Advice, Mapping, Sharing};
-use mmview_platform::{Bytes, Protection};
+use mmview_platform::Bytes;
+use mmview_platform::own::{Advice, Mapping};
 
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
@@ -12,8 +12,7 @@ const PAGES: u64 = 16;
 
 pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let page = stage.page()?;
-    let access = Protection::READ.with(Protection::WRITE);
-    let map = Mapping::anonymous(Bytes(PAGES * page.0), Sharing::Private, access)?;
+    let map = stage.memory(Bytes(PAGES * page.0))?;
     // A huge page would be given back as one, or not at all.
     let _ = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages);
     let mut watch = Watch::own("", map.address())?;

@@ -1,12 +1,11 @@
 //! What fork shares, and what a write after it costs.
 
-use anyhow::Context as _;
-use mmview_platform::own::{Advice, Child, Mapping, Sharing};
-use mmview_platform::{Bytes, Protection};
+use mmview_platform::Bytes;
+use mmview_platform::own::{Advice, Child, Mapping};
 
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
-use super::watch::Watch;
+use super::watch::{Family, Watch};
 use crate::cli::DemoPlan;
 
 /// How many pages there are, and how many of them the child writes.
@@ -15,13 +14,25 @@ const WRITTEN: u64 = 4;
 
 pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let page = stage.page()?;
-    let access = Protection::READ.with(Protection::WRITE);
-    let map = Mapping::anonymous(Bytes(PAGES * page.0), Sharing::Private, access)?;
+    let map = stage.memory(Bytes(PAGES * page.0))?;
     // A huge page would be copied as one.
     let _ = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages);
     let mut parent = Watch::own("parent", map.address())?;
     let fill = |pages, byte| (0..pages).for_each(|number| map.write(Bytes(number * page.0), byte));
     fill(PAGES, b'p');
+    written(stage, &map, &mut parent)?;
+    let child = Child::fork(|turns| {
+        fill(WRITTEN, b'c');
+        turns.stop(&[map.read(Bytes::ZERO)]);
+        0
+    })?;
+    let mut family = Family::new(parent, child, map.address())?;
+    forked(stage, &mut family)?;
+    copied(stage, &mut family, &map)?;
+    ended(stage, &mut family, &map)
+}
+
+fn written(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::Result<()> {
     let written = parent.look()?;
     let size = stage.size(map.size());
     let why = match written.now(Measure::Unique) == Some(map.size()) {
@@ -32,41 +43,35 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         "mmap(NULL, {}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0); 'p' stored to each of its {PAGES} pages",
         map.size().0
     );
-    stage.show(Step::new("written", call).region(written).why(&[&why]))?;
+    stage.show(Step::new("written", call).region(written).why(&[&why]))
+}
 
-    let mut child = Child::fork(|turns| {
-        fill(WRITTEN, b'c');
-        turns.stop(&[map.read(Bytes::ZERO)]);
-        0
-    })?;
-    let mut other = Watch::child("child", &child, map.address())?;
-    let (before, forked) = (parent.look()?, other.look()?);
-    let why = forked_sentence(&before, &forked);
-    let call = format!("fork(), which returns {} in the parent", child.pid());
-    stage.show(
-        Step::new("forked", call)
-            .region(before)
-            .region(forked)
-            .fact_if(frames(&mut parent, &mut other, map.address()))
-            .why(&[why]),
-    )?;
+fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+    let [parent, child] = family.look()?;
+    let why = forked_sentence(&parent, &child);
+    let call = format!("fork(), which returns {} in the parent", family.child.pid());
+    let frames = Fact::frames(["parent", "child"], family.frames());
+    stage.show(Step::new("forked", call).both([parent, child]).fact_if(frames).why(&[why]))
+}
 
-    let told = child.step()?.context("the child ended before it wrote")?;
-    let (before, written) = (parent.look()?, other.look()?);
-    let [parents, childs] = [map.read(Bytes::ZERO), told.first().copied().unwrap_or_default()];
-    let why = written_sentence(stage, &before, &written, Bytes(WRITTEN * page.0));
+fn copied(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+    let told = family.turn("write")?;
+    let [parent, child] = family.look()?;
+    let read = map.read(Bytes::ZERO);
+    let why = written_sentence(stage, &parent, &child, Bytes(WRITTEN * stage.page()?.0));
     stage.show(
         Step::new("copied", format!("in the child: 'c' stored to each of the first {WRITTEN} pages"))
-            .region(before)
-            .region(written)
-            .fact(Fact::bytes("parent_reads", "at the same address the parent reads", &[parents]))
-            .fact(Fact::bytes("child_reads", "and the child", &[childs]))
-            .fact_if(frames(&mut parent, &mut other, map.address()))
+            .both([parent, child])
+            .fact(Fact::bytes("parent_reads", "at the same address the parent reads", &[read]))
+            .fact(Fact::bytes("child_reads", "and the child", &told))
+            .fact_if(Fact::frames(["parent", "child"], family.frames()))
             .why(&[&why]),
-    )?;
+    )
+}
 
-    let end = child.finish()?;
-    let (after, ended) = (parent.look()?, other.ended());
+fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+    let end = family.child.finish()?;
+    let (after, ended) = (family.parent.look()?, family.other.ended());
     let why = match after.now(Measure::Unique) == Some(map.size()) {
         true => {
             "Nobody else has the parent's pages any more: everything is unique again, and the next write copies nothing."
@@ -75,15 +80,10 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     };
     stage.show(
         Step::new("ended", "in the child: _exit(0); in the parent: waitpid()")
-            .region(after)
-            .region(ended)
+            .both([after, ended])
             .fact(Fact::end(end))
             .why(&[why]),
     )
-}
-
-fn frames(parent: &mut Watch, child: &mut Watch, address: u64) -> Option<Fact> {
-    Fact::frames(&[("parent", parent.frame(address)), ("child", child.frame(address))])
 }
 
 fn forked_sentence(parent: &Seen, child: &Seen) -> &'static str {

@@ -1,7 +1,7 @@
 //! Memory that is promised, and comes when it is touched.
 
-use mmview_platform::own::{Advice, Mapping, Sharing};
-use mmview_platform::{Bytes, PageState, Protection};
+use mmview_platform::own::{Advice, Mapping};
+use mmview_platform::{Bytes, PageState};
 
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
@@ -15,31 +15,41 @@ const RESERVED: Bytes = Bytes(64 << 20);
 const MANY: u64 = 100;
 
 pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    let page = stage.page()?;
-    let access = Protection::READ.with(Protection::WRITE);
-    let mut map = Mapping::anonymous(RESERVED, Sharing::Private, access)?;
+    let mut map = stage.memory(RESERVED)?;
+    let mut watch = Watch::own("", map.address())?;
+    reserved(stage, &map, &mut watch)?;
+    zero_page(stage, &map, &mut watch)?;
+    touched(stage, &map, &mut watch)?;
+    map.unmap()?;
+    let unmapped = watch.look()?;
+    let why = match unmapped.is_gone() {
+        true => "The addresses and the pages go together.",
+        false => "Something else is mapped there now.",
+    };
+    stage.show(Step::new("unmapped", format!("munmap(addr, {})", RESERVED.0)).region(unmapped).why(&[why]))
+}
+
+fn reserved(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
     // Where every memory may have huge pages, one page would bring hundreds.
     let is_advised = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages).is_ok();
     let advised = if is_advised { "; madvise(MADV_NOHUGEPAGE)" } else { "" };
-    let mut watch = Watch::own("", map.address())?;
     let reserved = watch.look()?;
+    let size = stage.size(RESERVED);
     let why = match reserved.now(Measure::Resident) {
         Some(Bytes::ZERO) => {
-            format!(
-                "{} of addresses, and not a page behind them: mmap only writes down a promise.",
-                stage.size(RESERVED)
-            )
+            format!("{size} of addresses, and not a page behind them: mmap only writes down a promise.")
         }
-        _ => format!("{} of addresses are reserved.", stage.size(RESERVED)),
+        _ => format!("{size} of addresses are reserved."),
     };
     let call = format!(
         "mmap(NULL, {}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0){advised}",
         RESERVED.0
     );
-    stage.show(Step::new("reserved", call).region(reserved).why(&[&why]))?;
+    stage.show(Step::new("reserved", call).region(reserved).why(&[&why]))
+}
 
-    zero_page(stage, &map, &mut watch)?;
-
+fn touched(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+    let page = stage.page()?;
     map.write(Bytes::ZERO, 1);
     let touched = watch.look()?;
     let why = touched_sentence(stage, &touched, 1, page);
@@ -49,7 +59,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     map.write(last, 1);
     let touched = watch.look()?;
     let another = match touched.grew(Measure::Resident) {
-        Bytes::ZERO => String::new(),
+        Bytes::ZERO => "No count has changed.".to_owned(),
         grown => format!("Another {}.", stage.size(grown)),
     };
     let sparse = match touched.now(Measure::Resident) == Some(Bytes(2 * page.0)) {
@@ -67,15 +77,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let touched = watch.look()?;
     let why = touched_sentence(stage, &touched, MANY, page);
     let call = format!("a store to each of the {MANY} pages after the first");
-    stage.show(Step::new("page by page", call).region(touched).why(&[&why]))?;
-
-    map.unmap()?;
-    let unmapped = watch.look()?;
-    let why = match unmapped.is_gone() {
-        true => "The addresses and the pages go together.",
-        false => "Something else is mapped there now.",
-    };
-    stage.show(Step::new("unmapped", format!("munmap(addr, {})", RESERVED.0)).region(unmapped).why(&[why]))
+    stage.show(Step::new("page by page", call).region(touched).why(&[&why]))
 }
 
 /// A read of memory that was never written.

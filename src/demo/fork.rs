@@ -7,7 +7,7 @@ use mmview_platform::{Bytes, Protection};
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
-use super::watch::Watch;
+use super::watch::{Family, Watch};
 use crate::cli::DemoPlan;
 
 /// What the child writes over the first byte: `Hello, map`.
@@ -18,82 +18,86 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let access = Protection::READ.with(Protection::WRITE);
     let mut map = Mapping::of_file(scratch.file(), stage.page()?, Sharing::Shared, access)
         .with_context(|| format!("failed to map {}", scratch.title()))?;
-    let (address, size) = (map.address(), map.size().0);
-    let mut parent = Watch::own("parent", address)?;
-    let read = map.read_bytes(Bytes::ZERO, GREETING.len());
+    let mut parent = Watch::own("parent", map.address())?;
+    mapped(stage, &map, &mut parent)?;
+    let child = Child::fork(|turns| in_the_child(turns, &mut map))?;
+    let mut family = Family::new(parent, child, map.address())?;
+    forked(stage, &mut family)?;
+    read(stage, &mut family)?;
+    written(stage, &mut family, &map)?;
+    closed(stage, &mut family, &map)?;
+    ended(stage, &mut family)
+}
+
+fn beginning(map: &Mapping) -> Vec<u8> {
+    map.read_bytes(Bytes::ZERO, GREETING.len())
+}
+
+fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::Result<()> {
+    let read = beginning(map);
     let mapped = parent.look()?;
     let why = match mapped.now(Measure::Unique) {
         Some(unique) if unique > Bytes::ZERO => "Its page is resident, and nobody else has it mapped.",
         _ => "Its page is resident.",
     };
+    let size = map.size().0;
+    let call = format!("mmap(NULL, {size}, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0), then a load from it");
     stage.show(
-        Step::new(
-            "mapped",
-            format!("mmap(NULL, {size}, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0), then a load from it"),
-        )
-        .region(mapped)
-        .fact(Fact::bytes("parent_reads", "the parent reads", &read))
-        .why(&["The parent has mapped a file and read its first bytes.", why]),
-    )?;
-
-    let mut child = Child::fork(|turns| in_the_child(turns, &mut map))?;
-    let pid = child.pid();
-    let mut other = Watch::child("child", &child, address)?;
-    let forked = other.look()?;
-    let why = forked_sentence(&forked);
-    let unchanged = parent.look()?;
-    stage.show(
-        Step::new("forked", format!("fork(), which returns {pid} in the parent and 0 in the child"))
-            .region(unchanged)
-            .region(forked)
-            .fact(Fact::new("child", pid, format!("the child is process {pid}:  mmview {pid}")))
-            .why(&[why]),
-    )?;
-
-    let told = child.step()?.context("the child ended before it read the mapping")?;
-    let (before, read) = (parent.look()?, other.look()?);
-    let frames = (parent.frame(address), other.frame(address));
-    let why = shared_sentence(&before, frames);
-    stage.show(
-        Step::new("read", "in the child: map[0], a load from the mapping that it inherited")
-            .region(before)
-            .region(read)
-            .fact(Fact::bytes("child_reads", "the child reads", &told))
-            .fact_if(Fact::frames(&[("parent", frames.0), ("child", frames.1)]))
-            .why(&["The child reads the file through a mapping that it never made.", &why]),
-    )?;
-
-    child.step()?.context("the child ended before it wrote to the mapping")?;
-    let seen = map.read_bytes(Bytes::ZERO, GREETING.len());
-    let (before, written) = (parent.look()?, other.look()?);
-    let is_seen = seen.first() == Some(&WRITTEN);
-    stage.show(
-        Step::new("written", "in the child: map[0] = 'H', a store to it")
-            .region(before)
-            .region(written)
-            .fact(Fact::bytes("parent_reads", "the parent reads", &seen))
-            .why(&[if is_seen {
-                "The parent sees it at once, with no call and no copy: MAP_SHARED says that writes are for everyone who maps \
-                 the file, and a child is no exception."
-            } else {
-                "The parent doesn't see it."
-            }]),
-    )?;
-    closed(stage, &mut child, &map, &mut parent, &mut other)
+        Step::new("mapped", call)
+            .region(mapped)
+            .fact(Fact::bytes("parent_reads", "the parent reads", &read))
+            .why(&["The parent has mapped a file and read its first bytes.", why]),
+    )
 }
 
-/// The rest: the child closes its mapping and ends.
-fn closed(
-    stage: &mut Stage<'_>,
-    child: &mut Child,
-    map: &Mapping,
-    parent: &mut Watch,
-    other: &mut Watch,
-) -> anyhow::Result<()> {
-    let size = map.size().0;
-    child.step()?.context("the child ended before it closed the mapping")?;
-    let seen = map.read_bytes(Bytes::ZERO, GREETING.len());
-    let (lives_on, gone) = (parent.look()?, other.look()?);
+fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+    let pid = family.child.pid();
+    let [parent, forked] = family.look()?;
+    let why = forked_sentence(&forked);
+    stage.show(
+        Step::new("forked", format!("fork(), which returns {pid} in the parent and 0 in the child"))
+            .both([parent, forked])
+            .fact(Fact::new("child", pid, format!("the child is process {pid}:  mmview {pid}")))
+            .why(&[why]),
+    )
+}
+
+fn read(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+    let told = family.turn("read the mapping")?;
+    let [parent, child] = family.look()?;
+    let frames = family.frames();
+    let why = shared_sentence(&parent, frames);
+    stage.show(
+        Step::new("read", "in the child: map[0], a load from the mapping that it inherited")
+            .both([parent, child])
+            .fact(Fact::bytes("child_reads", "the child reads", &told))
+            .fact_if(Fact::frames(["parent", "child"], frames))
+            .why(&["The child reads the file through a mapping that it never made.", &why]),
+    )
+}
+
+fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+    family.turn("write to the mapping")?;
+    let seen = beginning(map);
+    let why = match seen.first() == Some(&WRITTEN) {
+        true => {
+            "The parent sees it at once, with no call and no copy: MAP_SHARED says that writes are for everyone who maps the \
+             file, and a child is no exception."
+        }
+        false => "The parent doesn't see it.",
+    };
+    stage.show(
+        Step::new("written", "in the child: map[0] = 'H', a store to it")
+            .both(family.look()?)
+            .fact(Fact::bytes("parent_reads", "the parent reads", &seen))
+            .why(&[why]),
+    )
+}
+
+fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+    family.turn("close the mapping")?;
+    let seen = beginning(map);
+    let [lives_on, gone] = family.look()?;
     let why = match (gone.after.is_none(), lives_on.after.is_some()) {
         (true, true) => {
             "The child's region is gone, and the parent's lives on, the same address for the same file: fork copied the \
@@ -106,15 +110,16 @@ fn closed(
         false => "",
     };
     stage.show(
-        Step::new("closed", format!("in the child: munmap(addr, {size})"))
-            .region(lives_on)
-            .region(gone)
+        Step::new("closed", format!("in the child: munmap(addr, {})", map.size().0))
+            .both([lives_on, gone])
             .fact(Fact::bytes("parent_reads", "the parent still reads", &seen))
             .why(&[why, whose]),
-    )?;
+    )
+}
 
-    let end = child.finish()?;
-    let after = parent.look()?;
+fn ended(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+    let end = family.child.finish()?;
+    let after = family.parent.look()?;
     let why = match after.after.is_some() {
         true => {
             "The child's whole map went with it; the parent's mapping is still there, until the parent closes it."
@@ -154,16 +159,16 @@ fn forked_sentence(forked: &Seen) -> &'static str {
 }
 
 /// What is known of whether the two have one page or two.
-fn shared_sentence(parent: &Seen, frames: (Option<u64>, Option<u64>)) -> String {
+fn shared_sentence(parent: &Seen, frames: [Option<u64>; 2]) -> String {
     let halved = match parent.shrank(Measure::Proportional) > Bytes::ZERO {
         true => "PSS now counts the page half to each of the two, and to neither as unique.",
         false => "",
     };
     let proof = match frames {
-        (Some(one), Some(other)) if one == other => {
+        [Some(one), Some(other)] if one == other => {
             "It is one page, in one physical page frame: the page cache has the file once, and both maps point there."
         }
-        (Some(_), Some(_)) => "The two have different physical pages.",
+        [Some(_), Some(_)] => "The two have different physical pages.",
         _ => "",
     };
     let told = match parent.new_sharing() {

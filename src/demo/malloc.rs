@@ -103,8 +103,11 @@ fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
 
 fn large(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
     let before = watch.map()?;
-    let block = black_box(Vec::<u8>::with_capacity(LARGE.0 as usize));
-    let at = address(&block);
+    let mut block = Vec::<u8>::new();
+    block
+        .try_reserve_exact(LARGE.0 as usize)
+        .with_context(|| format!("failed to allocate a block of {}", stage.size(LARGE)))?;
+    let at = address(black_box(&block));
     let after = watch.map()?;
     let made = between("", &before, &after, at);
     let why = large_sentence(stage, &made);

@@ -45,7 +45,7 @@ impl Both {
 }
 
 fn frames_fact(frames: [Option<u64>; 2]) -> Option<Fact> {
-    Fact::frames(&[("private", frames[0]), ("shared", frames[1])])
+    Fact::frames(["private", "shared"], frames)
 }
 
 fn same_page(frames: [Option<u64>; 2]) -> Option<bool> {

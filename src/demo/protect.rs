@@ -1,6 +1,6 @@
 //! What may be done with a page.
 
-use mmview_platform::own::{Child, End, Mapping, Sharing};
+use mmview_platform::own::{Child, End, Mapping};
 use mmview_platform::{Bytes, Protection};
 
 use super::stage::Stage;
@@ -12,32 +12,46 @@ use crate::cli::DemoPlan;
 /// What the parts of the mapping are called, where there are several.
 const PARTS: [&str; 3] = ["first", "second", "third"];
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    let page = stage.page()?;
-    let access = Protection::READ.with(Protection::WRITE);
-    let map = Mapping::anonymous(Bytes(3 * page.0), Sharing::Private, access)?;
-    (0..3).for_each(|number| map.write(Bytes(number * page.0), number as u8));
-    let mut watch = Watch::own("", map.address())?;
-    let mut last: Vec<Classified> = Vec::new();
-    let mut look = || -> anyhow::Result<Vec<Seen>> {
-        let map_now = watch.map()?;
-        let mut seen = within(map.range(), &last, &map_now);
-        last = map_now;
+/// The mapping, page by page, and the whole map as it was when it was last looked at.
+struct Parts {
+    map: Mapping,
+    watch: Watch,
+    last: Vec<Classified>,
+}
+
+impl Parts {
+    fn look(&mut self) -> anyhow::Result<Vec<Seen>> {
+        let now = self.watch.map()?;
+        let mut seen = within(self.map.range(), &self.last, &now);
+        self.last = now;
         if seen.len() > 1 {
             seen.iter_mut().zip(PARTS).for_each(|(part, name)| part.of = name);
         }
         Ok(seen)
-    };
-    let show = |stage: &mut Stage<'_>, step: Step, regions: Vec<Seen>, why: &str| {
-        stage.show(regions.into_iter().fold(step, Step::region).why(&[why]))
-    };
+    }
+}
 
+fn show(stage: &mut Stage<'_>, step: Step, regions: Vec<Seen>, why: &str) -> anyhow::Result<()> {
+    stage.show(regions.into_iter().fold(step, Step::region).why(&[why]))
+}
+
+pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    let page = stage.page()?;
+    let map = stage.memory(Bytes(3 * page.0))?;
+    (0..3).for_each(|number| map.write(Bytes(number * page.0), number as u8));
     let call =
         format!("mmap(NULL, {}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)", map.size().0);
-    show(stage, Step::new("mapped", call), look()?, "Three pages that may be read and written, one region.")?;
+    let watch = Watch::own("", map.address())?;
+    let mut parts = Parts { map, watch, last: Vec::new() };
+    let mapped = parts.look()?;
+    let why = match count(&mapped) {
+        1 => "Three pages that may be read and written, one region.",
+        _ => "Three pages that may be read and written.",
+    };
+    show(stage, Step::new("mapped", call), mapped, why)?;
 
-    map.protect(page, page, Protection::READ)?;
-    let split = look()?;
+    parts.map.protect(page, page, Protection::READ)?;
+    let split = parts.look()?;
     let why = match count(&split) {
         3 => {
             "One call on one page, and there are three regions: a region is a stretch of addresses that the kernel treats \
@@ -47,9 +61,23 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     };
     let call = format!("mprotect(addr + {0}, {0}, PROT_READ), the second page", page.0);
     show(stage, Step::new("protected", call), split, why)?;
+    punished(stage, &mut parts)?;
 
+    parts.map.protect(page, page, Protection::READ.with(Protection::WRITE))?;
+    let joined = parts.look()?;
+    let why = match count(&joined) {
+        1 => "The three are alike again, and the kernel has made one region of them.",
+        _ => "The three are alike again, and this system keeps them apart all the same.",
+    };
+    let call = format!("mprotect(addr + {0}, {0}, PROT_READ|PROT_WRITE)", page.0);
+    show(stage, Step::new("restored", call), joined, why)
+}
+
+/// A child writes to the page.
+fn punished(stage: &mut Stage<'_>, parts: &mut Parts) -> anyhow::Result<()> {
+    let page = stage.page()?;
     let mut child = Child::fork(|_| {
-        map.write(page, b'!');
+        parts.map.write(page, b'!');
         0
     })?;
     let end = child.finish()?;
@@ -61,22 +89,10 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         End::Exited(_) => "This system let the child write to a read-only page.",
     };
     let call = format!("in a child: map[{}] = '!', a store to the second page", page.0);
-    let byte = map.read(page);
-    let step = Step::new("punished", call).fact(Fact::end(end)).fact(Fact::new(
-        "byte",
-        byte,
-        format!("the parent's byte there is {byte}"),
-    ));
-    show(stage, step, look()?, why)?;
-
-    map.protect(page, page, access)?;
-    let joined = look()?;
-    let why = match count(&joined) {
-        1 => "The three are alike again, and the kernel has made one region of them.",
-        _ => "The three are alike again, and this system keeps them apart all the same.",
-    };
-    let call = format!("mprotect(addr + {0}, {0}, PROT_READ|PROT_WRITE)", page.0);
-    show(stage, Step::new("restored", call), joined, why)
+    let byte = parts.map.read(page);
+    let told = format!("the parent's byte there is {byte}");
+    let step = Step::new("punished", call).fact(Fact::end(end)).fact(Fact::new("byte", byte, told));
+    show(stage, step, parts.look()?, why)
 }
 
 /// How many regions there are now.

@@ -4,7 +4,8 @@ use std::io::{self, BufRead, Write};
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use mmview_platform::{Bytes, Detail, OpenOptions, RegionSource, open_self};
+use mmview_platform::own::{Mapping, Sharing};
+use mmview_platform::{Bytes, Detail, OpenOptions, Protection, RegionSource, open_self};
 
 use super::Lesson;
 use super::rows;
@@ -56,6 +57,13 @@ impl<'a> Stage<'a> {
     pub fn page(&self) -> anyhow::Result<Bytes> {
         let size = self.source.info().page_size.map(|size| size.bytes());
         size.context("the size of this system's pages is not known, and the lesson counts in pages")
+    }
+
+    /// Memory of this process alone, to be read and written; `size` is rounded up to whole pages.
+    pub fn memory(&self, size: Bytes) -> anyhow::Result<Mapping> {
+        let access = Protection::READ.with(Protection::WRITE);
+        Mapping::anonymous(size, Sharing::Private, access)
+            .with_context(|| format!("failed to map {} of memory", self.size(size)))
     }
 
     /// The steps so far.

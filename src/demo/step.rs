@@ -41,6 +41,11 @@ impl Step {
         self
     }
 
+    /// With those of a parent and its child, or of other two.
+    pub fn both(self, [one, other]: [Seen; 2]) -> Step {
+        self.region(one).region(other)
+    }
+
     /// With something that was observed.
     pub fn fact(mut self, fact: Fact) -> Step {
         self.facts.push(fact);
@@ -280,9 +285,9 @@ impl Fact {
     }
 
     /// The physical page frames behind some addresses, where the system told all.
-    pub fn frames(frames: &[(&'static str, Option<u64>)]) -> Option<Fact> {
-        let known: Option<Vec<_>> = frames.iter().map(|(of, frame)| Some((*of, (*frame)?))).collect();
-        let known = known?;
+    pub fn frames(of: [&'static str; 2], frames: [Option<u64>; 2]) -> Option<Fact> {
+        let known = of.into_iter().zip(frames.into_iter().collect::<Option<Vec<_>>>()?);
+        let known: Vec<_> = known.collect();
         let words: Vec<_> = known.iter().map(|(of, frame)| format!("{of} {frame:#x}")).collect();
         let fields = known.iter().map(|(of, frame)| ((*of).to_owned(), Value::from(*frame)));
         Some(Fact::new(

@@ -1,5 +1,6 @@
 //! Looking at regions again and again.
 
+use anyhow::Context as _;
 use mmview_platform::own::Child;
 use mmview_platform::{AddrRange, Detail, OpenOptions, PageState, RegionSource, open_process};
 
@@ -58,6 +59,36 @@ impl Watch {
         let region = self.source.region_at(address, Detail::Pages).ok()??;
         let run = region.pages?.iter().copied().find(|run| run.range.contains(address));
         Some(run.map(|run| run.state).unwrap_or_default())
+    }
+}
+
+/// A parent and its child, each looked at in one place.
+pub(crate) struct Family {
+    pub parent: Watch,
+    pub other: Watch,
+    pub child: Child,
+}
+
+impl Family {
+    /// `child`, to be looked at in `address` beside its parent.
+    pub fn new(parent: Watch, child: Child, address: u64) -> anyhow::Result<Family> {
+        let other = Watch::of_process("child", child.pid(), address)?;
+        Ok(Family { parent, other, child })
+    }
+
+    /// The parent's region and the child's.
+    pub fn look(&mut self) -> anyhow::Result<[Seen; 2]> {
+        Ok([self.parent.look()?, self.other.look()?])
+    }
+
+    /// The physical page frames behind both addresses, where the system tells.
+    pub fn frames(&mut self) -> [Option<u64>; 2] {
+        [self.parent.frame(self.parent.address), self.other.frame(self.other.address)]
+    }
+
+    /// Lets the child do its next thing, `what`, and returns what it tells of it.
+    pub fn turn(&mut self, what: &str) -> anyhow::Result<Vec<u8>> {
+        self.child.step()?.with_context(|| format!("the child ended before it could {what}"))
     }
 }
 
