@@ -155,7 +155,7 @@ fn run_for_people(
             writeln!(out)?;
         }
         let mut stage = Stage::new(lesson, pace, style, Some(&mut *out))?;
-        stage.begin()?;
+        stage.begin(index == 0)?;
         let result = (lesson.run)(plan, &mut stage);
         pace = stage.pace();
         match result {

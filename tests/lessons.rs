@@ -383,9 +383,14 @@ fn blocks_lie_where_the_lesson_says() {
         "the heap has grown by most of 2M: {}",
         small.0
     );
+    let held = lesson.step("freed but one");
+    assert_eq!(held.now("size"), small.now("size"), "one block at the end holds them all");
+    let freed = lesson.step("freed");
+    assert!(held.now("size") - freed.now("size") > 1 << 20, "{}", freed.0);
     let large = lesson.step("a large block");
     assert!(large.now("size") >= 40 << 20);
-    assert!(large.now("resident") < 1 << 20, "nobody has touched it: {}", large.0);
+    // Where every memory may have huge pages, the allocator's own note brings one.
+    assert!(large.now("resident") < 10 << 20, "nobody has touched it: {}", large.0);
     assert_ne!(large.0["region"]["kind"], "heap");
     let thread = lesson.step("another thread");
     assert_ne!(thread.of("thread")["region"]["start"], thread.of("main")["region"]["start"]);

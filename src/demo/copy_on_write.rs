@@ -92,8 +92,8 @@ fn forked_sentence(parent: &Seen, child: &Seen) -> &'static str {
     match (is_shared, child.now(Measure::Resident) == parent.now(Measure::Resident)) {
         (true, true) => {
             "The child has all of it, and nothing was copied but the page tables: nothing is unique to either now, and each \
-             carries half in PSS. Both have lost the right to write, quietly: the rows still say rw-, and the first store \
-             will fault."
+             carries half in PSS. The rows still say rw-: that a store to such a page faults first is between the kernel \
+             and the processor."
         }
         (_, true) if parent.new_sharing() == Some("COW") => {
             "The child has all of it, and the system calls it COW now: the two share the pages until one of them writes."

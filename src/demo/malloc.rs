@@ -18,6 +18,10 @@ use crate::kind::RegionKind;
 const SMALL: Bytes = Bytes(1 << 10);
 const COUNT: usize = 2048;
 
+/// Blocks that make room for what looking allocates.
+const ROOM: usize = 64;
+const ROOM_BLOCK: Bytes = Bytes(16 << 10);
+
 /// The large one: more than glibc ever takes from its heap (`DEFAULT_MMAP_THRESHOLD_MAX`, 32M).
 const LARGE: Bytes = Bytes(40 << 20);
 
@@ -58,47 +62,67 @@ fn is_kind(seen: &Seen, kind: RegionKind) -> bool {
 }
 
 fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
+    // What looking itself allocates is to lie below the blocks; above, it would hold them in the heap.
+    let room = allocate(ROOM, ROOM_BLOCK);
     let before = watch.map()?;
-    let blocks = allocate(COUNT, SMALL);
+    let mut blocks = allocate(COUNT, SMALL);
     let at = last(&blocks)?;
-    let after = watch.map()?;
-    let grown = between("", &before, &after, at);
+    drop(room);
+    let full = watch.map()?;
+    let grown = between("", &before, &full, at);
+    let why = small_sentence(stage, &grown);
+    let call = format!("malloc({}), {COUNT} times", SMALL.0);
+    let told = Fact::new("address", format!("{at:#x}"), format!("the last is at {at:#x}"));
+    stage.show(Step::new("small blocks", call).region(grown).fact(told).why(&[&why]))?;
+
+    let kept = blocks.pop();
+    drop(blocks);
+    let nearly_empty = watch.map()?;
+    let held = between("", &full, &nearly_empty, at);
+    let why = match held.shrank(Measure::Size) == Bytes::ZERO {
+        true if is_kind(&held, RegionKind::Heap) => {
+            "Nothing went back to the kernel: the heap can be given back from its end only, and there the last block is still \
+             in use. The allocator keeps what is free for the next block; the map doesn't show which part is in use."
+        }
+        true => {
+            "Nothing went back to the kernel: the allocator keeps what is free for the next block. The map doesn't show \
+             which part is in use."
+        }
+        false => "Some of it went back to the kernel at once.",
+    };
+    stage.show(Step::new("freed but one", "free() of each but the last").region(held).why(&[why]))?;
+
+    drop(kept);
+    let freed = between("", &nearly_empty, &watch.map()?, at);
+    let back = stage.size(freed.shrank(Measure::Size));
+    let why = if freed.is_gone() {
+        "The region is gone: the allocator has given all of it back.".to_owned()
+    } else if freed.shrank(Measure::Size) > Bytes::ZERO {
+        format!(
+            "Now the end is free, and {back} went back to the kernel. One block of {} had held it all.",
+            { stage.size(SMALL) }
+        )
+    } else {
+        "The allocator keeps this, too: free() is a word between the program and its allocator, and the kernel need not \
+         hear of it."
+            .to_owned()
+    };
+    stage.show(Step::new("freed", "free() of the last").region(freed).why(&[&why]))
+}
+
+fn small_sentence(stage: &Stage<'_>, grown: &Seen) -> String {
     let title = grown.after.as_ref().map(|after| after.meaning.title.clone()).unwrap_or_default();
     let by = stage.size(grown.grew(Measure::Size));
-    let why = if grown.grew(Measure::Size) == Bytes::ZERO {
+    if grown.grew(Measure::Size) == Bytes::ZERO {
         format!("They lie in a region of the type {title}, which had room for them or was made for them.")
-    } else if is_kind(&grown, RegionKind::Heap) {
+    } else if is_kind(grown, RegionKind::Heap) {
         format!(
             "They lie side by side in the heap, whose end was moved up by {by} (brk): the allocator asks the kernel seldom, \
              and for much at a time."
         )
     } else {
         format!("They lie in a region of the type {title}, which has grown by {by}.")
-    };
-    let call = format!("malloc({}), {COUNT} times", SMALL.0);
-    stage.show(
-        Step::new("small blocks", call)
-            .region(grown)
-            .fact(Fact::new("address", format!("{at:#x}"), format!("the last is at {at:#x}")))
-            .why(&[&why]),
-    )?;
-
-    drop(blocks);
-    let freed = between("", &after, &watch.map()?, at);
-    let back = stage.size(freed.shrank(Measure::Size));
-    let why = if freed.is_gone() {
-        "The region is gone: the allocator has given all of it back.".to_owned()
-    } else if freed.shrank(Measure::Size) > Bytes::ZERO {
-        format!(
-            "They were at the end of the region, and {back} went back to the kernel. Had the last block stayed, so would all \
-             below it."
-        )
-    } else {
-        "Free is not given back: the allocator keeps the memory for the next block, and the map doesn't show what of it is in \
-         use."
-            .to_owned()
-    };
-    stage.show(Step::new("freed", "free() of each").region(freed).why(&[&why]))
+    }
 }
 
 fn large(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
@@ -125,7 +149,7 @@ fn large(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
         true => "Its mapping is gone at once (munmap): a large block is given back as a whole.",
         false => "The region is still there: the allocator keeps it for the next block.",
     };
-    stage.show(Step::new("freed", "free()").region(freed).why(&[why]))
+    stage.show(Step::new("given back", "free()").region(freed).why(&[why]))
 }
 
 fn large_sentence(stage: &Stage<'_>, made: &Seen) -> String {

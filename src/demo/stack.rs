@@ -185,8 +185,8 @@ fn overflow(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let end = child.finish()?;
     let why = match end {
         End::Killed { signal } => format!(
-            "At the limit the stack grows no more, and the next access below it is one to no region at all: {signal}. No \
-             language can run a handler on a stack that has no room; those that report it keep a second stack for that."
+            "At the limit the stack grows no more, and what lies below it can't be touched: {signal}. No handler can run on a \
+             stack that has no room; languages that report an overflow keep a second stack for that."
         ),
         End::Exited(_) => "The child came back from it.".to_owned(),
     };

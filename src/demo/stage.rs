@@ -76,7 +76,8 @@ impl<'a> Stage<'a> {
         self.pace
     }
 
-    pub fn begin(&mut self) -> io::Result<()> {
+    /// Says what follows; and, to whoever looks on for the first time, how to look from elsewhere.
+    pub fn begin(&mut self, is_first: bool) -> io::Result<()> {
         let (bold, lesson) = (self.style.bold(), self.lesson);
         let title = format!("Lesson {}: {}.", lesson.name, lesson.about);
         let pid = std::process::id();
@@ -87,7 +88,7 @@ impl<'a> Stage<'a> {
         for line in lines {
             writeln!(out, "{bold}{line}{bold:#}")?;
         }
-        for line in note {
+        for line in note.iter().filter(|_| is_first) {
             writeln!(out, "{line}")?;
         }
         out.flush()

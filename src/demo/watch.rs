@@ -33,7 +33,11 @@ impl Watch {
 
     /// Every region of the process now.
     pub fn map(&mut self) -> anyhow::Result<Vec<Classified>> {
-        Ok(classify(&self.source.snapshot(Detail::Counts)?))
+        let snapshot = self.source.snapshot(Detail::Counts)?;
+        for warning in &snapshot.warnings {
+            log::info!("{warning}");
+        }
+        Ok(classify(&snapshot))
     }
 
     /// The region at the address, now and when it was last looked at.
