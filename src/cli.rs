@@ -21,6 +21,7 @@ use crate::compat::Tool;
 
 pub use args::command;
 pub use plan::{DemoPlan, Pace, Plan};
+pub(crate) use show::error_value;
 
 /// What the program ended with, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -119,59 +119,6 @@ with open(sys.argv[1], 'r+b') as f:
 }
 
 #[test]
-fn the_lesson_shows_what_it_says() {
-    let demo = run(["demo", "--json"]).json();
-    let steps = demo["steps"].as_array().unwrap();
-    let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
-    assert_eq!(names, ["before", "mapped", "read", "written", "flushed", "closed"]);
-    let size = |step: usize, field: &str| steps[step]["region"][field].as_u64();
-    assert_eq!(steps[0]["region"], Value::Null);
-    assert_eq!(steps[1]["change"], "appeared");
-    assert_eq!(steps[1]["region"]["kind"], "mapped-file");
-    assert_eq!(size(1, "resident"), Some(0));
-    assert!(size(2, "resident") > Some(0));
-    assert!(size(3, "dirty") > Some(0));
-    assert_eq!(steps[5]["change"], "gone");
-    assert_eq!(steps[5]["region"], Value::Null);
-    let table = run(["demo"]);
-    assert!(table.stdout.contains("mmview ") && table.stdout.contains("6. closed"), "{table:?}");
-}
-
-#[test]
-fn the_lesson_leaves_the_readers_file_as_it_was() {
-    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    fs::write(file.path(), b"mine\n").unwrap();
-    let before = fs::metadata(file.path()).unwrap().modified().unwrap();
-    let path = file.path().to_str().unwrap();
-    let run = run(["demo", "--json", "--file", path]);
-    assert_eq!(run.json()["steps"].as_array().unwrap().len(), 6);
-    assert_eq!(fs::read(file.path()).unwrap(), b"mine\n");
-    if run.stderr.contains("failed to restore the times") {
-        return skip("the times of a file can't be set here");
-    }
-    assert_eq!(fs::metadata(file.path()).unwrap().modified().unwrap(), before);
-}
-
-#[test]
-fn files_that_the_lesson_can_not_use() {
-    let refused = |path: &str, says: &str| {
-        let run = run(["demo", "--file", path]);
-        assert_eq!(run.status, 5, "{run:?}");
-        assert!(run.stderr.contains(says), "{run:?}");
-    };
-    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let path = file.path().to_str().unwrap();
-    refused(path, "is empty");
-    fs::write(file.path(), b"x").unwrap();
-    let mut permissions = fs::metadata(file.path()).unwrap().permissions();
-    permissions.set_readonly(true);
-    fs::set_permissions(file.path(), permissions).unwrap();
-    refused(path, "can't be opened for writing");
-    refused("/no/such/file", "failed to open");
-    refused("src", "is not a regular file");
-}
-
-#[test]
 fn a_kernel_thread_has_no_map() {
     if !is_linux() {
         return;

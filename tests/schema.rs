@@ -71,8 +71,10 @@ fn live_processes_and_failures() {
 }
 
 #[test]
-fn the_lesson() {
+fn the_lessons() {
     check(&run(["demo", "--json"]).stdout);
+    check(&run(["demo", "--all", "--json"]).stdout);
+    check(&run(["demo", "--list", "--json"]).stdout);
 }
 
 #[test]

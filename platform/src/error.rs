@@ -69,6 +69,15 @@ pub enum Error {
         /// What is wrong with it, as the rest of a sentence.
         problem: String,
     },
+    /// A system call on this process itself, or on a child of it, failed.
+    #[error("{call} failed")]
+    Call {
+        /// The call, such as `mmap`.
+        call: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// This system or source can't do that.
     #[error("{what} is not supported {place}")]
     Unsupported {

@@ -20,6 +20,8 @@
 //! # }
 //! ```
 //!
+//! [`own`] changes this process's own map, for lessons and tests.
+//!
 //! # Pure beside live
 //!
 //! Parsers and decoders ([`linux`], [`macos`], [`offline`]) take bytes and compile on every host. Opening processes and making system
@@ -33,6 +35,7 @@ pub mod macos;
 pub mod model;
 pub mod offline;
 mod order;
+pub mod own;
 mod processes;
 mod source;
 

@@ -395,6 +395,21 @@ pub trait RegionSource: Send {
         None
     }
 
+    /// The number of the physical page frame that holds the page at `address`: two mappings whose pages have the same number
+    /// are of the same memory. `None` where there is no page, and where this source or user may not know. A frame of a huge page
+    /// is one of its small pages'.
+    ///
+    /// Linux: `/proc/PID/pagemap`, bits 0 to 54 of a present page, which are 0 without `CAP_SYS_ADMIN` (since 4.2;
+    /// `Documentation/admin-guide/mm/pagemap.rst`). macOS tells nobody.
+    ///
+    /// # Errors
+    ///
+    /// As [`RegionSource::regions`].
+    fn page_frame(&mut self, address: u64) -> Result<Option<u64>> {
+        let _ = address;
+        Ok(None)
+    }
+
     /// How the map was read last; `None` where nothing is to be told of it.
     fn reading(&self) -> Option<Reading> {
         None

@@ -46,7 +46,8 @@ Examples:
   mmview report.txt                    a saved report of macOS' vmmap
   mmview check 4242 'none(perm=rwx)'   exit status 1 where a region is writable and executable
   mmview --gentle 4242                 a look that a busy process hardly feels
-  mmview demo                          what mmap does, shown on a file";
+  mmview demo                          what mmap does, shown on a file
+  mmview demo fork                     what a child inherits; `mmview demo --list` has more lessons";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -191,7 +192,7 @@ pub enum Command {
     Watch(WatchArgs),
     /// Starts a program, and shows the summary of its memory at its peak
     Run(RunArgs),
-    /// A lesson: makes a mapping and shows what becomes of it
+    /// A lesson: makes mappings and shows what becomes of them, step by step
     Demo(DemoArgs),
     /// What Linux's pmap prints, by pmap's own options; also by the name `pmap` (a link to mmview)
     #[command(disable_help_flag = true)]
@@ -405,13 +406,21 @@ pub struct DemoArgs {
     #[arg(long)]
     pub list: bool,
 
-    /// A file of yours to map; it is the same afterwards
-    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
-    pub file: Option<PathBuf>,
+    /// Every lesson, one after another
+    #[arg(long, conflicts_with_all = ["lesson", "list"])]
+    pub all: bool,
+
+    /// Waits for Enter after each step, as it does by itself on a terminal; at the end of the input it goes on without
+    #[arg(long, conflicts_with = "hold")]
+    pub step: bool,
 
     /// Waits so long after each step, for a look from a second terminal
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub hold: Option<Duration>,
+
+    /// A file of yours for the first lesson to map; it is the same afterwards
+    #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
 }
 
 fn lessons() -> clap::builder::PossibleValuesParser {

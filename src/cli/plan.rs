@@ -9,11 +9,13 @@ use log::LevelFilter;
 use mmview_platform::{Detail, OpenOptions};
 
 use super::args::{
-    Args, ColorChoice, Command, Common, DiffArgs, RegionsArgs, RunArgs, SnapshotArgs, Targets, WatchArgs,
+    Args, ColorChoice, Command, Common, DemoArgs, DiffArgs, RegionsArgs, RunArgs, SnapshotArgs, Targets,
+    WatchArgs,
 };
 use super::target::Target;
 use crate::check::Check;
 use crate::compat::{Call, Tool};
+use crate::demo::LESSONS;
 use crate::filter::{Filter, SortKey, parse_address};
 use crate::render::{Format, Style};
 
@@ -83,9 +85,9 @@ pub(super) struct LaunchPlan {
 /// What a lesson is to use.
 #[derive(Clone, Debug, Default)]
 pub struct DemoPlan {
-    /// The name of the lesson.
-    pub lesson: String,
-    /// The reader's own file.
+    /// The name of the lesson; `None` for all of them.
+    pub lesson: Option<String>,
+    /// The reader's own file, for the lesson that takes one.
     pub file: Option<PathBuf>,
     /// How to wait between steps.
     pub pace: Pace,
@@ -140,15 +142,7 @@ impl Plan {
             Some(Command::Run(args)) => launch(args)?,
             Some(Command::Check(args)) => super::check::plan(args)?,
             Some(Command::Demo(args)) if args.list => Task::ListLessons,
-            Some(Command::Demo(args)) => Task::Demo(DemoPlan {
-                lesson: args.lesson,
-                file: args.file,
-                pace: match args.hold {
-                    Some(time) => Pace::Hold(time),
-                    None if is_terminal && std::io::stdin().is_terminal() => Pace::Enter,
-                    None => Pace::Straight,
-                },
-            }),
+            Some(Command::Demo(args)) => demo(args, is_terminal)?,
             Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments),
             Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments),
             Some(Command::Completions { shell }) => Task::Completions(shell),
@@ -188,6 +182,22 @@ impl Plan {
             _ => LevelFilter::Trace,
         }
     }
+}
+
+fn demo(args: DemoArgs, is_terminal: bool) -> anyhow::Result<Task> {
+    if args.file.is_some() && !args.all && args.lesson != LESSONS[0].name {
+        let text = format!(
+            "--file is for the lesson {}; {} makes what it maps itself",
+            LESSONS[0].name, args.lesson
+        );
+        return Err(Usage(text).into());
+    }
+    let pace = match args.hold {
+        Some(time) => Pace::Hold(time),
+        None if args.step || (is_terminal && std::io::stdin().is_terminal()) => Pace::Enter,
+        None => Pace::Straight,
+    };
+    Ok(Task::Demo(DemoPlan { lesson: (!args.all).then_some(args.lesson), file: args.file, pace }))
 }
 
 fn summary(args: Targets) -> anyhow::Result<Task> {

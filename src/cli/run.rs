@@ -23,17 +23,14 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
         Task::Compare(sides) => compare(&plan, sides, &mut out),
         Task::Watch(watch) => super::watch::watch(&plan, watch, &mut out),
         Task::Launch(launch) => super::launch::launch(&plan, launch, &mut out),
-        Task::Demo(demo) => demo::run(demo, plan.format, plan.style, &mut out).map(|()| Exit::Done),
+        Task::Demo(demo) => demo::run(demo, plan.format, plan.style, &mut out),
         Task::Imitate(call) => {
             let open = |text: &OsStr| Target::resolve(text.to_owned()).open(&call.open);
             let status = compat::run(call, &open, &mut out, &mut io::stderr())?;
             Ok(if status == 0 { Exit::Done } else { Exit::Imitated(status) })
         }
         Task::ListLessons => {
-            for lesson in demo::LESSONS {
-                writeln!(out, "{:<16}{}", lesson.name, lesson.about)?;
-            }
-            out.flush()?;
+            demo::list(plan.format, plan.style, &mut out)?;
             Ok(Exit::Done)
         }
         Task::Completions(shell) => {

@@ -85,14 +85,18 @@ fn head_of_error(target: &Target) -> Head {
     Head { view: "error", target: target.title(), text: Vec::new(), fields, tables: Vec::new() }
 }
 
-fn tail_of_error(error: &anyhow::Error, warnings: &[Warning]) -> Tail {
-    let value = json!({
+/// An error in the machine formats.
+pub(crate) fn error_value(error: &anyhow::Error) -> Value {
+    json!({
         "kind": error_kind(error),
         "message": sentence(error),
         "way_out": ways_out(error),
-    });
+    })
+}
+
+fn tail_of_error(error: &anyhow::Error, warnings: &[Warning]) -> Tail {
     let mut tail = Tail::default();
-    tail.fields.insert("error".to_owned(), value);
+    tail.fields.insert("error".to_owned(), error_value(error));
     tail.fields.insert("warnings".to_owned(), view::process::warnings_value(warnings));
     tail
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{File, FileTimes};
 use std::hint::black_box;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,11 @@ use anyhow::Context as _;
 use memmap2::MmapMut;
 use mmview_platform::Bytes;
 
-use super::{Stage, Step};
-use crate::classify::Classified;
+use super::scratch::{Scratch, title};
+use super::stage::Stage;
+use super::step::{Measure, Seen, Step};
+use super::watch::Watch;
 use crate::cli::DemoPlan;
-use crate::render::text::printable;
-
-/// Where the lesson's own file goes: a directory that is usually on a disk. `/tmp` is often in memory only, where a page
-/// is always dirty and a flush does nothing.
-const ON_DISK: &str = "/var/tmp";
 
 pub(super) fn run(plan: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     match &plan.file {
@@ -33,22 +30,11 @@ pub(super) fn run(plan: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> 
             shown
         }
         None => {
-            let directory = if Path::new(ON_DISK).is_dir() { ON_DISK.into() } else { std::env::temp_dir() };
-            let mut file = tempfile::Builder::new()
-                .prefix("mmview-demo-")
-                .tempfile_in(&directory)
-                .or_else(|_| tempfile::Builder::new().prefix("mmview-demo-").tempfile())
-                .context("failed to make a file for the lesson; name one of yours with --file")?;
-            let page = stage.source.info().page_size.map_or(Bytes(4096), |size| size.bytes());
-            file.write_all(&vec![b'.'; page.0 as usize])?;
-            let path = file.path().to_owned();
-            teach(&path, file.as_file(), true, stage)
+            let scratch = Scratch::new(stage.page()?)
+                .context("the lesson has no file of its own to map; name one of yours with --file")?;
+            teach(scratch.path(), scratch.file(), true, stage)
         }
     }
-}
-
-fn title(path: &Path) -> String {
-    format!("`{}`", printable(path.as_os_str().as_bytes()))
 }
 
 /// Opens the reader's file, to read and write.
@@ -71,113 +57,77 @@ fn open(path: &Path) -> anyhow::Result<File> {
         )
     };
     anyhow::ensure!(!metadata.permissions().readonly(), "{}", read_only());
-    File::options().read(true).write(true).open(path).with_context(read_only)
+    let file = File::options().read(true).write(true).open(path).with_context(read_only)?;
+    // What was written just now must not show as dirty pages of the mapping.
+    file.sync_all().with_context(|| format!("failed to write {} to its disk", title(path)))?;
+    Ok(file)
 }
 
 /// `may_change` says whether the file's bytes may change; else the byte written is the one that is there.
 fn teach(path: &Path, file: &File, may_change: bool, stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    // What was written just now must not show as dirty pages of the mapping.
-    file.sync_all().with_context(|| format!("failed to write {} to its disk", title(path)))?;
     let real: PathBuf = path.canonicalize()?;
     let length = file.metadata()?.len();
-    let open_before = stage.regions_of(real.as_os_str().as_bytes())?;
+    let is_mapped_already = is_mapped(&real)?;
     let size = stage.size(Bytes(length));
-    stage.show(Step {
-        name: "before",
-        call: format!("open({}, O_RDWR)", title(&real)),
-        before: None,
-        after: None,
-        why: match open_before.len() {
-            0 => format!("The file has {size}. It is open, but an open file is not in the address space: no region has it."),
-            _ => format!("The file has {size}, and this process has it mapped already; watch the new region."),
+    let open = format!("The file has {size}. ");
+    stage.show(Step::new("before", format!("open({}, O_RDWR)", title(&real))).why(&[
+        &match is_mapped_already {
+            false => open + "It is open, but an open file is not in the address space: no region has it.",
+            true => open + "This process has it mapped already; watch the new region.",
         },
-    })?;
+    ]))?;
 
     let mut map = map(file).with_context(|| format!("failed to map {}", title(path)))?;
-    let address = map.as_ptr() as u64;
-    let mapped = stage.region_at(address)?;
-    stage.show(Step {
-        name: "mapped",
-        call: format!(
-            "MmapMut::map_mut(&file), that is mmap(NULL, {length}, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0)"
-        ),
-        before: None,
-        after: mapped.clone(),
-        why: match resident(mapped.as_ref()) {
-            Some(Bytes(0)) => {
-                "The region is there and nothing of it is resident: mmap only made the promise, pages come \
-                               when they are touched."
-                    .to_owned()
-            }
-            _ => "The region is there; some of it is resident already.".to_owned(),
-        },
-    })?;
-
-    black_box(map[0]);
-    let read = stage.region_at(address)?;
-    stage.show(Step {
-        name: "read",
-        call: "map[0], a load from the first page".to_owned(),
-        before: mapped.clone(),
-        after: read.clone(),
-        why: read_sentence(stage, mapped.as_ref(), read.as_ref()),
-    })?;
+    let mut watch = Watch::own("", map.as_ptr() as u64)?;
+    let mapped = watch.look()?;
+    // Where something lay before, nobody has looked.
+    let call = format!(
+        "MmapMut::map_mut(&file), that is mmap(NULL, {length}, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0)"
+    );
+    let why = match mapped.now(Measure::Resident) {
+        Some(Bytes::ZERO) => {
+            "The region is there and nothing of it is resident: mmap only made the promise, pages come when they are \
+             touched."
+        }
+        _ => "The region is there; some of it is resident already.",
+    };
+    stage.show(Step::new("mapped", call).region(mapped).why(&[why]))?;
 
     let byte = black_box(map[0]);
+    let read = watch.look()?;
+    let why = read_sentence(stage, &read)?;
+    stage.show(Step::new("read", "map[0], a load from the first page").region(read).why(&[&why]))?;
+
     map[0] = if may_change { byte ^ 1 } else { byte };
     black_box(&map[0]);
-    let written = stage.region_at(address)?;
-    stage.show(Step {
-        name: "written",
-        call: "map[0] = …, a store to the first page".to_owned(),
-        before: read.clone(),
-        after: written.clone(),
-        why: if grew(dirty(read.as_ref()), dirty(written.as_ref())) {
-            "The page is dirty: the page cache has something that the disk doesn't. Everyone who maps or reads the file \
-             sees it already."
-                .to_owned()
-        } else if dirty(written.as_ref()) > Some(Bytes::ZERO) {
-            "The page was dirty before: this file system has no disk to be different from.".to_owned()
-        } else {
-            "The system doesn't count the page as dirty.".to_owned()
-        },
-    })?;
+    let written = watch.look()?;
+    let why = written_sentence(&written);
+    stage.show(Step::new("written", "map[0] = …, a store to the first page").region(written).why(&[why]))?;
 
     map.flush().with_context(|| format!("failed to flush {}", title(path)))?;
-    let flushed = stage.region_at(address)?;
-    stage.show(Step {
-        name: "flushed",
-        call: format!("map.flush(), that is msync(addr, {length}, MS_SYNC)"),
-        before: written.clone(),
-        after: flushed.clone(),
-        why: if grew(dirty(flushed.as_ref()), dirty(written.as_ref())) {
-            "The page is on the disk, and clean; it stays resident. Without a flush the kernel writes it some time later, \
-             and a crash of the machine before that loses it."
-                .to_owned()
-        } else if dirty(flushed.as_ref()) > Some(Bytes::ZERO) {
-            "The page is still dirty: this file system keeps its pages in memory (tmpfs), so there is nothing to write."
-                .to_owned()
-        } else {
-            "The page is on the disk.".to_owned()
-        },
-    })?;
+    let flushed = watch.look()?;
+    let why = flushed_sentence(&flushed);
+    let call = format!("map.flush(), that is msync(addr, {length}, MS_SYNC)");
+    stage.show(Step::new("flushed", call).region(flushed).why(&[why]))?;
 
     drop(map);
-    let after = stage.regions_of(real.as_os_str().as_bytes())?;
-    let left = after.into_iter().find(|region| region.region.range.contains(address));
-    stage.show(Step {
-        name: "closed",
-        call: format!("drop(map), that is munmap(addr, {length})"),
-        before: flushed,
-        why: match left {
-            None => "The region is gone at once, though the file is still open; an access to its addresses would now be a \
-                     SIGSEGV."
-                .to_owned(),
-            Some(_) => "Something else is mapped there now.".to_owned(),
-        },
-        after: left,
-    })?;
-    Ok(())
+    let closed = watch.look()?;
+    let why = match closed.is_gone() {
+        true => {
+            "The region is gone at once, though the file is still open; an access to its addresses would now be a SIGSEGV."
+        }
+        false => "Something else is mapped there now.",
+    };
+    let call = format!("drop(map), that is munmap(addr, {length})");
+    stage.show(Step::new("closed", call).region(closed).why(&[why]))
+}
+
+/// Whether this process has the file mapped.
+fn is_mapped(path: &Path) -> anyhow::Result<bool> {
+    let path = path.as_os_str().as_bytes();
+    Ok(Watch::own("", 0)?.map()?.iter().any(|classified| {
+        classified.region.name.as_ref().is_some_and(|name| name.is_file() && name.bytes() == path)
+    }))
 }
 
 #[allow(unsafe_code)]
@@ -187,25 +137,12 @@ fn map(file: &File) -> io::Result<MmapMut> {
     unsafe { MmapMut::map_mut(file) }
 }
 
-fn resident(classified: Option<&Classified>) -> Option<Bytes> {
-    classified?.region.counts.resident
-}
-
-fn dirty(classified: Option<&Classified>) -> Option<Bytes> {
-    classified?.region.counts.dirty
-}
-
-fn grew(before: Option<Bytes>, after: Option<Bytes>) -> bool {
-    before.zip(after).is_some_and(|(before, after)| after > before)
-}
-
-fn read_sentence(stage: &Stage<'_>, before: Option<&Classified>, after: Option<&Classified>) -> String {
-    let page = stage.source.info().page_size.map_or(Bytes(4096), |size| size.bytes());
-    let (Some(before), Some(after)) = (resident(before), resident(after)) else {
-        return "The first access brought the page in.".to_owned();
-    };
-    let grown = after.saturating_sub(before);
-    if grown > page {
+fn read_sentence(stage: &Stage<'_>, read: &Seen) -> anyhow::Result<String> {
+    if read.now(Measure::Resident).is_none() {
+        return Ok("The first access brought the page in.".to_owned());
+    }
+    let grown = read.grew(Measure::Resident);
+    Ok(if grown > stage.page()? {
         format!(
             "The page was not mapped, so the load trapped into the kernel (a page fault), which mapped it and what lay \
              around it in the page cache: {} for a byte.",
@@ -217,5 +154,27 @@ fn read_sentence(stage: &Stage<'_>, before: Option<&Classified>, after: Option<&
             .to_owned()
     } else {
         "The page was resident before.".to_owned()
+    })
+}
+
+fn written_sentence(written: &Seen) -> &'static str {
+    if written.grew(Measure::Dirty) > Bytes::ZERO {
+        "The page is dirty: the page cache has something that the disk doesn't. Everyone who maps or reads the file sees \
+         it already."
+    } else if written.now(Measure::Dirty) > Some(Bytes::ZERO) {
+        "The page was dirty before: this file system has no disk to be different from."
+    } else {
+        "The system doesn't count the page as dirty."
+    }
+}
+
+fn flushed_sentence(flushed: &Seen) -> &'static str {
+    if flushed.shrank(Measure::Dirty) > Bytes::ZERO {
+        "The page is on the disk, and clean; it stays resident. Without a flush the kernel writes it some time later, and \
+         a crash of the machine before that loses it."
+    } else if flushed.now(Measure::Dirty) > Some(Bytes::ZERO) {
+        "The page is still dirty: this file system keeps its pages in memory (tmpfs), so there is nothing to write."
+    } else {
+        "The page is on the disk."
     }
 }

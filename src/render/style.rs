@@ -58,6 +58,22 @@ impl Style {
         format!("{color}{text}{color:#}")
     }
 
+    /// What headings are drawn in.
+    pub(crate) fn bold(self) -> Ansi {
+        if self.color { Ansi::new().bold() } else { Ansi::new() }
+    }
+
+    /// The colour of a change: `+` appeared, `-` gone, `~` changed, `=` the same.
+    pub(crate) fn mark(self, mark: char) -> Ansi {
+        match mark {
+            _ if !self.color => Ansi::new(),
+            '+' => AnsiColor::Green.on_default(),
+            '-' => AnsiColor::Red.on_default(),
+            '~' => AnsiColor::Yellow.on_default(),
+            _ => Ansi::new().dimmed(),
+        }
+    }
+
     /// The line that says what the colours mean, where they are on.
     pub(super) fn legend(self) -> Option<String> {
         self.color.then(|| {

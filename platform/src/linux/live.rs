@@ -360,6 +360,26 @@ impl RegionSource for LiveSource {
         memory.read_at(into, address).map_err(|source| self.read_error(source, "read", path))
     }
 
+    fn page_frame(&mut self, address: u64) -> Result<Option<u64>> {
+        const PRESENT: u64 = 1 << 63;
+        const FRAME: u64 = (1 << 55) - 1;
+        let Some(page_size) = self.info.page_size else { return Ok(None) };
+        let pagemap = self.open_text("pagemap")?;
+        let mut entry = [0; size_of::<u64>()];
+        let place = address / page_size.bytes().0 * size_of::<u64>() as u64;
+        match pagemap.read_at(&mut entry, place) {
+            // Beyond the end of the address space there are no entries.
+            Ok(read) if read < entry.len() => return Ok(None),
+            Ok(_) => {}
+            Err(source) => {
+                let path = self.procfs.join(self.pid.to_string()).join("pagemap");
+                return Err(self.read_error(source, "read", path));
+            }
+        }
+        let entry = u64::from_ne_bytes(entry);
+        Ok(Some(entry & FRAME).filter(|&frame| entry & PRESENT != 0 && frame != 0))
+    }
+
     fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
     }

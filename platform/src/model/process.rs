@@ -1,8 +1,10 @@
 //! Facts of the process that explaining its regions needs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::{AddrRange, Bytes, text, time};
@@ -112,6 +114,14 @@ impl Ending {
         }
     }
 
+    /// What this system calls a signal: `SIGSEGV`; `signal 34` where it has no name.
+    pub fn signal_name(signal: i32) -> Cow<'static, str> {
+        match Signal::try_from(signal) {
+            Ok(known) => known.as_str().into(),
+            Err(_) => format!("signal {signal}").into(),
+        }
+    }
+
     /// The exit status that a shell gives for it: that of the process, or 128 and the signal.
     pub const fn shell_status(self) -> u8 {
         match self {
@@ -126,10 +136,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ending::Exited(status) => write!(f, "exit status {status}"),
-            Ending::Killed(signal) => match nix::sys::signal::Signal::try_from(*signal) {
-                Ok(name) => write!(f, "killed by {name}"),
-                Err(_) => write!(f, "killed by signal {signal}"),
-            },
+            Ending::Killed(signal) => write!(f, "killed by {}", Ending::signal_name(*signal)),
         }
     }
 }

@@ -1,0 +1,224 @@
+//! A mapping that this process made.
+
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
+use nix::unistd::{SysconfVar, sysconf};
+
+use super::failed;
+use super::sys::Pages;
+use crate::error::{Error, Result};
+use crate::model::{AddrRange, Bytes, Protection};
+
+/// Who sees what is written to a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// This process only (`MAP_PRIVATE`).
+    Private,
+    /// Whoever maps the same object, and its file (`MAP_SHARED`).
+    Shared,
+}
+
+/// What the system may be told of memory (`madvise`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Its contents are not needed. Linux takes the pages away at once; macOS may keep them, contents and all.
+    DontNeed,
+    /// Its contents may be thrown away when memory is short; until then a page keeps them (Linux 4.5).
+    Free,
+    /// Huge pages are welcome. Linux.
+    HugePages,
+    /// No huge pages. Linux.
+    NoHugePages,
+}
+
+/// Whole pages that this process has mapped; unmapped when dropped.
+///
+/// Linux makes one region of neighbours that are alike. So that its region is the mapping and nothing else, a page on either
+/// side is left unmapped.
+pub struct Mapping {
+    pages: Pages,
+}
+
+impl Mapping {
+    /// Memory that no file backs: `mmap(NULL, size, protection, sharing | MAP_ANONYMOUS, -1, 0)`. `size` is rounded up to
+    /// whole pages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], and for a size of 0 `EINVAL` as from the system.
+    pub fn anonymous(size: Bytes, sharing: Sharing, protection: Protection) -> Result<Mapping> {
+        Mapping::new(None, size, sharing, protection)
+    }
+
+    /// The first `size` bytes of a file: `mmap(NULL, size, protection, sharing, fd, 0)`, rounded up to whole pages. A page that
+    /// lies beyond the end of the file is mapped and can't be touched.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mapping::anonymous`].
+    pub fn of_file(file: &File, size: Bytes, sharing: Sharing, protection: Protection) -> Result<Mapping> {
+        Mapping::new(Some(file), size, sharing, protection)
+    }
+
+    fn new(file: Option<&File>, size: Bytes, sharing: Sharing, protection: Protection) -> Result<Mapping> {
+        let page = page_size()?;
+        let invalid = || failed("mmap")(nix::errno::Errno::EINVAL);
+        let length = usize::try_from(size.0).ok().and_then(|size| size.checked_next_multiple_of(page));
+        let length = length.and_then(NonZeroUsize::new).ok_or_else(invalid)?;
+        let flags = match sharing {
+            Sharing::Private => MapFlags::MAP_PRIVATE,
+            Sharing::Shared => MapFlags::MAP_SHARED,
+        };
+        let pages = Pages::map(file.map(AsFd::as_fd), length, page, flags_of(protection), flags);
+        Ok(Mapping { pages: pages.map_err(failed("mmap"))? })
+    }
+
+    /// Where it lies, or lay.
+    pub fn range(&self) -> AddrRange {
+        AddrRange::with_size(self.pages.start(), Bytes(self.pages.length() as u64))
+            .expect("a mapping doesn't pass the top of the address space")
+    }
+
+    /// Its first address.
+    pub fn address(&self) -> u64 {
+        self.range().start()
+    }
+
+    /// Its size: whole pages.
+    pub fn size(&self) -> Bytes {
+        self.range().size()
+    }
+
+    /// Loads the byte at `offset`.
+    ///
+    /// Where its page can't be read, the process ends by `SIGSEGV` or `SIGBUS`: that is for a [child](super::Child) to show.
+    ///
+    /// # Panics
+    ///
+    /// The offset is not of the mapping, or it is unmapped; here and below.
+    pub fn read(&self, offset: Bytes) -> u8 {
+        self.pages.read(index(offset))
+    }
+
+    /// Loads `count` bytes from `offset` on, as [`Mapping::read`].
+    pub fn read_bytes(&self, offset: Bytes, count: usize) -> Vec<u8> {
+        (0..count).map(|place| self.pages.read(index(offset) + place)).collect()
+    }
+
+    /// Stores a byte, as [`Mapping::read`] loads one.
+    pub fn write(&self, offset: Bytes, byte: u8) {
+        self.pages.write(index(offset), byte);
+    }
+
+    /// Stores bytes from `offset` on, as [`Mapping::write`].
+    pub fn write_bytes(&self, offset: Bytes, bytes: &[u8]) {
+        for (place, byte) in bytes.iter().enumerate() {
+            self.pages.write(index(offset) + place, *byte);
+        }
+    }
+
+    /// Changes what may be done with `size` bytes from `offset` on, whole pages (`mprotect`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], here and below: `EINVAL` where the offset is not that of a page, `EACCES` where the file was not opened
+    /// for it.
+    pub fn protect(&self, offset: Bytes, size: Bytes, protection: Protection) -> Result<()> {
+        self.pages.protect(index(offset), index(size), flags_of(protection)).map_err(failed("mprotect"))
+    }
+
+    /// Tells the system of `size` bytes from `offset` on, whole pages (`madvise`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`], and [`Error::Unsupported`] for an advice that this system doesn't know.
+    pub fn advise(&self, offset: Bytes, size: Bytes, advice: Advice) -> Result<()> {
+        let advice = advice
+            .into_system()
+            .ok_or(Error::Unsupported { what: "this advice of memory", place: "on this system" })?;
+        self.pages.advise(index(offset), index(size), advice).map_err(failed("madvise"))
+    }
+
+    /// Brings all of it into memory and keeps it there (`mlock`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`]: `ENOMEM` or `EPERM` beyond what this user may lock (`RLIMIT_MEMLOCK`).
+    pub fn lock(&self) -> Result<()> {
+        self.pages.lock().map_err(failed("mlock"))
+    }
+
+    /// Undoes [`Mapping::lock`] (`munlock`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`].
+    pub fn unlock(&self) -> Result<()> {
+        self.pages.unlock().map_err(failed("munlock"))
+    }
+
+    /// Writes what is dirty to the file, and waits for it (`msync` with `MS_SYNC`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`].
+    pub fn sync(&self) -> Result<()> {
+        self.pages.sync().map_err(failed("msync"))
+    }
+
+    /// Unmaps it (`munmap`); it has no byte any more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`].
+    pub fn unmap(&mut self) -> Result<()> {
+        self.pages.unmap().map_err(failed("munmap"))
+    }
+
+    /// Unmaps it and loads the byte that was at `offset`, as a program does that uses a mapping after it closed it. That ends the
+    /// process by a signal, unless another thread has mapped something there meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Call`] where it can't be unmapped.
+    pub fn use_after_unmap(&mut self, offset: Bytes) -> Result<u8> {
+        self.pages.unmap_and_read(index(offset)).map_err(failed("munmap"))
+    }
+}
+
+impl Advice {
+    fn into_system(self) -> Option<MmapAdvise> {
+        match self {
+            Advice::DontNeed => Some(MmapAdvise::MADV_DONTNEED),
+            Advice::Free => Some(MmapAdvise::MADV_FREE),
+            #[cfg(target_os = "linux")]
+            Advice::HugePages => Some(MmapAdvise::MADV_HUGEPAGE),
+            #[cfg(target_os = "linux")]
+            Advice::NoHugePages => Some(MmapAdvise::MADV_NOHUGEPAGE),
+            #[cfg(not(target_os = "linux"))]
+            Advice::HugePages | Advice::NoHugePages => None,
+        }
+    }
+}
+
+/// An offset or a size as the machine counts; what doesn't fit is beyond every mapping, and refused as such.
+fn index(bytes: Bytes) -> usize {
+    usize::try_from(bytes.0).unwrap_or(usize::MAX)
+}
+
+fn flags_of(protection: Protection) -> ProtFlags {
+    let mut flags = ProtFlags::PROT_NONE;
+    flags.set(ProtFlags::PROT_READ, protection.is_readable());
+    flags.set(ProtFlags::PROT_WRITE, protection.is_writable());
+    flags.set(ProtFlags::PROT_EXEC, protection.is_executable());
+    flags
+}
+
+fn page_size() -> Result<usize> {
+    let size = sysconf(SysconfVar::PAGE_SIZE).map_err(failed("sysconf"))?;
+    let size = size.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
+    size.ok_or(Error::Unsupported { what: "a page size", place: "on this system" })
+}

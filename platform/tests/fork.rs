@@ -1,0 +1,102 @@
+//! Children that step in turns with this process. Without the usual harness, whose threads would forbid a fork.
+#![allow(missing_docs)]
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn main() {}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn main() {
+    turns::a_child_does_nothing_but_in_its_turns();
+    turns::how_a_child_ends_is_told();
+    turns::a_child_that_is_dropped_is_gone();
+    turns::a_child_ends_with_its_parent();
+}
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod turns {
+    use std::time::Duration;
+
+    use mmview_platform::Ending;
+    use mmview_platform::own::{Child, Mapping, Sharing};
+    use mmview_platform::{Bytes, OpenOptions, Protection, open_process};
+    use nix::sys::signal::Signal::{SIGBUS, SIGSEGV};
+
+    const ACCESS: Protection = Protection::READ.with(Protection::WRITE);
+
+    pub fn a_child_does_nothing_but_in_its_turns() {
+        let map = Mapping::anonymous(Bytes(1), Sharing::Shared, ACCESS).unwrap();
+        let mut child = Child::fork(|turns| {
+            for step in 1..=2 {
+                map.write(Bytes::ZERO, step);
+                turns.stop(&[step; 3]);
+            }
+            7
+        })
+        .unwrap();
+        // Time enough for a child that doesn't wait to be seen.
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(map.read(Bytes::ZERO), 0);
+        assert_eq!(child.step().unwrap().as_deref(), Some(&[1, 1, 1][..]));
+        assert_eq!(map.read(Bytes::ZERO), 1);
+        assert_eq!(child.step().unwrap().as_deref(), Some(&[2, 2, 2][..]));
+        assert_eq!(child.step().unwrap(), None);
+        assert_eq!(child.finish().unwrap(), Ending::Exited(7));
+        assert_eq!(child.step().unwrap(), None, "also where it has ended already");
+    }
+
+    pub fn how_a_child_ends_is_told() {
+        let mut map = Mapping::anonymous(Bytes(1), Sharing::Private, Protection::READ).unwrap();
+        let end = Child::fork(|_| {
+            map.write(Bytes::ZERO, 1);
+            0
+        });
+        let end = end.unwrap().finish().unwrap();
+        let faults = [SIGSEGV, SIGBUS].map(|signal| Ending::Killed(signal as i32));
+        assert!(faults.contains(&end), "a store to what may only be read: {end:?}");
+        let end = Child::fork(|_| map.use_after_unmap(Bytes::ZERO).map_or(1, i32::from)).unwrap().finish();
+        assert_eq!(end.unwrap(), Ending::Killed(SIGSEGV as i32));
+        // As a panic, but for the message.
+        let end = Child::fork(|_| std::panic::resume_unwind(Box::new(()))).unwrap().finish().unwrap();
+        assert_eq!(end, Ending::Exited(101));
+    }
+
+    pub fn a_child_that_is_dropped_is_gone() {
+        let child = Child::fork(|turns| {
+            turns.stop(&[]);
+            0
+        });
+        let pid = child.unwrap().pid();
+        assert!(open_process(pid, &OpenOptions::default()).is_err(), "process {pid} is still there");
+    }
+
+    pub fn a_child_ends_with_its_parent() {
+        // The middle one tells the innermost's id, and ends without a word to it.
+        let mut middle = Child::fork(|turns| {
+            let inner = Child::fork(|turns| {
+                turns.stop(&[]);
+                0
+            });
+            let inner = std::mem::ManuallyDrop::new(inner.unwrap());
+            turns.stop(&inner.pid().to_ne_bytes());
+            0
+        })
+        .unwrap();
+        let told = middle.step().unwrap().unwrap();
+        let pid = u32::from_ne_bytes(told.try_into().unwrap());
+        assert_eq!(middle.finish().unwrap(), Ending::Exited(0));
+        let is_there = || match open_process(pid, &OpenOptions::default()) {
+            // A zombie waits for whoever adopted it, and does nothing any more.
+            Ok(mut source) => source
+                .process()
+                .is_ok_and(|process| process.state != Some(mmview_platform::ProcessState::Zombie)),
+            Err(_) => false,
+        };
+        for _ in 0..500 {
+            if !is_there() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("process {pid} has outlived its parent");
+    }
+}

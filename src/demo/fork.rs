@@ -1,0 +1,179 @@
+//! What a child inherits of a mapping.
+
+use anyhow::Context as _;
+use mmview_platform::own::{Child, Mapping, Sharing, Turns};
+use mmview_platform::{Bytes, Protection};
+
+use super::scratch::{GREETING, Scratch};
+use super::stage::Stage;
+use super::step::{Fact, Measure, Seen, Step};
+use super::watch::{Family, Watch};
+use crate::cli::DemoPlan;
+
+/// What the child writes over the first byte: `Hello, map`.
+const WRITTEN: u8 = b'H';
+
+pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    let scratch = Scratch::new(stage.page()?)?;
+    let access = Protection::READ.with(Protection::WRITE);
+    let mut map = Mapping::of_file(scratch.file(), stage.page()?, Sharing::Shared, access)
+        .with_context(|| format!("failed to map {}", scratch.title()))?;
+    let mut parent = Watch::own("parent", map.address())?;
+    mapped(stage, &map, &mut parent)?;
+    let child = Child::fork(|turns| in_the_child(turns, &mut map))?;
+    let mut family = Family::new(parent, child, map.address())?;
+    forked(stage, &mut family)?;
+    read(stage, &mut family)?;
+    written(stage, &mut family, &map)?;
+    closed(stage, &mut family, &map)?;
+    ended(stage, &mut family)
+}
+
+fn beginning(map: &Mapping) -> Vec<u8> {
+    map.read_bytes(Bytes::ZERO, GREETING.len())
+}
+
+fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::Result<()> {
+    let read = beginning(map);
+    let mapped = parent.look()?;
+    let why = match mapped.now(Measure::Unique) {
+        Some(unique) if unique > Bytes::ZERO => "Its page is resident, and nobody else has it mapped.",
+        _ => "Its page is resident.",
+    };
+    let size = map.size().0;
+    let call = format!("mmap(NULL, {size}, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0), then a load from it");
+    stage.show(
+        Step::new("mapped", call)
+            .region(mapped)
+            .fact(Fact::bytes("parent_reads", "the parent reads", &read))
+            .why(&["The parent has mapped a file and read its first bytes.", why]),
+    )
+}
+
+fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+    let pid = family.child.pid();
+    let [parent, forked] = family.look()?;
+    let why = forked_sentence(&forked);
+    stage.show(
+        Step::new("forked", format!("fork(), which returns {pid} in the parent and 0 in the child"))
+            .both([parent, forked])
+            .fact(Fact::new("child", pid, format!("the child is process {pid}:  mmview {pid}")))
+            .why(&[why]),
+    )
+}
+
+fn read(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+    let told = family.turn("read the mapping")?;
+    let [parent, child] = family.look()?;
+    let frames = family.frames();
+    let why = shared_sentence(&parent, frames);
+    stage.show(
+        Step::new("read", "in the child: map[0], a load from the mapping that it inherited")
+            .both([parent, child])
+            .fact(Fact::bytes("child_reads", "the child reads", &told))
+            .fact_if(Fact::frames(["parent", "child"], frames))
+            .why(&["The child reads the file through a mapping that it never made.", &why]),
+    )
+}
+
+fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+    family.turn("write to the mapping")?;
+    let seen = beginning(map);
+    let why = match seen.first() == Some(&WRITTEN) {
+        true => {
+            "The parent sees it at once, with no call and no copy: MAP_SHARED says that writes are for everyone who maps the \
+             file, and a child is no exception."
+        }
+        false => "The parent doesn't see it.",
+    };
+    stage.show(
+        Step::new("written", "in the child: map[0] = 'H', a store to it")
+            .both(family.look()?)
+            .fact(Fact::bytes("parent_reads", "the parent reads", &seen))
+            .why(&[why]),
+    )
+}
+
+fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+    family.turn("close the mapping")?;
+    let seen = beginning(map);
+    let [lives_on, gone] = family.look()?;
+    let why = match (gone.after.is_none(), lives_on.after.is_some()) {
+        (true, true) => {
+            "The child's region is gone, and the parent's lives on, the same address for the same file: fork copied the \
+             map, so that each process opens and closes for itself."
+        }
+        _ => "The two maps are as the rows say.",
+    };
+    let whose = match lives_on.grew(Measure::Unique) > Bytes::ZERO {
+        true => "The page is the parent's alone again, in PSS and among what is unique.",
+        false => "",
+    };
+    stage.show(
+        Step::new("closed", format!("in the child: munmap(addr, {})", map.size().0))
+            .both([lives_on, gone])
+            .fact(Fact::bytes("parent_reads", "the parent still reads", &seen))
+            .why(&[why, whose]),
+    )
+}
+
+fn ended(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+    let end = family.child.finish()?;
+    let after = family.parent.look()?;
+    let why = match after.after.is_some() {
+        true => {
+            "The child's whole map went with it; the parent's mapping is still there, until the parent closes it."
+        }
+        false => "The parent's mapping is gone.",
+    };
+    stage.show(
+        Step::new("ended", "in the child: _exit(0); in the parent: waitpid()")
+            .region(after)
+            .fact(Fact::end(end))
+            .why(&[why]),
+    )
+}
+
+fn in_the_child(turns: &mut Turns, map: &mut Mapping) -> i32 {
+    turns.stop(&map.read_bytes(Bytes::ZERO, GREETING.len()));
+    map.write(Bytes::ZERO, WRITTEN);
+    turns.stop(&[]);
+    if map.unmap().is_err() {
+        return 1;
+    }
+    turns.stop(&[]);
+    0
+}
+
+fn forked_sentence(forked: &Seen) -> &'static str {
+    match (&forked.after, forked.now(Measure::Resident)) {
+        (None, _) => "The child has no region at that address.",
+        (Some(_), Some(Bytes::ZERO)) => {
+            "The child has the same region at the same address, though it never called mmap: fork copies the map. Nothing \
+             of it is resident there yet; a page of a shared file can always be found again when it is touched."
+        }
+        (Some(_), _) => {
+            "The child has the same region at the same address, though it never called mmap: fork copies the map."
+        }
+    }
+}
+
+/// What is known of whether the two have one page or two.
+fn shared_sentence(parent: &Seen, frames: [Option<u64>; 2]) -> String {
+    let halved = match parent.shrank(Measure::Proportional) > Bytes::ZERO {
+        true => "PSS now counts the page half to each of the two, and to neither as unique.",
+        false => "",
+    };
+    let proof = match frames {
+        [Some(one), Some(other)] if one == other => {
+            "It is one page, in one physical page frame: the page cache has the file once, and both maps point there."
+        }
+        [Some(_), Some(_)] => "The two have different physical pages.",
+        _ => "",
+    };
+    let told = match parent.new_sharing() {
+        Some(code) => format!("The system tells that somebody else has it, too: {code}."),
+        None => String::new(),
+    };
+    [proof, halved, &told].join(" ").trim().to_owned()
+}

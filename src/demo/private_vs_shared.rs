@@ -1,0 +1,155 @@
+//! A private mapping beside a shared one of the same file.
+
+use anyhow::Context as _;
+use mmview_platform::own::{Mapping, Sharing};
+use mmview_platform::{Bytes, Protection};
+
+use super::scratch::{GREETING, Scratch};
+use super::stage::Stage;
+use super::step::{Fact, Measure, Seen, Step};
+use super::watch::Watch;
+use crate::cli::DemoPlan;
+
+/// What is written to each, over the `hello` of the greeting.
+const MINE: &[u8] = b"mine!";
+const OURS: &[u8] = b"ours!";
+
+/// The two mappings of the lesson, and the file.
+struct Both {
+    scratch: Scratch,
+    private: Mapping,
+    shared: Mapping,
+    watches: [Watch; 2],
+}
+
+impl Both {
+    fn look(&mut self) -> anyhow::Result<[Seen; 2]> {
+        let [private, shared] = &mut self.watches;
+        Ok([private.look()?, shared.look()?])
+    }
+
+    fn frames(&mut self) -> [Option<u64>; 2] {
+        let addresses = [self.private.address(), self.shared.address()];
+        let [private, shared] = &mut self.watches;
+        [private.frame(addresses[0]), shared.frame(addresses[1])]
+    }
+
+    /// The three views of the file's first bytes.
+    fn facts(&self, step: Step) -> anyhow::Result<Step> {
+        let beginning = |map: &Mapping| map.read_bytes(Bytes::ZERO, GREETING.len());
+        Ok(step
+            .fact(Fact::bytes("private_bytes", "the private mapping has", &beginning(&self.private)))
+            .fact(Fact::bytes("shared_bytes", "the shared mapping has", &beginning(&self.shared)))
+            .fact(Fact::bytes("file_bytes", "read() of the file gives", &self.scratch.beginning()?)))
+    }
+}
+
+fn frames_fact(frames: [Option<u64>; 2]) -> Option<Fact> {
+    Fact::frames(["private", "shared"], frames)
+}
+
+fn same_page(frames: [Option<u64>; 2]) -> Option<bool> {
+    Some(frames[0]? == frames[1]?)
+}
+
+pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    let page = stage.page()?;
+    let scratch = Scratch::new(page)?;
+    let map = |sharing| {
+        let access = Protection::READ.with(Protection::WRITE);
+        Mapping::of_file(scratch.file(), page, sharing, access)
+            .with_context(|| format!("failed to map {}", scratch.title()))
+    };
+    let (private, shared) = (map(Sharing::Private)?, map(Sharing::Shared)?);
+    let watches = [Watch::own("private", private.address())?, Watch::own("shared", shared.address())?];
+    let mut both = Both { scratch, private, shared, watches };
+    mapped(stage, &mut both)?;
+    written_private(stage, &mut both)?;
+    written_shared(stage, &mut both)?;
+    closed(stage, both)
+}
+
+fn mapped(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()> {
+    let call = format!(
+        "mmap(NULL, {0}, PROT_READ|PROT_WRITE, MAP_PRIVATE, fd, 0), and once more with MAP_SHARED; a load from each",
+        both.private.size().0
+    );
+    let step = both.facts(Step::new("mapped", call))?;
+    let frames = both.frames();
+    let [private, shared] = both.look()?;
+    let why = match same_page(frames) {
+        Some(true) => "So far the two are two ways to one page, the file's own in the page cache.",
+        Some(false) => "The two have different pages already.",
+        None => "",
+    };
+    let step = step.region(private).region(shared).fact_if(frames_fact(frames));
+    stage.show(step.why(&["The same page of the same file is mapped twice, and read.", why]))
+}
+
+fn written_private(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()> {
+    both.private.write_bytes(Bytes::ZERO, MINE);
+    let step =
+        both.facts(Step::new("private write", "private[0..5] = \"mine!\", stores to the private mapping"))?;
+    let frames = both.frames();
+    let file = both.scratch.beginning()?;
+    let [private, shared] = both.look()?;
+    let copied = match (same_page(frames), private.grew(Measure::Dirty) > Bytes::ZERO) {
+        (Some(false), _) => {
+            "The first store made a copy of the page, in another physical frame and for this mapping alone (copy-on-write)."
+        }
+        (None, true) => {
+            "The first store made a copy of the page, for this mapping alone (copy-on-write): it is dirty."
+        }
+        _ => "",
+    };
+    let unchanged = match file == GREETING {
+        true => "The file doesn't have it and never will, whatever is flushed or closed.",
+        false => "The file has changed.",
+    };
+    let step = step.region(private).region(shared).fact_if(frames_fact(frames));
+    stage.show(step.why(&[copied, unchanged]))
+}
+
+fn written_shared(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()> {
+    both.shared.write_bytes(Bytes::ZERO, OURS);
+    let step =
+        both.facts(Step::new("shared write", "shared[0..5] = \"ours!\", stores to the shared mapping"))?;
+    let file = both.scratch.beginning()?;
+    let frames = both.frames();
+    let private_bytes = both.private.read_bytes(Bytes::ZERO, GREETING.len());
+    let [private, shared] = both.look()?;
+    let file = match file.starts_with(OURS) {
+        true => {
+            "The file has it at once, for everyone who reads or maps it: no copy was made, the page is the file's own."
+        }
+        false => "The file doesn't have it.",
+    };
+    let private_keeps = match private_bytes.starts_with(MINE) {
+        true => "The private mapping has kept its copy of that page, and goes its own way.",
+        false => "The private mapping has changed with it.",
+    };
+    let step = step.region(private).region(shared).fact_if(frames_fact(frames));
+    stage.show(step.why(&[file, private_keeps]))
+}
+
+fn closed(stage: &mut Stage<'_>, mut both: Both) -> anyhow::Result<()> {
+    let size = both.private.size().0;
+    both.private.unmap()?;
+    both.shared.unmap()?;
+    let file = both.scratch.beginning()?;
+    let [private, shared] = both.look()?;
+    let why = match file.starts_with(OURS) && private.is_gone() {
+        true => {
+            "What was written to the private mapping existed only there, and is lost; what was written to the shared one is \
+             the file."
+        }
+        false => "The file is as it is.",
+    };
+    stage.show(
+        Step::new("closed", format!("munmap(addr, {size}), both"))
+            .region(private)
+            .region(shared)
+            .fact(Fact::bytes("file_bytes", "read() of the file gives", &file))
+            .why(&[why]),
+    )
+}

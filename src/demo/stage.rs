@@ -1,0 +1,184 @@
+//! Where a lesson happens, and somebody who looks on.
+
+use std::io::{self, BufRead, Write};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use mmview_platform::own::{Mapping, Sharing};
+use mmview_platform::{Bytes, Detail, OpenOptions, Protection, RegionSource, open_self};
+
+use super::Lesson;
+use super::rows;
+use super::step::{COLUMNS, Step, size_text};
+use crate::cli::Pace;
+use crate::render::Style;
+use crate::view::process::Origins;
+use crate::view::{Head, Layout, Table};
+
+/// Sentences are folded at this column at the latest.
+const LINE: usize = 100;
+
+/// What stands before everything that a step says but its title.
+const INDENT: &str = "   ";
+
+/// A lesson as it is held: its steps so far, and who looks on.
+pub(crate) struct Stage<'a> {
+    source: Box<dyn RegionSource>,
+    lesson: &'static Lesson,
+    pace: Pace,
+    style: Style,
+    /// Whoever looks on while it happens; none where the whole is written afterwards.
+    audience: Option<&'a mut dyn Write>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Stage<'a> {
+    pub fn new(
+        lesson: &'static Lesson,
+        pace: Pace,
+        style: Style,
+        audience: Option<&'a mut dyn Write>,
+    ) -> anyhow::Result<Stage<'a>> {
+        let source = open_self(&OpenOptions::default())?;
+        Ok(Stage { source, lesson, pace, style, audience, steps: Vec::new() })
+    }
+
+    /// How sizes are written.
+    pub fn size(&self, size: Bytes) -> String {
+        size_text(self.style.units, size)
+    }
+
+    /// The system, such as `linux`.
+    pub fn os(&self) -> &'static str {
+        self.source.info().os
+    }
+
+    /// The size of a page.
+    pub fn page(&self) -> anyhow::Result<Bytes> {
+        let size = self.source.info().page_size.map(|size| size.bytes());
+        size.context("the size of this system's pages is not known, and the lesson counts in pages")
+    }
+
+    /// Memory of this process alone, to be read and written; `size` is rounded up to whole pages.
+    pub fn memory(&self, size: Bytes) -> anyhow::Result<Mapping> {
+        let access = Protection::READ.with(Protection::WRITE);
+        Mapping::anonymous(size, Sharing::Private, access)
+            .with_context(|| format!("failed to map {} of memory", self.size(size)))
+    }
+
+    /// The steps so far.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// How to wait from here on: at the end of the input there is nobody to wait for.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Says what follows; and, to whoever looks on for the first time, how to look from elsewhere.
+    pub fn begin(&mut self, is_first: bool) -> io::Result<()> {
+        let (bold, lesson) = (self.style.bold(), self.lesson);
+        let title = format!("Lesson {}: {}.", lesson.name, lesson.about);
+        let pid = std::process::id();
+        let note = format!("This is process {pid}. To look on from a second terminal:  mmview {pid}");
+        let lines = self.fold(&title, "", "");
+        let note = self.fold(&note, "", "");
+        let Some(out) = &mut self.audience else { return Ok(()) };
+        for line in lines {
+            writeln!(out, "{bold}{line}{bold:#}")?;
+        }
+        for line in note.iter().filter(|_| is_first) {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()
+    }
+
+    /// Shows a step, and waits.
+    pub fn show(&mut self, step: Step) -> anyhow::Result<()> {
+        self.steps.push(Step { lesson: self.lesson.name, ..step });
+        if self.audience.is_some() {
+            self.draw_last()?;
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    fn fold(&self, text: &str, first: &str, then: &str) -> Vec<String> {
+        let columns = self.style.width.unwrap_or(LINE).min(LINE);
+        let options = textwrap::Options::new(columns).initial_indent(first).subsequent_indent(then);
+        textwrap::wrap(text, options).into_iter().map(|line| line.into_owned()).collect()
+    }
+
+    fn draw_last(&mut self) -> io::Result<()> {
+        let Some(step) = self.steps.last() else { return Ok(()) };
+        let mut text = Vec::new();
+        writeln!(text)?;
+        let bold = self.style.bold();
+        let title = format!("{}. {}", self.steps.len(), step.name);
+        let lines = self.fold(&format!("{title}: {}", step.call), "", INDENT);
+        for (index, line) in lines.iter().enumerate() {
+            match line.strip_prefix(&title) {
+                Some(call) if index == 0 => writeln!(text, "{bold}{title}{bold:#}{call}")?,
+                _ => writeln!(text, "{line}")?,
+            }
+        }
+        rows::draw(&step.regions, self.os(), self.style, INDENT, &mut text)?;
+        for (mark, change) in step.changes(self.style.units) {
+            let color = self.style.mark(mark);
+            writeln!(text, "{INDENT}  {color}{mark} {change}{color:#}")?;
+        }
+        for fact in &step.facts {
+            for line in self.fold(&fact.text, &format!("{INDENT}  · "), &format!("{INDENT}    ")) {
+                writeln!(text, "{line}")?;
+            }
+        }
+        for line in self.fold(&step.why, INDENT, INDENT) {
+            writeln!(text, "{line}")?;
+        }
+        let Some(out) = &mut self.audience else { return Ok(()) };
+        out.write_all(&text)?;
+        out.flush()
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let Some(out) = &mut self.audience else { return Ok(()) };
+        match self.pace {
+            Pace::Straight => Ok(()),
+            Pace::Hold(time) => {
+                std::thread::sleep(time);
+                Ok(())
+            }
+            Pace::Enter => {
+                write!(out, "{INDENT}[Enter] ")?;
+                out.flush()?;
+                let read = io::stdin().lock().read_line(&mut String::new())?;
+                if read == 0 {
+                    self.pace = Pace::Straight;
+                    writeln!(out)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What stands before the steps in every format but a table for people.
+    pub fn head(&mut self) -> anyhow::Result<Head> {
+        let process = self.source.process()?;
+        let source = self.source.info().clone();
+        let origins = Origins { source, process, taken: Some(SystemTime::now()), detail: Detail::Counts };
+        let mut fields = origins.fields("demo");
+        fields.insert("lesson".to_owned(), self.lesson.name.into());
+        Ok(Head {
+            view: "demo",
+            target: origins.target(),
+            text: vec![format!("Lesson {}: {}.", self.lesson.name, self.lesson.about)],
+            fields,
+            tables: vec![Table {
+                rows: ("steps", "step"),
+                columns: COLUMNS.to_vec(),
+                layout: Layout::Streamed,
+            }],
+        })
+    }
+}
