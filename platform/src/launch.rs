@@ -84,10 +84,10 @@ impl Program {
     /// # Errors
     ///
     /// Those of waiting for it (`wait(2)`).
-    pub fn next(&mut self) -> io::Result<Moment> {
+    pub fn go_on(&mut self) -> io::Result<Moment> {
         #[cfg(target_os = "linux")]
         if let Some(trace) = &mut self.trace {
-            return trace.next();
+            return trace.go_on();
         }
         if !std::mem::replace(&mut self.is_mapped, true) {
             return Ok(Moment::Mapped);

@@ -203,7 +203,7 @@ fn look_until_it_ends(
     }));
     let mut looker = None;
     let ending = loop {
-        match program.next().context("failed to wait for the program")? {
+        match program.go_on().context("failed to wait for the program")? {
             Moment::Mapped => {
                 let mut at_start = lock(&looks);
                 match open_process(id, &plan.open) {

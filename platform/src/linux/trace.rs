@@ -69,7 +69,7 @@ impl Trace {
     }
 
     /// Lets it go on, and waits for its next moment.
-    pub fn next(&mut self) -> io::Result<Moment> {
+    pub fn go_on(&mut self) -> io::Result<Moment> {
         match std::mem::replace(&mut self.stands, Stands::No) {
             Stands::Mapped => {
                 self.stands = Stands::AtStart;
