@@ -387,6 +387,27 @@ fn another_program_is_told_as_one_event() {
     assert!(program["what"].as_str().unwrap().starts_with("started another program  /"), "{program}");
 }
 
+#[test]
+fn watching_ends_as_soon_as_something_is_so() {
+    if is_python_missing() {
+        return;
+    }
+    let mut mapper = Mapper::start();
+    let (pid, until) = (mapper.python.pid(), format!("mapped \"{}\"", mapper.path));
+    let missed = run(["watch", &pid, "--until", &until, "--for", "20ms", "--interval", "5ms"]);
+    assert_eq!(missed.status, 1, "{missed:?}");
+    assert!(
+        missed.stdout.contains("It was not so: mapped \"") && missed.stdout.contains("Found at the end:")
+    );
+    let mut watch = Running::start(&mut mmview(["watch", &pid, "--until", &until, "--interval", "2ms"]));
+    assert!(watch.line().starts_with("Watching python3 ["));
+    writeln!(mapper.python.0.stdin.as_mut().unwrap(), "map").unwrap();
+    assert_eq!(watch.0.wait().unwrap().code(), Some(0));
+    assert_eq!(run(["watch", &pid, "--until", &until]).status, 0, "it is so already");
+    let wrong = run(["watch", &pid, "--until", "maped \"x\""]);
+    assert!(wrong.status == 2 && wrong.stderr.contains("at column 1"), "{wrong:?}");
+}
+
 // Starting programs.
 
 #[test]
@@ -443,6 +464,21 @@ fn the_peak_is_shown_and_not_the_end() {
     assert!(resident(false).0 > 64 << 20);
     let (at_exit, is_traced) = resident(true);
     assert!(at_exit < 64 << 20 || !is_traced, "{at_exit}");
+}
+
+#[test]
+fn a_program_is_looked_at_until_something_is_so() {
+    if !is_linux() {
+        return;
+    }
+    let until = |until: &str| {
+        let (_directory, path) = temporary("summary.json");
+        let run = run(["run", "--json", "-o", &path, "--until", until, "--", "sleep", "0.2"]);
+        let summary: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        (run.status, summary["run"]["until"]["holds"].clone())
+    };
+    assert_eq!(until("any(kind=stack)"), (0, true.into()));
+    assert_eq!(until("any(path=\"/no/such/file\")"), (1, false.into()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Running, run};
+use common::{Running, mmview, run};
 use serde_json::{Value, json};
 
 fn validator() -> jsonschema::Validator {
@@ -75,6 +75,36 @@ fn the_lessons() {
     check(&run(["demo", "--json"]).stdout);
     check(&run(["demo", "--all", "--json"]).stdout);
     check(&run(["demo", "--list", "--json"]).stdout);
+}
+
+#[test]
+fn comparisons() {
+    let linux = |name: &str| format!("tests/fixtures/linux/python-{name}.smaps");
+    check(&run(["diff", "--json", &linux("before"), &linux("after")]).stdout);
+    check(&run(["diff", "--json", &linux("before"), "tests/fixtures/linux/python.mmview"]).stdout);
+    let macos = "tests/fixtures/macos/notebook.vmmap";
+    check(&run(["diff", "--json", macos, "tests/fixtures/macos/format-2.0.vmmap"]).stdout);
+    check(&run(["diff", "--json", macos, "4194305"]).stdout);
+    check(&run(["regions", "--json", "tests/fixtures/linux/python.mmview"]).stdout);
+    let sleeper = Running::sleeper();
+    check(&run(["regions", "--json", "--detail", "pages", &sleeper.pid()]).stdout);
+}
+
+#[test]
+fn watching_and_running() {
+    let sleeper = Running::sleeper();
+    check(&run(["watch", "--json", &sleeper.pid(), "--for", "10ms", "--until", "none()"]).stdout);
+    // What it prints is a program's start.
+    let mut shell = Running::shell("echo ready; read line; exec true");
+    let watch = Running::start(&mut mmview(["watch", "--json", &shell.pid(), "--interval", "1ms"]));
+    std::io::Write::write_all(shell.0.stdin.as_mut().unwrap(), b"\n").unwrap();
+    shell.0.wait().unwrap();
+    check(&watch.output());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    if run(["run", "--json", "-o", path, "--until", "count() > 1", "--", "sleep", "0.1"]).status == 0 {
+        check(&std::fs::read_to_string(path).unwrap());
+    }
 }
 
 #[test]

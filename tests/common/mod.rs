@@ -96,6 +96,14 @@ impl Running {
         line.trim_end().to_owned()
     }
 
+    /// What it prints until it ends.
+    pub fn output(mut self) -> String {
+        let mut text = String::new();
+        let stdout = self.0.stdout.as_mut().expect("its output is a pipe");
+        std::io::Read::read_to_string(stdout, &mut text).expect("it prints text");
+        text
+    }
+
     /// Waits until it has started its program and sleeps.
     fn settle(&mut self) {
         for _ in 0..200 {
