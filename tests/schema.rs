@@ -94,12 +94,12 @@ fn comparisons() {
 fn watching_and_running() {
     let sleeper = Running::sleeper();
     check(&run(["watch", "--json", &sleeper.pid(), "--for", "10ms", "--until", "none()"]).stdout);
-    // What it prints is a program's start.
     let mut shell = Running::shell("echo ready; read line; exec true");
-    let watch = Running::start(&mut mmview(["watch", "--json", &shell.pid(), "--interval", "1ms"]));
+    let mut watch = Running::start(&mut mmview(["watch", "--json", &shell.pid(), "--interval", "1ms"]));
+    let begun = watch.line();
     std::io::Write::write_all(shell.0.stdin.as_mut().unwrap(), b"\n").unwrap();
     shell.0.wait().unwrap();
-    check(&watch.output());
+    check(&(begun + &watch.output()));
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     if run(["run", "--json", "-o", path, "--until", "count() > 1", "--", "sleep", "0.1"]).status == 0 {
