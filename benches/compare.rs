@@ -147,6 +147,13 @@ fn tools(pid: &str) -> Vec<(&'static str, Command)> {
     tools.into_iter().collect()
 }
 
+/// What looks again and again by itself; it ends after a while.
+fn watch(pid: &str) -> (&'static str, Command) {
+    let mut command = Command::new(MMVIEW);
+    command.args(["watch", "--interval", "20ms", "--for", "6s", "-f", "ndjson", pid]);
+    ("mmview watch --interval 20ms", command)
+}
+
 fn run(command: &mut Command) -> Option<Duration> {
     let started = Instant::now();
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().ok()?;
@@ -218,14 +225,22 @@ fn stalls() {
     seconds(1);
     let alone = summed(&seconds(SECONDS));
     println!("| alone | {} | 100 % | {:.1} ms |", alone.0, alone.1 as f64 / 1e3);
-    for name in ["mmview --gentle", "mmview", "mmview --detail resident", "cat maps", "cat smaps", "pmap -x"]
-    {
+    for name in [
+        "mmview watch --interval 20ms",
+        "mmview --gentle",
+        "mmview",
+        "mmview --detail resident",
+        "cat maps",
+        "cat smaps",
+        "pmap -x",
+    ] {
         let pid = target.1.clone();
         let (stop, stopped) = (AtomicBool::new(false), &AtomicBool::new(false));
         let figures = std::thread::scope(|scope| {
             let stop = &stop;
             scope.spawn(move || {
                 let mut tools = tools(&pid);
+                tools.push(watch(&pid));
                 let tool = tools.iter_mut().find(|(tool, _)| *tool == name).map(|(_, command)| command);
                 if let Some(command) = tool {
                     while !stop.load(Ordering::Relaxed) && run(command).is_some() {}

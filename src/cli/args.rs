@@ -23,17 +23,17 @@ const ABOUT: &str = "\
 Shows which memory regions a process has, what each is for, and how much of it is resident, dirty and swapped.";
 
 const AFTER_HELP: &str = "\
-TARGET is, in this order: a number, the PID of a process; `self`; a path with a slash or the name of an existing file, a
-saved `maps` or `smaps`; else the name of a process or a part of it. --pid, --file and --name settle a doubt.
-ADDRESS is hexadecimal and starts with 0x.
+TARGET is, in this order: a number, the PID of a process; `self`; a path with a slash or the name of an existing file, a \
+saved `maps` or `smaps`, a report of vmmap, or an archive of `mmview snapshot`; else the name of a process or a part of it. \
+--pid, --file and --name settle a doubt. ADDRESS is hexadecimal and starts with 0x.
 
-Physical footprint is what would be free at once if the process ended and nobody else used it: on Linux resident anonymous
-memory plus what is swapped out, summed over the regions (`Anonymous` and `Swap` of smaps).
-RESIDENT is in memory and mapped by the process; DIRTY of that is modified, or anonymous; SWAPPED is in swap; PSS counts a
+Physical footprint is what would be free at once if the process ended and nobody else used it: on Linux resident anonymous \
+memory plus what is swapped out, summed over the regions (`Anonymous` and `Swap` of smaps). \
+RESIDENT is in memory and mapped by the process; DIRTY of that is modified, or anonymous; SWAPPED is in swap; PSS counts a \
 page that n processes map as an nth. A size that was not measured is `-`. Sizes are K, M, G of 1024; plain numbers are bytes.
 
-Exit status: 0 done, 1 a check failed, 2 wrong command line or ambiguous name, 3 no such process, 4 not permitted, 5 unreadable or malformed
-input. With several targets, that of the first failure.";
+Exit status: 0 done, 1 a check failed, 2 wrong command line or ambiguous name, 3 no such process, 4 not permitted, 5 unreadable \
+or malformed input. With several targets, that of the first failure.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,6 +44,10 @@ Examples:
   mmview 4242 0x7f3b418ff000           what lies at an address
   mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
   mmview report.txt                    a saved report of macOS' vmmap
+  mmview snapshot 4242 -o a.mmview     what it is now, for later
+  mmview diff a.mmview 4242            what is different since
+  mmview watch 4242                    each change as it happens
+  mmview run -- ./program              the memory of a program at its peak
   mmview check 4242 'none(perm=rwx)'   exit status 1 where a region is writable and executable
   mmview --gentle 4242                 a look that a busy process hardly feels
   mmview demo                          what mmap does, shown on a file
@@ -303,13 +307,13 @@ pub struct WatchArgs {
 }
 
 const WATCH_HELP: &str = "\
-A line is an event: `+` a region appeared, `-` it vanished, `~` it grew, shrank, was split, merged, re-protected or renamed,
-`!` the process started another program. By itself watch reads the layout of the map alone, which costs the process nearly
+A line is an event: `+` a region appeared, `-` it vanished, `~` it grew, shrank, was split, merged, re-protected or renamed, \
+`!` the process started another program. By itself watch reads the layout of the map alone, which costs the process nearly \
 nothing; with --detail resident or counts, what becomes resident, dirty or swapped is an event too.
 
 Between two looks it waits at least twenty times as long as a look took, however short the interval is.
 
-It ends when the process does, and says how; on Ctrl-C; after --for; as soon as --until is so. With --until the exit status is 0
+It ends when the process does, and says how; on Ctrl-C; after --for; as soon as --until is so. With --until the exit status is 0 \
 if it became so, and 1 if not.";
 
 /// `mmview run`
@@ -325,7 +329,7 @@ pub struct RunArgs {
     pub until: Option<OsString>,
 
     /// How often to look
-    #[arg(long, value_name = "TIME", default_value = "10ms", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = parse_time)]
     pub interval: Duration,
 
     /// Writes the summary there, apart from what the program prints
@@ -342,12 +346,12 @@ pub struct RunArgs {
 }
 
 const RUN_HELP: &str = "\
-The peak is the largest footprint that was seen: the program's own counters are read at every interval, and its map whenever
-they have grown. On Linux the program is traced (ptrace), so that its first mappings and its last are seen however short its
+The peak is the largest footprint that was seen: the program's own counters are read at every interval, and its map whenever \
+they have grown. On Linux the program is traced (ptrace), so that its first mappings and its last are seen however short its \
 life is. What a tracer disturbs wants --no-trace: set-user-ID programs, debuggers, LeakSanitizer. On macOS nothing is traced.
 
-The exit status is the program's, but 1 where that would be 0 and what --until asks for never was so; 128 and the signal where one ended it; 127 where there is no such program, 126 where it can't
-be started. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are handed on to it.";
+The exit status is the program's; 128 and the signal where one ended it; 127 where there is no such program, 126 where it can't \
+be started; 1 where it would be 0, but what --until asks for never was so. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are handed on to it.";
 /// `mmview check`
 #[derive(Debug, ClapArgs)]
 #[command(
@@ -392,7 +396,7 @@ Examples:
   mmview check smaps.txt --from checks.txt -q          a saved map; checks that are kept in a file";
 
 const CHECK_STATUS: &str = "\
-Exit status: 0 all checks hold, 1 one fails or can't be decided, 2 wrong command line or a check that is not understood, 3, 4, 5
+Exit status: 0 all checks hold, 1 one fails or can't be decided, 2 wrong command line or a check that is not understood, 3, 4, 5 \
 as everywhere. Of a live process only as much is read as the checks ask for; --detail reads more.";
 
 /// `mmview demo`
