@@ -24,6 +24,9 @@ const ARROW: &str = "--> ";
 /// No column is wider.
 const BLANKS: &str = "                                ";
 
+/// The column of a change's mark, which is drawn in the colour of that.
+const MARK: &str = "mark";
+
 pub(super) struct Listing {
     style: Style,
     /// The columns that are shown, each with its place among the cells.
@@ -123,9 +126,13 @@ impl Listing {
             if column.align == Align::Right {
                 self.line.push_str(&BLANKS[..padding]);
             }
-            match group {
-                Some(group) if is_first && self.style.color => {
+            match (group, text.chars().next()) {
+                (Some(group), _) if is_first && self.style.color => {
                     self.line.push_str(&self.style.paint(Some(group), &text))
+                }
+                (_, Some(mark)) if column.id == MARK => {
+                    let color = self.style.mark(mark);
+                    let _ = write!(self.line, "{color}{text}{color:#}");
                 }
                 _ => self.line.push_str(&text),
             }

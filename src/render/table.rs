@@ -31,6 +31,8 @@ pub(super) struct Table<'a> {
     /// Whether there are several: then one without rows is left out, and a blank line stands before each.
     is_one_of_several: bool,
     has_titles: bool,
+    /// Whether something was coloured by what it is for.
+    has_groups: bool,
     has_arrows: bool,
     /// The table that is drawn as its rows come, where the view has that layout.
     listing: Option<Listing>,
@@ -49,6 +51,7 @@ impl<'a> Table<'a> {
             tables: VecDeque::new(),
             is_one_of_several: false,
             has_titles: false,
+            has_groups: false,
             has_arrows: false,
             listing: None,
             rows: Vec::new(),
@@ -211,12 +214,14 @@ impl Render for Table<'_> {
         }
         self.tables = head.tables.clone().into();
         self.is_one_of_several = head.tables.len() > 1;
+        self.has_groups = false;
         self.has_arrows = head.view == "address";
         self.begin_table()
     }
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
         self.titles()?;
+        self.has_groups |= record.group().is_some();
         if let Some(listing) = &mut self.listing {
             return listing.row(record, self.out);
         }
@@ -258,9 +263,7 @@ impl Render for Table<'_> {
             }
             self.write_folded(note)?;
         }
-        if let Some(legend) =
-            self.style.legend().filter(|_| !self.columns.is_empty() && self.layout != Layout::Told)
-        {
+        if let Some(legend) = self.style.legend().filter(|_| self.has_groups) {
             writeln!(self.out, "\n{legend}")?;
         }
         self.out.flush()

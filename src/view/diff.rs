@@ -302,10 +302,6 @@ impl Record for ChangeRecord<'_> {
         cells.push(path.map_or(Cell::Empty, |path| Cell::Name(Cow::Borrowed(path))));
         cells
     }
-
-    fn group(&self) -> Option<Group> {
-        Some(self.change.region().meaning.kind.group())
-    }
 }
 
 /// What JSON says of a change: what it is, in a word and in a sentence, by how much, and the regions before and after.

@@ -13,7 +13,6 @@ use super::process::{Origins, clock, timestamp, warnings_value};
 use super::{Cell, Column, Head, Layout, Record, Shows, Table, Tail, name_value};
 use crate::check::Check;
 use crate::diff::Change;
-use crate::kind::Group;
 use crate::render::text::{printable, printable_line};
 use crate::units::Units;
 
@@ -201,13 +200,6 @@ impl Record for EventRecord<'_> {
             Cell::Delta(delta.swapped),
             path.map_or(Cell::Empty, |path| Cell::Name(Cow::Borrowed(path))),
         ]
-    }
-
-    fn group(&self) -> Option<Group> {
-        match self.event {
-            Event::Change(change) => Some(change.region().meaning.kind.group()),
-            Event::Program(_) => None,
-        }
     }
 }
 
