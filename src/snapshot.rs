@@ -50,10 +50,9 @@ impl From<mmview_platform::Snapshot> for Snapshot {
     fn from(facts: mmview_platform::Snapshot) -> Snapshot {
         let context = Context::new(&facts.process, &facts.source);
         let regions = Classify::new(facts.regions.into_iter().map(Ok), context);
-        let is_dated = facts.source.capabilities.live || facts.source.taken.is_some();
         Snapshot {
             regions: regions.filter_map(Result::ok).collect(),
-            taken: is_dated.then_some(facts.taken),
+            taken: facts.taken,
             source: facts.source,
             process: facts.process,
             detail: facts.detail,

@@ -1,6 +1,6 @@
 //! Looking at a process again and again, for what changes in its map.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use mmview_platform::{Detail, Ending, Error, ProcessInfo, RegionSource, Result};
 
@@ -122,9 +122,9 @@ impl Watch {
         };
         self.regions = regions.clone();
         let next = Snapshot::from(mmview_platform::Snapshot {
+            taken: self.last.source.time(),
             source: self.last.source.clone(),
             process,
-            taken: SystemTime::now(),
             detail: self.last.detail,
             regions,
             printed: None,

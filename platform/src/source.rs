@@ -111,6 +111,13 @@ pub struct SourceInfo {
     pub capabilities: Capabilities,
 }
 
+impl SourceInfo {
+    /// Of when the map is that is read now: of this moment, or of when the capture was taken.
+    pub fn time(&self) -> Option<SystemTime> {
+        if self.capabilities.live { Some(SystemTime::now()) } else { self.taken }
+    }
+}
+
 /// A doubt about what was read: the answer stands, and this is what to keep in mind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
@@ -435,7 +442,7 @@ pub trait RegionSource: Send {
         loop {
             attempts += 1;
             let process = self.process()?;
-            let taken = self.info().taken.unwrap_or_else(SystemTime::now);
+            let taken = self.info().time();
             let regions = self.regions(detail)?;
             let detail = regions.detail();
             match regions.collect::<Result<Vec<_>>>() {

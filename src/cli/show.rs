@@ -1,7 +1,6 @@
 //! Showing one target: its summary, its regions, or what lies at an address.
 
 use std::io;
-use std::time::SystemTime;
 
 use mmview_platform::{
     AddrRange, Detail, Error, PrintedSummary, ProcessInfo, RegionSource, Regions, Warning,
@@ -141,8 +140,7 @@ impl Shown<'_> {
         };
         let source = self.source.info().clone();
         let detail = detail.min(source.capabilities.detail);
-        let taken = if source.capabilities.live { Some(SystemTime::now()) } else { source.taken };
-        Ok(Origins { source, process, taken, detail })
+        Ok(Origins { taken: source.time(), source, process, detail })
     }
 
     /// Shows what is known of a target whose map can't be read, and why it can't.

@@ -1,7 +1,6 @@
 //! Where a lesson happens, and somebody who looks on.
 
 use std::io::{self, BufRead, Write};
-use std::time::SystemTime;
 
 use anyhow::Context as _;
 use mmview_platform::own::{Mapping, Sharing};
@@ -166,7 +165,7 @@ impl<'a> Stage<'a> {
     pub fn head(&mut self) -> anyhow::Result<Head> {
         let process = self.source.process()?;
         let source = self.source.info().clone();
-        let origins = Origins { source, process, taken: Some(SystemTime::now()), detail: Detail::Counts };
+        let origins = Origins { taken: source.time(), source, process, detail: Detail::Counts };
         let mut fields = origins.fields("demo");
         fields.insert("lesson".to_owned(), self.lesson.name.into());
         Ok(Head {

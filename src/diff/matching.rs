@@ -9,18 +9,13 @@ use crate::classify::Classified;
 
 /// Compares two lists of regions, each by address. `may_move` says that what has a name may lie elsewhere.
 pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: bool) -> Diff {
-    let mut diff = Diff::default();
-    for group in groups(before, after) {
-        let pick = |from: &[Classified], places: Vec<usize>| -> Vec<Classified> {
+    let (before, after, unchanged) = without_the_same(before, after);
+    let mut diff = Diff { changes: Vec::new(), unchanged };
+    for group in groups(&before, &after) {
+        let pick = |from: &[&Classified], places: Vec<usize>| -> Vec<Classified> {
             places.into_iter().map(|place| from[place].clone()).collect()
         };
-        if let ([one], [other]) = (&group.before[..], &group.after[..])
-            && before[*one] == after[*other]
-        {
-            diff.unchanged += 1;
-            continue;
-        }
-        let (before, after) = (pick(before, group.before), pick(after, group.after));
+        let (before, after) = (pick(&before, group.before), pick(&after, group.after));
         diff.changes.push(Change { kind: kind(&before, &after), before, after });
     }
     if may_move {
@@ -28,6 +23,29 @@ pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: boo
     }
     diff.changes.sort_by_key(|change| (change.region().region.range, !change.after.is_empty()));
     diff
+}
+
+/// The regions of each list that are not in the other, and how many are in both.
+fn without_the_same<'a>(
+    before: &'a [Classified],
+    after: &'a [Classified],
+) -> (Vec<&'a Classified>, Vec<&'a Classified>, u64) {
+    let (mut gone, mut new) = (Vec::new(), Vec::new());
+    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+    let mut same = 0;
+    loop {
+        match (before.peek(), after.peek()) {
+            (Some(one), Some(other)) if one == other => {
+                same += 1;
+                before.next();
+                after.next();
+            }
+            (Some(one), Some(other)) if one.region.range <= other.region.range => gone.extend(before.next()),
+            (Some(_), None) => gone.extend(before.next()),
+            (_, Some(_)) => new.extend(after.next()),
+            (None, None) => return (gone, new, same),
+        }
+    }
 }
 
 /// Regions that belong together, by their places in both lists.
@@ -38,7 +56,7 @@ struct Group {
 }
 
 /// Groups the regions of two lists that overlap and have the same thing behind them, through any number of steps.
-fn groups(before: &[Classified], after: &[Classified]) -> Vec<Group> {
+fn groups(before: &[&Classified], after: &[&Classified]) -> Vec<Group> {
     // The regions of both lists in one row, those of the second after those of the first.
     let mut sets = Sets::new(before.len() + after.len());
     let mut first = 0;

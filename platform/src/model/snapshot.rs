@@ -12,8 +12,8 @@ pub struct Snapshot {
     pub source: SourceInfo,
     /// The process.
     pub process: ProcessInfo,
-    /// When the map was read.
-    pub taken: SystemTime,
+    /// When the map was read; `None` for a capture that doesn't say.
+    pub taken: Option<SystemTime>,
     /// How much was read of each region.
     pub detail: Detail,
     /// The regions by address, none overlapping another.

@@ -87,7 +87,7 @@ pub fn write_archive(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()>
         version: VERSION,
         os: snapshot.source.os.into(),
         page_size: snapshot.source.page_size,
-        taken: Some(snapshot.taken),
+        taken: snapshot.taken,
         detail: snapshot.detail,
         regions: snapshot.regions.len(),
     }))?;
