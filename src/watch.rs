@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use mmview_platform::{Detail, Ending, Error, ProcessInfo, RegionSource, Result};
+use mmview_platform::{Detail, Ending, Error, ProcessInfo, Region, RegionSource, Result, Warning};
 
 use crate::diff::{Change, ChangeKind, Diff};
 use crate::snapshot::Snapshot;
 
 /// Between two looks is at least this many times what a look takes, so that the process hardly feels it.
 const REST: u32 = 20;
+
+/// A map that changes all the time is taken as it was read the last of so many times.
+const MOST_ATTEMPTS: u32 = 3;
 
 /// What one look found.
 #[derive(Debug)]
@@ -29,7 +32,8 @@ pub struct Watch {
     detail: Detail,
     last: Snapshot,
     /// The map as it was read last, unexplained: what is the same needs no explaining.
-    regions: Vec<mmview_platform::Region>,
+    regions: Vec<Region>,
+    warnings: Vec<Warning>,
     looks: u64,
     /// What all looks but the first took, and the last of them.
     looking: Duration,
@@ -51,6 +55,7 @@ impl Watch {
             detail,
             regions: facts.regions.clone(),
             last: facts.into(),
+            warnings: Vec::new(),
             looks: 1,
             looking: Duration::ZERO,
             last_look: Duration::ZERO,
@@ -83,14 +88,12 @@ impl Watch {
 
     /// Looks again.
     ///
-    /// A map that changes while it is read is read as it comes: what is half seen now is seen whole by the next look.
-    ///
     /// # Errors
     ///
     /// As [`RegionSource::regions`], but that the process has ended is an answer.
     pub fn look(&mut self) -> Result<Seen> {
         let began = Instant::now();
-        let read = self.source.regions(self.detail).and_then(|regions| regions.collect::<Result<Vec<_>>>());
+        let read = self.read();
         let took = began.elapsed();
         self.looks += 1;
         self.looking += took;
@@ -100,6 +103,20 @@ impl Watch {
             Ok(regions) if regions == self.regions => Ok(Seen::Nothing),
             Ok(regions) => self.explain(regions),
             Err(error) => self.failed(error),
+        }
+    }
+
+    /// Reads the map; again where it changed meanwhile, so that what was only seen in halves is no event.
+    fn read(&mut self) -> Result<Vec<Region>> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let regions = self.source.regions(self.detail)?.collect::<Result<Vec<_>>>()?;
+            self.warnings = self.source.take_warnings();
+            let is_torn = self.warnings.iter().any(|warning| matches!(warning, Warning::Torn { .. }));
+            if !is_torn || attempts == MOST_ATTEMPTS {
+                return Ok(regions);
+            }
         }
     }
 
@@ -115,7 +132,7 @@ impl Watch {
     }
 
     /// Says what is different in `regions` from what was seen last.
-    fn explain(&mut self, regions: Vec<mmview_platform::Region>) -> Result<Seen> {
+    fn explain(&mut self, regions: Vec<Region>) -> Result<Seen> {
         let process = match self.source.process() {
             Ok(process) => process,
             Err(error) => return self.failed(error),
@@ -128,7 +145,7 @@ impl Watch {
             detail: self.last.detail,
             regions,
             printed: None,
-            warnings: self.source.take_warnings(),
+            warnings: std::mem::take(&mut self.warnings),
         });
         let diff = Diff::in_place(&self.last.regions, &next.regions);
         let is_another = is_another_program(&diff, &self.last);

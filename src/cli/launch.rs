@@ -16,8 +16,8 @@ use signal_hook::iterator::Signals;
 use super::plan::{LaunchPlan, Plan};
 use super::{Exit, UNWRITABLE, report};
 use crate::check::{Check, Verdict};
-use crate::render::renderer;
 use crate::render::text::printable;
+use crate::render::{Format, Style, renderer};
 use crate::snapshot::Snapshot;
 use crate::summary::Summary;
 use crate::view;
@@ -64,9 +64,17 @@ pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> a
         is_traced: looks.is_traced,
         until: launch.until.as_ref().map(|check| (check, looks.is_so)),
     };
+    // A file is no terminal.
+    let style = match output {
+        Some(_) => Style { color: false, width: None, ..plan.style },
+        None => plan.style,
+    };
     let out: &mut dyn Write = output.as_mut().map_or(out, |file| file);
-    show(plan, &kept, &account, out).context(UNWRITABLE)?;
-    Ok(exit)
+    match show(plan.format, style, &kept, &account, out) {
+        // The exit status is the program's all the same.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit),
+        shown => shown.context(UNWRITABLE).map(|()| exit),
+    }
 }
 
 /// Tells why the program could not be started; the exit status is that of `env` and its kin.
@@ -77,10 +85,16 @@ fn not_started(launch: &LaunchPlan, error: io::Error) -> Exit {
     Exit::Imitated(status)
 }
 
-fn show(plan: &Plan, kept: &Kept, account: &Account<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn show(
+    format: Format,
+    style: Style,
+    kept: &Kept,
+    account: &Account<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let (summary, snapshot) = (&kept.summary, &kept.snapshot);
-    let units = plan.style.units;
-    let mut render = renderer(plan.format, plan.style, false, out);
+    let units = style.units;
+    let mut render = renderer(format, style, false, out);
     render.begin(&view::summary::head(&snapshot.origins(), summary, None, units))?;
     for record in view::summary::records(summary) {
         render.row(record.as_ref())?;

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use mmview_platform::Detail;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::plan::{Plan, WatchPlan, usage};
 use super::show::refuse;
@@ -41,8 +43,10 @@ pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyh
     };
     tell_warnings(&watch.target, &seen.last().warnings);
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted))
+    for signal in [SIGINT, SIGTERM] {
+        // A second one ends it at once, whatever it waits for.
+        flag::register_conditional_shutdown(signal, 128 | signal, Arc::clone(&interrupted))
+            .and_then(|_| flag::register(signal, Arc::clone(&interrupted)))
             .context("failed to wait for signals")?;
     }
     let head = view::watch::head(&seen.last().origins(), seen.last().regions.len(), watch.interval);
