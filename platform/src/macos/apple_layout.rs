@@ -393,6 +393,9 @@ fn compilers(arch: &str) -> Vec<Command> {
 
 /// What the compiler says of the file; `None` where it isn't there or has not the headers.
 fn compile(command: &mut Command, text: &str) -> Option<Result<(), String>> {
+    // zig leaves a file where it is called, whatever it is told to write.
+    let directory = tempfile::tempdir().ok()?;
+    command.current_dir(directory.path());
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().ok()?;
     let written = child.stdin.take()?.write_all(text.as_bytes());
