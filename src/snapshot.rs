@@ -122,7 +122,7 @@ impl Snapshot {
         })
     }
 
-    /// Whether a check holds of this map. The language is that of [`check`](crate::check); so is what was found instead.
+    /// Whether a check holds of this map. The language is that of [`crate::check`]; so is what was found instead.
     ///
     /// # Errors
     ///
