@@ -54,6 +54,10 @@ pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyh
     let mut watching = Watching { plan, watch, render: render.as_mut(), began: Instant::now(), events: 0 };
     let stopped = watching.until_the_end(&mut seen, &interrupted)?;
     let exit = match (&watch.until, &stopped) {
+        (_, Stopped::Refused(error)) => {
+            report(error, None);
+            Exit::of(error)
+        }
         (Some(_), Stopped::Until) | (None, _) => Exit::Done,
         _ => Exit::CheckFailed,
     };
@@ -92,7 +96,11 @@ impl Watching<'_> {
             if !sleep_until(deadline.map_or(next, |deadline| deadline.min(next)), interrupted) {
                 return Ok(Stopped::Interrupted);
             }
-            match seen.look()? {
+            let looked = match seen.look() {
+                Ok(looked) => looked,
+                Err(error) => return Ok(Stopped::Refused(error.into())),
+            };
+            match looked {
                 Seen::Nothing => {}
                 Seen::Changes(changes) => {
                     let time = SystemTime::now();

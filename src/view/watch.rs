@@ -58,7 +58,7 @@ fn milliseconds(time: Duration) -> f64 {
 }
 
 /// Why watching ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Stopped {
     /// The process ended.
     Ended(Option<Ending>),
@@ -68,6 +68,8 @@ pub enum Stopped {
     Until,
     /// Somebody interrupted it.
     Interrupted,
+    /// The map may not be read any more, or can't.
+    Refused(anyhow::Error),
 }
 
 impl Stopped {
@@ -78,12 +80,13 @@ impl Stopped {
             Stopped::TimeUp => "time-up",
             Stopped::Until => "until",
             Stopped::Interrupted => "interrupted",
+            Stopped::Refused(_) => "refused",
         }
     }
 }
 
 /// What there is to say at the end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Account<'a> {
     /// Why it is the end.
     pub stopped: Stopped,
@@ -118,13 +121,14 @@ pub fn tail(account: &Account<'_>, warnings: &[Warning]) -> Tail {
         Stopped::TimeUp => "The time is up".to_owned(),
         Stopped::Until => "It is so".to_owned(),
         Stopped::Interrupted => "Interrupted".to_owned(),
+        Stopped::Refused(error) => format!("INCOMPLETE: {}", printable_line(&format!("{error:#}"))),
     };
     let events =
         if account.events == 1 { "1 event".to_owned() } else { format!("{} events", account.events) };
     let note = format!("{how}. {events} in {:.1} s.", account.watched.as_secs_f64());
     let mut notes = vec![note];
     if let Some((check, found)) = &account.until
-        && account.stopped != Stopped::Until
+        && !matches!(account.stopped, Stopped::Until)
     {
         notes.push(format!("It was not so: {}", printable_line(check.text())));
         notes.push(format!("Found at the end: {}.", printable_line(found)));

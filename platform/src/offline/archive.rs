@@ -296,14 +296,21 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_is_noticed() {
-        let bytes = written(&two_regions());
-        // The ten bytes of gzip's head say nothing of what is in it.
+    fn a_changed_byte_is_noticed_or_changes_nothing() {
+        let snapshot = two_regions();
+        let bytes = written(&snapshot);
+        // The ten bytes of gzip's head say nothing of what is in it; nor do some bits that fill up the last byte before the
+        // checksum.
+        let mut unnoticed = 0;
         for place in 10..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[place] ^= 0x10;
-            assert!(read_back(&damaged).is_err(), "byte {place} of {}", bytes.len());
+            if let Ok(read) = read_back(&damaged) {
+                assert_eq!(read.regions, snapshot.regions, "byte {place} of {}", bytes.len());
+                unnoticed += 1;
+            }
         }
+        assert!(unnoticed <= 1);
     }
 
     #[test]
