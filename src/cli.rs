@@ -1,4 +1,4 @@
-//! The command line: what was typed (`args`), what it comes to (`plan`), and doing it (`run`, `show`).
+//! The command line: what was typed (`args`), what it comes to (`plan`), and doing it (`run`, and a file a command).
 
 mod args;
 mod check;

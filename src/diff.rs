@@ -3,15 +3,16 @@
 //!
 //! Pure, and complete: [`apply`] makes the second map out of the first and the difference. Regions are matched by address
 //! where they overlap and have the same thing behind them, so that a region split by `mprotect`, grown by `brk` or merged
-//! with its neighbour is one change. In another run of a program everything lies elsewhere; then what has a name is matched
-//! by that.
+//! with its neighbour is one change. In another run of a program everything lies elsewhere; then regions are matched by what
+//! they are called and how large they are.
 
 mod matching;
 mod totals;
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
-use mmview_platform::{Bytes, PageCounts, Region};
+use mmview_platform::{AddrRange, Bytes, PageCounts, Region};
 
 use crate::classify::Classified;
 use crate::snapshot::Snapshot;
@@ -240,10 +241,19 @@ impl Diff {
     }
 }
 
-/// Whether both are of one run of one program, whose regions don't move by themselves.
+/// Whether both are of one run of one program, whose regions don't move by themselves: the same process at two times, or, where
+/// that isn't known, two maps of which half lies at the same addresses. Two runs have little but a program that was linked
+/// to a fixed address in common.
 fn is_same_run(before: &Snapshot, after: &Snapshot) -> bool {
     let (one, other) = (&before.process, &after.process);
-    one.pid.is_some() && one.pid == other.pid && one.started == other.started && one.path == other.path
+    if one.pid.is_some() && other.pid.is_some() {
+        return one.pid == other.pid && one.started == other.started && one.path == other.path;
+    }
+    let places = |snapshot: &Snapshot| -> HashSet<AddrRange> {
+        snapshot.regions.iter().map(|classified| classified.region.range).collect()
+    };
+    let (one, other) = (places(before), places(after));
+    one.intersection(&other).count() * 2 >= one.len().min(other.len())
 }
 
 /// The second map, out of the first and the difference.

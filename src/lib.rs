@@ -1,7 +1,29 @@
 //! What a process's memory is for, and what it costs.
 //!
 //! [`mmview_platform`] tells which regions a process has; this crate tells what each is for ([`classify`]), adds them up
-//! ([`summary`]), and draws the result ([`render`]).
+//! ([`summary`]), compares them ([`diff`]), decides what is asked of them ([`check`]), and draws the result ([`render`]).
+//!
+//! A program or a test begins with a [`Snapshot`], of itself or of another process:
+//!
+//! ```
+//! use mmview::Snapshot;
+//! use mmview::check::Verdict;
+//! use mmview::diff::Diff;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let before = Snapshot::of_self()?;
+//! let buffer = vec![1_u8; 8 << 20];
+//! let after = Snapshot::of_self()?;
+//!
+//! let region = after.region_of(&*buffer).expect("a buffer lies in a region");
+//! assert!(region.region.size() >= (8 << 20).into());
+//! assert_eq!(after.check("none(perm=rwx)")?, Verdict::Holds);
+//! for change in Diff::between(&before, &after).biggest() {
+//!     println!("{}", mmview::view::change::line(change, Default::default()));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod archive;
 pub mod check;

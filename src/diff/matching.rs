@@ -7,7 +7,7 @@ use mmview_platform::{Name, NameKind, Native, PageCounts, Region};
 use super::{Change, ChangeKind, Diff};
 use crate::classify::Classified;
 
-/// Compares two lists of regions, each by address. `may_move` says that what has a name may lie elsewhere.
+/// Compares two lists of regions, each by address. `may_move` says that the same things may lie elsewhere.
 pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: bool) -> Diff {
     let (before, after, unchanged) = without_the_same(before, after);
     let mut diff = Diff { changes: Vec::new(), unchanged };
@@ -19,7 +19,7 @@ pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: boo
         diff.changes.push(Change { kind: kind(&before, &after), before, after });
     }
     if may_move {
-        match_by_name(&mut diff.changes);
+        match_by_identity(&mut diff.changes);
     }
     diff.changes.sort_by_key(|change| (change.region().region.range, !change.after.is_empty()));
     diff
@@ -186,30 +186,33 @@ fn is_recounted(before: &PageCounts, after: &PageCounts) -> bool {
 
 /// What a region that may have moved is known by: its name, its type, its place in the file, its size, its protection, and
 /// whether it is shared.
-type Identity<'a> = (&'a Name, &'a str, u64, u64, &'static str, bool);
+type Identity<'a> = (Option<&'a Name>, &'a str, u64, u64, &'static str, bool);
 
-fn identity(change: &Change) -> Option<Identity<'_>> {
+fn identity(change: &Change) -> Identity<'_> {
     let classified = change.region();
     let region = &classified.region;
-    let name = region.name.as_ref().filter(|name| name.path().is_some() || is_label(region))?;
     // `[heap]` and `[stack]` are one each, whatever their size.
     let size = if is_label(region) { 0 } else { region.size().0 };
-    let protection = region.protection.as_str();
-    Some((name, &classified.meaning.title, region.offset, size, protection, region.share.is_shared()))
+    (
+        region.name.as_ref(),
+        &classified.meaning.title,
+        region.offset,
+        size,
+        region.protection.as_str(),
+        region.share.is_shared(),
+    )
 }
 
-/// Makes one change of a region that is gone and one with the same name that is new elsewhere.
-fn match_by_name(changes: &mut Vec<Change>) {
+/// Makes one change of a region that is gone and one like it that is new elsewhere, both in order of address.
+fn match_by_identity(changes: &mut Vec<Change>) {
     let mut gone: HashMap<Identity<'_>, VecDeque<usize>> = HashMap::new();
     let is = |change: &Change, kind| change.kind == kind;
     for (place, change) in changes.iter().enumerate().filter(|(_, change)| is(change, ChangeKind::Removed)) {
-        if let Some(identity) = identity(change) {
-            gone.entry(identity).or_default().push_back(place);
-        }
+        gone.entry(identity(change)).or_default().push_back(place);
     }
     let mut pairs = Vec::new();
     for (place, change) in changes.iter().enumerate().filter(|(_, change)| is(change, ChangeKind::Added)) {
-        let from = identity(change).and_then(|identity| gone.get_mut(&identity)?.pop_front());
+        let from = gone.get_mut(&identity(change)).and_then(VecDeque::pop_front);
         pairs.extend(from.map(|from| (from, place)));
     }
     for (from, to) in pairs {

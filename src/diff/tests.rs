@@ -82,15 +82,33 @@ fn names_may_come_later() {
 
 #[test]
 fn a_new_run_has_the_same_things_elsewhere() {
-    let before = "1000-3000 r--p 0 08:01 7 /lib/x.so\n8000-9000 rw-p 0 00:00 0 [stack]\n";
-    let after = "41000-43000 r--p 0 08:01 7 /lib/x.so\n98000-9a000 rw-p 0 00:00 0 [stack]\n";
-    assert_eq!(changes(before, after), ["moved 1000-3000>41000-43000", "moved 8000-9000>98000-9a000"]);
+    let before =
+        "1000-3000 r--p 0 08:01 7 /lib/x.so\n4000-6000 r--s 0 00:01 9\n8000-9000 rw-p 0 00:00 0 [stack]\n";
+    let after = "41000-43000 r--p 0 08:01 7 /lib/x.so\n54000-56000 r--s 0 00:01 9\n98000-9a000 rw-p 0 00:00 0 [stack]\n";
+    let moved = ["moved 1000-3000>41000-43000", "moved 4000-6000>54000-56000", "moved 8000-9000>98000-9a000"];
+    assert_eq!(changes(before, after), moved);
     let (mut one, mut other) = (snapshot(before), snapshot(after));
     one.process.pid = Some(7);
     other.process.pid = Some(7);
     let kinds: Vec<_> = Diff::between(&one, &other).changes.iter().map(|change| change.kind).collect();
     use ChangeKind::{Added, Removed};
-    assert_eq!(kinds, [Removed, Removed, Added, Added], "in one process nothing moves by itself");
+    assert_eq!(
+        kinds,
+        [Removed, Removed, Removed, Added, Added, Added],
+        "in one process nothing moves by itself"
+    );
+}
+
+#[test]
+fn what_lies_where_it_lay_is_the_same_run() {
+    let file = "1000-3000 r--p 0 08:01 7 /lib/x.so\n8000-9000 rw-p 0 00:00 0 [stack]\n";
+    let (before, after) = ("4000-5000 rw-s 0 08:01 9 /tmp/x\n", "6000-7000 rw-s 0 08:01 9 /tmp/x\n");
+    let sorted = |extra: &str| {
+        let mut lines: Vec<_> = file.lines().chain(extra.lines()).collect();
+        lines.sort();
+        lines.join("\n") + "\n"
+    };
+    assert_eq!(changes(&sorted(before), &sorted(after)), ["removed 4000-5000>", "added >6000-7000"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is different between two maps: a table of types, one of files, and one of regions.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use mmview_platform::{Origin, Warning};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -86,7 +87,7 @@ impl<'a> Comparison<'a> {
         Head {
             view: "diff",
             target: format!("{} {}", self.before.origins().target(), self.after.origins().target()),
-            text: vec![side("Before:", self.before), side("After:", self.after)],
+            text: vec![side("Before:", self.before), side("After:", self.after) + &self.later()],
             fields,
             tables: vec![
                 table(("types", "type"), &TYPE_COLUMNS, Layout::Fitted),
@@ -94,6 +95,13 @@ impl<'a> Comparison<'a> {
                 table(("changes", "change"), &CHANGE_COLUMNS, Layout::Streamed),
             ],
         }
+    }
+
+    /// How long after the first map the second was read.
+    fn later(&self) -> String {
+        let times = self.before.taken.zip(self.after.taken);
+        let later = times.and_then(|(before, after)| after.duration_since(before).ok());
+        later.map_or_else(String::new, |later| format!(", {} later", elapsed(later)))
     }
 
     /// The rows of each table.
@@ -156,6 +164,16 @@ impl<'a> Comparison<'a> {
     fn is_partly_measured(&self) -> bool {
         let is_missing = |delta: &Delta| delta.resident.is_none() || delta.dirty.is_none();
         self.types.iter().any(|change| is_missing(&change.delta))
+    }
+}
+
+fn elapsed(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 86400, seconds / 3600, seconds / 60) {
+        (0, 0, 0) => format!("{:.1} s", time.as_secs_f64()),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {} min", minutes % 60),
+        (days, hours, _) => format!("{days} d {} h", hours % 24),
     }
 }
 
