@@ -55,6 +55,9 @@ const CHANGE_COLUMNS: [Column; 13] = [
     Column::text("path", "", 0).shown(Shows::MachineOnly),
 ];
 
+/// Two processes that are compared are never looked at in the same moment.
+const WORTH_TELLING: Duration = Duration::from_millis(100);
+
 /// Two maps and what is different between them.
 pub struct Comparison<'a> {
     before: &'a Snapshot,
@@ -101,6 +104,7 @@ impl<'a> Comparison<'a> {
     fn later(&self) -> String {
         let times = self.before.taken.zip(self.after.taken);
         let later = times.and_then(|(before, after)| after.duration_since(before).ok());
+        let later = later.filter(|later| *later >= WORTH_TELLING);
         later.map_or_else(String::new, |later| format!(", {} later", elapsed(later)))
     }
 
