@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use mmview_platform::Ending;
-use mmview_platform::{Bytes, SmapsField};
+use mmview_platform::{Bytes, Ending, SmapsField};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
