@@ -31,6 +31,21 @@ pub fn run<const N: usize>(arguments: [&str; N]) -> Run {
     Run::of(mmview(arguments).output().expect("mmview starts"))
 }
 
+/// What mmview prints where it has nothing to complain about.
+#[track_caller]
+pub fn output<const N: usize>(arguments: [&str; N]) -> String {
+    let run = run(arguments);
+    assert_eq!((run.status, &*run.stderr), (0, ""), "{run:?}");
+    run.stdout
+}
+
+/// A directory for what a test writes, and a path in it.
+pub fn temporary(name: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = directory.path().join(name).to_str().unwrap().to_owned();
+    (directory, path)
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Run {
