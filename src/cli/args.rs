@@ -347,7 +347,7 @@ pub struct RunArgs {
 
 const RUN_HELP: &str = "\
 The peak is the largest footprint that was seen: the program's own counters are read at every interval, and its map whenever \
-they have grown. On Linux the program is traced (ptrace), so that its first mappings and its last are seen however short its \
+they have grown by a hundredth. On Linux the program is traced (ptrace), so that its first mappings and its last are seen however short its \
 life is. What a tracer disturbs wants --no-trace: set-user-ID programs, debuggers, LeakSanitizer. On macOS nothing is traced.
 
 The exit status is the program's; 128 and the signal where one ended it; 127 where there is no such program, 126 where it can't \

@@ -23,9 +23,6 @@ use crate::summary::Summary;
 use crate::view;
 use crate::view::launch::{Account, When};
 
-/// After reading the map it is left alone for this many times as long.
-const REST: u32 = 4;
-
 /// Starts the program, looks at it until it ends, and shows what was asked for.
 pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let mut output = match &launch.output {
@@ -259,7 +256,9 @@ impl Looker {
                 if is_asked || looks.has_grown() {
                     looks.look(When::Running);
                 }
-                rest = interval.max(began.elapsed() * REST);
+                // The program has half of the time at least. It is looked at whenever it has grown by a hundredth, so that all
+                // looks together cost no more than some hundred of the last.
+                rest = interval.max(began.elapsed());
             }
         });
         Looker { stop: Some(stop), thread: Some(thread) }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
-use mmview_platform::{Bytes, Detail, write_archive};
+use mmview_platform::{Detail, write_archive};
 
 use super::plan::Plan;
 use super::target::Target;
@@ -33,12 +33,12 @@ pub(super) fn save(plan: &Plan, target: &Target, output: &Path, out: &mut dyn Wr
         let pid = snapshot.process.pid.map(|pid| format!(" [{pid}]"));
         writeln!(
             out,
-            "Saved {} regions{}{} in {} ({})",
+            "Saved {} regions{}{} in {} ({} bytes)",
             snapshot.regions.len(),
             name.unwrap_or_default(),
             pid.unwrap_or_default(),
             printable(output.as_os_str().as_encoded_bytes()),
-            plan.style.units.format(Bytes(size)),
+            size,
         )?;
         out.flush()?;
     }
