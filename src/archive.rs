@@ -1,8 +1,8 @@
 //! Saving a map for later: everything that was read, as facts. What they mean is computed anew whenever the archive is opened.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use mmview_platform::{Error, Result, Snapshot, write_archive};
@@ -11,7 +11,8 @@ use mmview_platform::{Error, Result, Snapshot, write_archive};
 ///
 /// It is written beside it under another name, and renamed once all of it is on the disk: whatever happens meanwhile, under
 /// `path` is either what was there or the whole archive. What is no regular file (a pipe, a device) is written to as it is. A new
-/// archive is for its owner alone, since a map shows what other users may not see; one that is replaced keeps its permissions.
+/// archive is for its owner alone, since a map shows what other users may not see; one that is replaced keeps its owner
+/// and its permissions.
 ///
 /// # Errors
 ///
@@ -27,28 +28,37 @@ pub fn save(snapshot: &Snapshot, path: &Path) -> Result<u64> {
         Ok(there) => {
             // A link stays one: the file that it leads to is replaced.
             let real = path.canonicalize().map_err(failed)?;
-            replace(snapshot, &real, Some(there.permissions())).map_err(failed)
+            replace(snapshot, &real, Some(&there)).map_err(failed)
         }
-        Err(_) => replace(snapshot, path, None).map_err(failed),
+        // What leads to a file that isn't there makes it.
+        Err(_) => match fs::read_link(path) {
+            Ok(target) => {
+                let target = path.parent().unwrap_or(Path::new("")).join(target);
+                replace(snapshot, &target, None).map_err(failed)
+            }
+            Err(_) => replace(snapshot, path, None).map_err(failed),
+        },
     }
 }
 
-fn replace(snapshot: &Snapshot, path: &Path, permissions: Option<Permissions>) -> io::Result<u64> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+fn replace(snapshot: &Snapshot, path: &Path, there: Option<&Metadata>) -> io::Result<u64> {
+    path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let mut prefix = std::ffi::OsString::from(".");
-    prefix.push(name);
-    prefix.push(".");
     let file = tempfile::Builder::new()
-        .prefix(&prefix)
+        .prefix(".mmview-")
         .suffix(".partial")
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(directory)?;
-    if let Some(permissions) = permissions {
-        file.as_file().set_permissions(permissions)?;
+    if let Some(there) = there {
+        let made = file.as_file().metadata()?;
+        if (made.uid(), made.gid()) != (there.uid(), there.gid()) {
+            // Only root may give a file away; for others it becomes theirs, as by any other program.
+            let _ = fchown(file.as_file(), Some(there.uid()), Some(there.gid()));
+        }
+        file.as_file().set_permissions(there.permissions())?;
     }
     let size = write_to(file.as_file(), snapshot)?;
     file.as_file().sync_all()?;

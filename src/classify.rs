@@ -188,6 +188,12 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
     }
 }
 
+/// Of `regions`, which come by address and don't overlap, the one that holds `address`. Costs a binary search.
+pub fn region_at(regions: &[Classified], address: u64) -> Option<&Classified> {
+    let after = regions.partition_point(|classified| classified.region.range.end() <= address);
+    regions.get(after).filter(|classified| classified.region.range.contains(address))
+}
+
 /// Explains a whole snapshot.
 pub fn classify(snapshot: &Snapshot) -> Vec<Classified> {
     let context = Context::new(&snapshot.process, &snapshot.source);

@@ -141,9 +141,8 @@ pub fn report(error: &anyhow::Error, about: Option<&str>) {
     }
 }
 
-/// Tells the doubts about a target on standard error.
-fn tell_warnings(target: &target::Target, warnings: &[mmview_platform::Warning]) {
-    let title = target.title();
+/// Tells the doubts about what has this title on standard error.
+fn tell_warnings(title: &str, warnings: &[mmview_platform::Warning]) {
     for warning in warnings {
         let text = crate::render::text::printable_line(&warning.to_string());
         // A warning that can't be written is still among the output's.

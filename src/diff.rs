@@ -124,7 +124,7 @@ impl Change {
     pub fn is_telling(&self) -> bool {
         match self.kind {
             ChangeKind::Incidental => false,
-            ChangeKind::Moved => self.delta() != Delta::between(sizes(&self.before), sizes(&self.before)),
+            ChangeKind::Moved => !self.delta().is_zero(),
             _ => true,
         }
     }
@@ -182,7 +182,7 @@ impl Delta {
         }
     }
 
-    /// Whether nothing is different.
+    /// Whether nothing is different, of what was measured in both.
     pub fn is_zero(&self) -> bool {
         let none = |size: Option<i64>| size.unwrap_or(0) == 0;
         self.regions == 0
@@ -225,6 +225,10 @@ pub struct Diff {
 impl Diff {
     /// Compares two maps. Costs a pass over both.
     pub fn between(before: &Snapshot, after: &Snapshot) -> Diff {
+        // A report that lists no regions says nothing of those that the other lists.
+        if is_by_type_only(before, after) {
+            return Diff::default();
+        }
         matching::compare(&before.regions, &after.regions, !is_same_run(before, after))
     }
 
@@ -236,18 +240,28 @@ impl Diff {
     /// The changes that are worth a line, the biggest first.
     pub fn biggest(&self) -> Vec<&Change> {
         let mut changes: Vec<_> = self.changes.iter().filter(|change| change.is_telling()).collect();
-        changes.sort_by_key(|change| Reverse(change.delta().weight()));
+        changes.sort_by_cached_key(|change| Reverse(change.delta().weight()));
         changes
     }
+}
+
+/// Whether one of two maps is a report that lists no regions, so that only types can be compared.
+pub fn is_by_type_only(before: &Snapshot, after: &Snapshot) -> bool {
+    before.is_summary() != after.is_summary()
 }
 
 /// Whether both are of one run of one program, whose regions don't move by themselves: the same process at two times, or, where
 /// that isn't known, two maps of which half lies at the same addresses. Two runs have little but a program that was linked
 /// to a fixed address in common.
+///
+/// Of one run either may differ, the time of the start (where the clock was set) or the path (where the program was replaced).
 fn is_same_run(before: &Snapshot, after: &Snapshot) -> bool {
     let (one, other) = (&before.process, &after.process);
-    if one.pid.is_some() && other.pid.is_some() {
-        return one.pid == other.pid && one.started == other.started && one.path == other.path;
+    if one.pid.is_some() && other.pid.is_some() && one.pid != other.pid {
+        return false;
+    }
+    if one.pid.is_some() && one.pid == other.pid && one.started == other.started && one.path == other.path {
+        return true;
     }
     let places = |snapshot: &Snapshot| -> HashSet<AddrRange> {
         snapshot.regions.iter().map(|classified| classified.region.range).collect()

@@ -9,8 +9,9 @@ use mmview_platform::{
     Region, RegionSource, SourceInfo, Warning, open_file, open_process, open_self,
 };
 
+use crate::archive;
 use crate::check::{self, Check, Evidence, SyntaxError, Verdict};
-use crate::classify::{Classified, Classify, Context};
+use crate::classify::{Classified, Classify, Context, region_at};
 
 /// A map at one time, each region with what it is for.
 ///
@@ -51,7 +52,7 @@ impl From<mmview_platform::Snapshot> for Snapshot {
         let context = Context::new(&facts.process, &facts.source);
         let regions = Classify::new(facts.regions.into_iter().map(Ok), context);
         Snapshot {
-            regions: regions.filter_map(Result::ok).collect(),
+            regions: regions.map(|region| region.expect("what was read doesn't fail any more")).collect(),
             taken: facts.taken,
             source: facts.source,
             process: facts.process,
@@ -100,10 +101,36 @@ impl Snapshot {
         source.snapshot(detail).map(Snapshot::from)
     }
 
+    /// The same without what each region is for: what an archive holds.
+    pub fn facts(&self) -> mmview_platform::Snapshot {
+        mmview_platform::Snapshot {
+            source: self.source.clone(),
+            process: self.process.clone(),
+            taken: self.taken,
+            detail: self.detail,
+            regions: self.regions.iter().map(|classified| classified.region.clone()).collect(),
+            printed: self.printed.clone(),
+            warnings: self.warnings.clone(),
+        }
+    }
+
+    /// Saves it as an archive, and returns how many bytes that takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`archive::save`].
+    pub fn save(&self, path: impl AsRef<Path>) -> mmview_platform::Result<u64> {
+        archive::save(&self.facts(), path.as_ref())
+    }
+
+    /// Whether it is a report that lists no regions, only what they come to.
+    pub fn is_summary(&self) -> bool {
+        self.regions.is_empty() && self.printed.is_some()
+    }
+
     /// The region that holds `address`. Costs a binary search.
     pub fn region_at(&self, address: u64) -> Option<&Classified> {
-        let after = self.regions.partition_point(|classified| classified.region.range.end() <= address);
-        self.regions.get(after).filter(|classified| classified.region.range.contains(address))
+        region_at(&self.regions, address)
     }
 
     /// The region in which `value` begins: of the map that is this process's own.
@@ -111,14 +138,15 @@ impl Snapshot {
         self.region_at(std::ptr::from_ref(value).addr() as u64)
     }
 
-    /// The regions of the file at `path`, by address. A file that is there is looked for by its real path, as the system
-    /// lists it; one that is gone by the path as it is given.
+    /// The regions of the file at `path`, by address. In the map of a live process a file that is there is looked for by its real
+    /// path too, as the system lists it; in a capture, by the path as it is given.
     pub fn regions_of_file(&self, path: impl AsRef<Path>) -> impl Iterator<Item = &Classified> {
-        let path = path.as_ref();
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let path = path.as_ref().to_owned();
+        let real = if self.source.capabilities.live { path.canonicalize().ok() } else { None };
         self.regions.iter().filter(move |classified| {
             let listed = classified.region.name.as_ref().and_then(|name| name.path());
-            listed == Some(real.as_os_str().as_bytes())
+            let is_listed = |path: &Path| listed == Some(path.as_os_str().as_bytes());
+            is_listed(&path) || real.as_deref().is_some_and(is_listed)
         })
     }
 
@@ -128,10 +156,18 @@ impl Snapshot {
     ///
     /// The check is not understood.
     pub fn check(&self, text: &str) -> Result<Verdict, SyntaxError> {
-        let check: Check = text.parse()?;
+        Ok(self.verdict(&text.parse()?))
+    }
+
+    /// Whether a check holds of this map, that was read from its text.
+    pub fn verdict(&self, check: &Check) -> Verdict {
+        check.verdict(Evidence { regions: &self.regions, missing: self.missing().as_deref() })
+    }
+
+    /// Why there may be regions that were not read, if there may.
+    pub fn missing(&self) -> Option<String> {
         let counted = check::counted(&self.regions, self.printed.as_ref());
-        let missing = check::missing(&self.warnings, self.regions.len(), counted);
-        Ok(check.verdict(Evidence { regions: &self.regions, missing: missing.as_deref() }))
+        check::missing(&self.warnings, self.regions.len(), counted)
     }
 
     /// What is resident, dirty and swapped of a range of addresses, in whole pages; what is not mapped there counts as none.

@@ -38,6 +38,11 @@ impl Sum {
         (self.measured > 0 || self.unmeasured == 0).then_some(self.bytes)
     }
 
+    /// The sum; `None` where something was not measured.
+    pub fn whole(self) -> Option<Bytes> {
+        (self.unmeasured == 0).then_some(self.bytes)
+    }
+
     /// Whether something was measured and something was not.
     pub fn is_partial(self) -> bool {
         self.measured > 0 && self.unmeasured > 0

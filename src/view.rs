@@ -4,6 +4,7 @@
 //! and cells; JSON and ndjson once, over what is serialisable. A new view costs no new format, a new format no new view.
 
 pub mod address;
+pub mod archive;
 pub mod change;
 pub mod check;
 pub mod diff;

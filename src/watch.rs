@@ -7,7 +7,7 @@ use mmview_platform::{Detail, Ending, Error, ProcessInfo, Region, RegionSource, 
 use crate::diff::{Change, ChangeKind, Diff};
 use crate::snapshot::Snapshot;
 
-/// Between two looks is at least this many times what a look takes, so that the process hardly feels it.
+/// Between two looks is at least this many times what a look usually takes, so that the process hardly feels it.
 const REST: u32 = 20;
 
 /// A map that changes all the time is taken as it was read the last of so many times.
@@ -49,7 +49,12 @@ impl Watch {
     ///
     /// As [`RegionSource::snapshot`].
     pub fn begin(mut source: Box<dyn RegionSource>, detail: Detail) -> Result<Watch> {
-        let facts = source.snapshot(detail)?;
+        let mut attempts = 1;
+        let mut facts = source.snapshot(detail)?;
+        while is_torn(&facts.warnings) && attempts < MOST_ATTEMPTS {
+            attempts += 1;
+            facts = source.snapshot(detail)?;
+        }
         Ok(Watch {
             source,
             detail,
@@ -78,7 +83,7 @@ impl Watch {
         self.longest
     }
 
-    /// How long to wait before the next look, of which one is wanted every `interval`.
+    /// How long after a look the next is due, of which one is wanted every `interval`.
     pub fn rest(&self, interval: Duration) -> Duration {
         let looks = u32::try_from(self.looks.saturating_sub(1)).unwrap_or(u32::MAX);
         let mean = self.looking.checked_div(looks).unwrap_or_default();
@@ -113,8 +118,7 @@ impl Watch {
             attempts += 1;
             let regions = self.source.regions(self.detail)?.collect::<Result<Vec<_>>>()?;
             self.warnings = self.source.take_warnings();
-            let is_torn = self.warnings.iter().any(|warning| matches!(warning, Warning::Torn { .. }));
-            if !is_torn || attempts == MOST_ATTEMPTS {
+            if !is_torn(&self.warnings) || attempts == MOST_ATTEMPTS {
                 return Ok(regions);
             }
         }
@@ -148,7 +152,7 @@ impl Watch {
             warnings: std::mem::take(&mut self.warnings),
         });
         let diff = Diff::in_place(&self.last.regions, &next.regions);
-        let is_another = is_another_program(&diff, &self.last);
+        let is_another = is_another_program(&self.last, &next, &diff);
         self.last = next;
         if is_another {
             return Ok(Seen::Program(Box::new(self.last.process.clone())));
@@ -159,8 +163,18 @@ impl Watch {
     }
 }
 
-/// Whether nothing is left of the map but what the kernel maps into every process at the same address.
-fn is_another_program(diff: &Diff, last: &Snapshot) -> bool {
+fn is_torn(warnings: &[Warning]) -> bool {
+    warnings.iter().any(|warning| matches!(warning, Warning::Torn { .. }))
+}
+
+/// Whether the process has started another program: by the place of its stack, where the system tells, else where nothing is
+/// left of the map but what the kernel maps into every process at the same address.
+fn is_another_program(last: &Snapshot, next: &Snapshot, diff: &Diff) -> bool {
+    if let Some((before, after)) = last.process.stack_start.zip(next.process.stack_start)
+        && before != after
+    {
+        return true;
+    }
     let is_fixed = |classified: &&crate::classify::Classified| classified.region.range.start() >= 1 << 63;
     let fixed = last.regions.iter().filter(is_fixed).count() as u64;
     let is_whole = |change: &Change| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);

@@ -166,7 +166,7 @@ fn a_kill_at_any_moment_leaves_no_half_an_archive() {
     let others = fs::read_dir(directory.path()).unwrap().flatten().map(|entry| entry.file_name());
     for name in others {
         let name = name.into_string().unwrap();
-        assert!(name.starts_with(".a.mmview.") && name.ends_with(".partial"), "{name}");
+        assert!(name.starts_with(".mmview-") && name.ends_with(".partial"), "{name}");
     }
     if found.contains(&0) {
         skip("the kills all fell on one side of the renaming");

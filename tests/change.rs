@@ -43,7 +43,25 @@ fn a_report_without_regions_is_compared_by_its_types() {
     let summary = "tests/fixtures/macos/notebook-summary.vmmap";
     assert!(output(["diff", summary, summary]).contains("There is no difference."));
     let diff = run(["diff", "--json", summary, REPORT]).json();
+    // Both are of one process; the listing tells the types to more digits.
     assert!(!diff["types"].as_array().unwrap().is_empty());
+    for table in ["files", "changes"] {
+        assert_eq!(diff[table].as_array().unwrap().len(), 0, "{table}: the regions can't be compared");
+    }
+}
+
+#[test]
+fn what_was_not_measured_in_both_is_not_said_to_be_the_same() {
+    let smaps = fs::read_to_string(AFTER).unwrap();
+    let is_region = |line: &&str| line.split_whitespace().next().is_some_and(|word| word.contains('-'));
+    let maps: String = smaps.lines().filter(is_region).map(|line| format!("{line}\n")).collect();
+    let (_directory, path) = temporary("after.maps");
+    fs::write(&path, maps).unwrap();
+    for sides in [[AFTER, &*path], [&*path, AFTER]] {
+        let diff = output(["diff", sides[0], sides[1]]);
+        assert!(diff.contains("There is no difference in what was measured in both."), "{diff}");
+        assert!(!diff.contains("by itself"), "{diff}");
+    }
 }
 
 #[test]

@@ -86,6 +86,10 @@ fn comparisons() {
     check(&run(["diff", "--json", macos, "tests/fixtures/macos/format-2.0.vmmap"]).stdout);
     check(&run(["diff", "--json", macos, "4194305"]).stdout);
     check(&run(["regions", "--json", "tests/fixtures/linux/python.mmview"]).stdout);
+    check(&run(["diff", "--json", "tests/fixtures/linux/names.maps", &linux("after")]).stdout);
+    let (_directory, archive) = common::temporary("a");
+    check(&run(["snapshot", "--json", macos, "-o", &archive]).stdout);
+    check(&run(["snapshot", "--json", "4194305", "-o", &archive]).stdout);
     let sleeper = Running::sleeper();
     check(&run(["regions", "--json", "--detail", "pages", &sleeper.pid()]).stdout);
 }

@@ -1,10 +1,11 @@
 //! Programs that are started to be looked at: from their first mapping to their last.
 
 use std::io;
+use std::marker::PhantomData;
 use std::process::{Child, Command};
 
 use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 
 use crate::model::Ending;
 
@@ -14,9 +15,10 @@ use crate::linux::trace::Trace;
 /// A moment of a program's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Its image is mapped, and nothing of it has run yet. A program that isn't traced doesn't wait there.
+    /// It was started. A program that is traced stands still: its image is mapped, and nothing of it has run yet.
     Mapped,
-    /// It is ending, and its map is still whole. Told of traced programs only, and not where it is killed by SIGKILL.
+    /// Its first thread is ending, and the map is still whole. That is the end of the program unless other threads go on, or one
+    /// of them starts another program. Told of traced programs only.
     Exiting,
     /// It has ended.
     Ended(Ending),
@@ -26,15 +28,18 @@ pub enum Moment {
 ///
 /// On Linux it is traced (`ptrace(2)`, PTRACE_SEIZE), so that it stands still in the two moments that are gone at once else: when
 /// its first mappings are made, and when it ends. Its signals are handed on, and job control works. A traced program can't be
-/// traced by another (a debugger, LeakSanitizer), and a set-user-ID program runs as the user who started it.
+/// traced by another (a debugger, LeakSanitizer), and a set-user-ID program runs as the user who started it. Only the thread that
+/// a program begins with is traced.
 ///
-/// All of it is done by the thread that starts the program: a tracer is a thread.
+/// All of it is done by the thread that starts the program: a tracer is a thread. A program that is dropped before its end runs on.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
     is_mapped: bool,
     #[cfg(target_os = "linux")]
     trace: Option<Trace>,
+    /// Not to be handed to another thread.
+    thread: PhantomData<*const ()>,
 }
 
 impl Program {
@@ -42,27 +47,18 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// Those of [`Command::spawn`].
+    /// Those of [`Command::spawn`], and on Linux of `ptrace(2)` and `wait(2)`.
     pub fn start(mut command: Command, traced: bool) -> io::Result<Program> {
         #[cfg(target_os = "linux")]
-        if traced {
-            match Trace::start(&mut command) {
-                Ok((child, trace)) => return Ok(Program { child, is_mapped: false, trace }),
-                // Some containers refuse to trace; whether that was it shows when it is started without.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    log::info!("the program is not traced: {error}");
-                    command = untraced(&command);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let _ = traced;
-        let child = command.spawn()?;
+        let (child, trace) = if traced { Trace::start(&mut command)? } else { (command.spawn()?, None) };
+        #[cfg(not(target_os = "linux"))]
+        let (child, _) = (command.spawn()?, traced);
         Ok(Program {
             child,
             is_mapped: false,
             #[cfg(target_os = "linux")]
-            trace: None,
+            trace,
+            thread: PhantomData,
         })
     }
 
@@ -97,28 +93,43 @@ impl Program {
         Ok(Moment::Ended(Ending::from_wait_status(status.into_raw())))
     }
 
-    /// Sends a signal to the process `id`, as one that this process got.
-    pub fn signal(id: u32, number: i32) {
-        if let (Ok(id), Ok(signal)) = (i32::try_from(id), Signal::try_from(number)) {
+    /// What hands signals on to it, from any thread.
+    pub fn signaller(&self) -> Signaller {
+        Signaller {
+            id: self.id(),
+            #[cfg(target_os = "linux")]
+            pidfd: crate::linux::trace::pidfd(self.id()),
+        }
+    }
+}
+
+/// Sends signals to a program.
+#[derive(Debug)]
+pub struct Signaller {
+    id: u32,
+    /// Where the system has it, what can't be mistaken for another process that was given the id.
+    #[cfg(target_os = "linux")]
+    pidfd: Option<std::os::fd::OwnedFd>,
+}
+
+impl Signaller {
+    /// Sends the signal of this number. A program that has ended gets none.
+    pub fn send(&self, number: i32) {
+        #[cfg(target_os = "linux")]
+        if let Some(pidfd) = &self.pidfd {
+            crate::linux::trace::signal(pidfd, number);
+            return;
+        }
+        if let (Ok(id), Ok(signal)) = (i32::try_from(self.id), Signal::try_from(number)) {
             // It may have ended.
             let _ = signal::kill(Pid::from_raw(id), signal);
         }
     }
 }
 
-/// The same program, arguments, environment and directory, without what was to happen before it is started.
-#[cfg(target_os = "linux")]
-fn untraced(command: &Command) -> Command {
-    let mut plain = Command::new(command.get_program());
-    plain.args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => plain.env(name, value),
-            None => plain.env_remove(name),
-        };
-    }
-    if let Some(directory) = command.get_current_dir() {
-        plain.current_dir(directory);
-    }
-    plain
+/// Whether what is typed at the terminal reaches this process group: then a Ctrl-C there reaches a program that was started too,
+/// and is not to be handed on once more.
+pub fn has_terminal() -> bool {
+    let terminal = std::fs::File::open("/dev/tty");
+    terminal.is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|foreground| foreground == getpgrp()))
 }

@@ -40,7 +40,7 @@ mod processes;
 mod source;
 
 pub use error::{Error, Result};
-pub use launch::{Moment, Program};
+pub use launch::{Moment, Program, Signaller, has_terminal};
 pub use live::{OpenOptions, open_process, open_self, processes};
 pub use model::*;
 pub use offline::{open_file, write_archive};

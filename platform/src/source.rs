@@ -396,8 +396,9 @@ pub trait RegionSource: Send {
     /// [`Error::Unsupported`] where the source has no memory, [`Error::Io`] where it can't be read.
     fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize>;
 
-    /// How the process ended, once it has; `None` where it runs on, and where the system doesn't tell whoever is not its
-    /// parent: before Linux 6.15 it does so only until the parent has waited for it, and on macOS never.
+    /// How the process ended, once its map is gone; an end that has begun is waited for, a second at most. `None` where the system
+    /// doesn't tell whoever is not its parent: before Linux 6.15 it does so only until the parent has waited for it, and on macOS
+    /// never.
     fn ending(&mut self) -> Option<Ending> {
         None
     }

@@ -6,7 +6,7 @@ use super::field::compare;
 use mmview_platform::{PrintedSummary, ProcessInfo, Warning};
 
 use super::tree::{Atom, Expr, Filter, Op, Quantity, Value, What};
-use crate::classify::Classified;
+use crate::classify::{Classified, region_at};
 use crate::summary::Summary;
 
 /// What a check comes to. Ordered so that `and` is the least and `or` the greatest of its parts (Kleene's strong logic).
@@ -106,7 +106,7 @@ pub fn counted(regions: &[Classified], printed: Option<&PrintedSummary>) -> Opti
 impl<'a> Evidence<'a> {
     /// The region that holds `address`. Costs a binary search.
     pub(super) fn at(self, address: u64) -> Option<&'a Classified> {
-        self.regions.get(self.after(address)).filter(|found| found.region.range.contains(address))
+        region_at(self.regions, address)
     }
 
     /// The place of the first region that ends after `address`.

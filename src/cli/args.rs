@@ -311,7 +311,7 @@ A line is an event: `+` a region appeared, `-` it vanished, `~` it grew, shrank,
 `!` the process started another program. By itself watch reads the layout of the map alone, which costs the process nearly \
 nothing; with --detail resident or counts, what becomes resident, dirty or swapped is an event too.
 
-Between two looks it waits at least twenty times as long as a look took, however short the interval is.
+Between two looks it waits at least twenty times as long as looks usually take, however short the interval is.
 
 It ends when the process does, and says how; on Ctrl-C; after --for; as soon as --until is so. With --until the exit status is 0 \
 if it became so, and 1 if not.";
@@ -436,6 +436,9 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+/// Ten years: enough for everybody, and for every clock.
+const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 86400);
+
 /// Reads a time such as `500us`, `20ms`, `1.5s`, `10m` or `2h`.
 fn parse_time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a time: write it as 500us, 20ms, 1.5s, 10m or 2h");
@@ -451,7 +454,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     };
     let number: f64 = number.parse().map_err(|_| wrong())?;
     match Duration::try_from_secs_f64(number * seconds_a_unit) {
-        Ok(time) if !time.is_zero() => Ok(time),
+        Ok(time) if !time.is_zero() && time <= LONGEST_TIME => Ok(time),
         _ => Err(wrong()),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mmview_platform::{Detail, RegionSource, Warning};
 
 use super::plan::{Plan, Sides, usage};
-use super::show::refuse;
+use super::show::{note_warnings, refuse};
 use super::target::Target;
 use super::{Exit, UNWRITABLE, report, tell_warnings};
 use crate::diff::Diff;
@@ -44,7 +44,9 @@ pub(super) fn compare(plan: &Plan, sides: &Sides, out: &mut dyn Write) -> anyhow
                 render.row(record.as_ref())?;
             }
         }
-        render.end(&comparison.tail(&warnings))?;
+        let mut tail = comparison.tail(&warnings);
+        note_warnings(&mut tail, &warnings);
+        render.end(&tail)?;
         render.finish()
     };
     draw().context(UNWRITABLE)?;
@@ -77,6 +79,6 @@ fn read_twice(plan: &Plan, target: &Target, interval: Duration) -> Result<(Snaps
 
 fn read_from(plan: &Plan, target: &Target, source: &mut dyn RegionSource) -> anyhow::Result<Snapshot> {
     let snapshot = Snapshot::read(source, plan.detail(Detail::Counts))?;
-    tell_warnings(target, &snapshot.warnings);
+    tell_warnings(&target.title(), &snapshot.warnings);
     Ok(snapshot)
 }

@@ -9,12 +9,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use mmview_platform::{Bytes, Detail, Ending, Error, Moment, Program, RegionSource, open_process};
+use mmview_platform::{
+    Bytes, Detail, Ending, Error, Moment, Program, RegionSource, has_terminal, open_process,
+};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::plan::{LaunchPlan, Plan};
-use super::{Exit, UNWRITABLE, report};
+use super::show::note_warnings;
+use super::{Exit, UNWRITABLE, report, tell_warnings};
 use crate::check::{Check, Verdict};
 use crate::render::text::printable;
 use crate::render::{Format, Style, renderer};
@@ -61,6 +64,7 @@ pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> a
         is_traced: looks.is_traced,
         until: launch.until.as_ref().map(|check| (check, looks.is_so)),
     };
+    tell_warnings(&program_name(launch), &kept.snapshot.warnings);
     // A file is no terminal.
     let style = match output {
         Some(_) => Style { color: false, width: None, ..plan.style },
@@ -77,9 +81,13 @@ pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> a
 /// Tells why the program could not be started; the exit status is that of `env` and its kin.
 fn not_started(launch: &LaunchPlan, error: io::Error) -> Exit {
     let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-    let name = printable(launch.command[0].as_encoded_bytes());
+    let name = program_name(launch);
     report(&anyhow::Error::from(error).context(format!("failed to start `{name}`")), None);
     Exit::Imitated(status)
+}
+
+fn program_name(launch: &LaunchPlan) -> String {
+    printable(launch.command[0].as_encoded_bytes())
 }
 
 fn show(
@@ -97,6 +105,7 @@ fn show(
         render.row(record.as_ref())?;
     }
     let mut tail = view::summary::tail(summary, &snapshot.warnings, snapshot.process.mapping_limit, units);
+    note_warnings(&mut tail, &snapshot.warnings);
     view::launch::add(&mut tail, account, summary, units);
     render.end(&tail)?;
     render.finish()
@@ -111,9 +120,16 @@ struct Kept {
 }
 
 impl Kept {
-    /// What it is measured by: the footprint, else what is resident.
-    fn size(&self) -> Bytes {
-        self.summary.footprint.or(self.summary.total.resident.value()).unwrap_or_default()
+    /// Whether it shows more than another look: by the footprint, else by what is resident, else by address space.
+    fn is_larger_than(&self, other: &Kept) -> bool {
+        let sizes = |kept: &Kept| {
+            let total = &kept.summary.total;
+            [kept.summary.footprint, total.resident.value(), Some(total.virtual_size)]
+        };
+        let measured = sizes(self).into_iter().zip(sizes(other));
+        let (mine, others) =
+            measured.filter_map(|(mine, others)| mine.zip(others)).next().unwrap_or_default();
+        mine > others
     }
 }
 
@@ -127,6 +143,8 @@ struct Looks {
     is_so: bool,
     began: Instant,
     is_traced: bool,
+    /// Whether its end waits to be looked at.
+    waits_at_exit: bool,
     count: u64,
     /// The largest that the program's own counters were when its map was read.
     largest: Bytes,
@@ -149,10 +167,10 @@ impl Looks {
             Ok(snapshot) => {
                 self.count += 1;
                 let summary = Summary::of(&snapshot);
-                let verdict = self.until.as_ref().map(|check| check.verdict(&snapshot.regions));
+                let verdict = self.until.as_ref().map(|check| snapshot.verdict(check));
                 self.is_so = verdict == Some(Verdict::Holds);
                 let look = Kept { snapshot, summary, when, after };
-                let is_larger = self.kept.as_ref().is_none_or(|kept| look.size() >= kept.size());
+                let is_larger = self.kept.as_ref().is_none_or(|kept| !kept.is_larger_than(&look));
                 if self.is_so || self.at_exit || is_larger {
                     self.kept = Some(look);
                 }
@@ -167,7 +185,9 @@ impl Looks {
     fn has_grown(&mut self) -> bool {
         let Some(totals) = self.source.as_mut().and_then(|source| source.totals().ok()) else { return false };
         self.resident_peak = self.resident_peak.max(totals.resident_peak);
-        let size = totals.resident.unwrap_or_default() + totals.swapped.unwrap_or_default();
+        // Where that isn't told, only the map tells.
+        let Some(resident) = totals.resident else { return true };
+        let size = resident + totals.swapped.unwrap_or_default();
         let has_grown = size.saturating_sub(self.largest) > Bytes(self.largest.0 / 100);
         if has_grown {
             self.largest = size;
@@ -190,11 +210,12 @@ fn look_until_it_ends(
 ) -> anyhow::Result<(Looks, Ending)> {
     let id = program.id();
     let handle = signals.handle();
+    let signaller = program.signaller();
     let forwarder = thread::spawn(move || {
         for signal in signals.forever() {
-            // Those of the terminal reach the program too: here they are only not to end mmview.
-            if signal != SIGINT && signal != SIGQUIT {
-                Program::signal(id, signal);
+            // What is typed at the terminal reaches the program too: here it is only not to end mmview.
+            if !(matches!(signal, SIGINT | SIGQUIT) && has_terminal()) {
+                signaller.send(signal);
             }
         }
     });
@@ -206,6 +227,7 @@ fn look_until_it_ends(
         is_so: false,
         began,
         is_traced: program.is_traced(),
+        waits_at_exit: program.is_traced(),
         count: 0,
         largest: Bytes::ZERO,
         resident_peak: None,
@@ -224,7 +246,12 @@ fn look_until_it_ends(
                 at_start.look(When::Start);
                 looker = Some(Looker::start(Arc::clone(&looks), launch.interval));
             }
-            Moment::Exiting => lock(&looks).look(When::Exit),
+            Moment::Exiting => {
+                let mut at_exit = lock(&looks);
+                at_exit.look(When::Exit);
+                // Where it goes on all the same, nothing stands still any more.
+                at_exit.waits_at_exit = false;
+            }
             Moment::Ended(ending) => break ending,
         }
     };
@@ -252,7 +279,7 @@ impl Looker {
                 let mut looks = lock(&looks);
                 // What the map is at the end can only be told by what it was last, where the end doesn't wait; and what is
                 // waited for need not show in what is resident.
-                let is_asked = looks.until.is_some() || (looks.at_exit && !looks.is_traced);
+                let is_asked = looks.until.is_some() || (looks.at_exit && !looks.waits_at_exit);
                 if is_asked || looks.has_grown() {
                     looks.look(When::Running);
                 }

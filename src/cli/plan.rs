@@ -166,10 +166,10 @@ impl Plan {
         self
     }
 
-    /// How much is to be read of each region for a view that can do with `least`: as much as was said, else everything, or what
-    /// a gentle reading can tell.
-    pub(super) fn detail(&self, least: Detail) -> Detail {
-        let unsaid = if self.open.max_stall.is_some() { Detail::Resident } else { least };
+    /// How much is to be read of each region for a view that usually has `usual`: as much as was said, else that, or what a
+    /// gentle reading can tell.
+    pub(super) fn detail(&self, usual: Detail) -> Detail {
+        let unsaid = if self.open.max_stall.is_some() { Detail::Resident } else { usual };
         self.detail.unwrap_or(unsaid)
     }
 

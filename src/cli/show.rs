@@ -176,7 +176,7 @@ impl Shown<'_> {
     /// The doubts so far, told on standard error.
     pub(super) fn take_warnings(&mut self) -> Vec<Warning> {
         let warnings = self.source.take_warnings();
-        tell_warnings(self.target, &warnings);
+        tell_warnings(&self.target.title(), &warnings);
         warnings
     }
 

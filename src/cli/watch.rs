@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::plan::{Plan, WatchPlan, usage};
-use super::show::refuse;
+use super::show::{error_value, refuse};
 use super::{Exit, UNWRITABLE, report, tell_warnings};
 use crate::check::{Check, Verdict};
 use crate::diff::Change;
@@ -41,7 +41,7 @@ pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyh
             return Ok(Exit::of(&error));
         }
     };
-    tell_warnings(&watch.target, &seen.last().warnings);
+    tell_warnings(&watch.target.title(), &seen.last().warnings);
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // A second one ends it at once, whatever it waits for.
@@ -69,7 +69,11 @@ pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyh
         longest_look: seen.longest_look(),
         events: watching.events,
     };
-    render.end(&view::watch::tail(&account, &seen.last().warnings)).context(UNWRITABLE)?;
+    let mut tail = view::watch::tail(&account, &seen.last().warnings);
+    if let Stopped::Refused(error) = &account.stopped {
+        tail.fields.insert("error".to_owned(), error_value(error));
+    }
+    render.end(&tail).context(UNWRITABLE)?;
     render.finish().context(UNWRITABLE)?;
     Ok(exit)
 }
@@ -122,7 +126,7 @@ impl Watching<'_> {
     /// Whether what is waited for is so.
     fn is_so(&self, seen: &Watch) -> bool {
         let until = self.watch.until.as_ref();
-        until.is_some_and(|check| check.verdict(&seen.last().regions) == Verdict::Holds)
+        until.is_some_and(|check| seen.last().verdict(check) == Verdict::Holds)
     }
 
     /// Whether a change is to be told: counts that only the check needs are not.

@@ -1,5 +1,6 @@
 //! Which regions of two maps belong together.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 
 use mmview_platform::{Name, NameKind, Native, PageCounts, Region};
@@ -158,7 +159,11 @@ fn kind(before: &[Classified], after: &[Classified]) -> ChangeKind {
     };
     let (before, after) = (&one.region, &other.region);
     if before.range != after.range {
-        return if after.size() >= before.size() { ChangeKind::Grown } else { ChangeKind::Shrunk };
+        return match after.size().cmp(&before.size()) {
+            Ordering::Greater => ChangeKind::Grown,
+            Ordering::Less => ChangeKind::Shrunk,
+            Ordering::Equal => ChangeKind::Moved,
+        };
     }
     kind_in_place(one, other)
 }

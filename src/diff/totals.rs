@@ -69,8 +69,12 @@ pub fn by_type(before: &Snapshot, after: &Snapshot) -> (Vec<TypeChange>, Delta) 
     (changes, total.delta())
 }
 
-/// How each file is different, the biggest difference first; files that are the same are left out.
+/// How each file is different, the biggest difference first; files that are the same are left out, and all where one side is a
+/// report that lists no regions.
 pub fn by_file<'a>(before: &'a Snapshot, after: &'a Snapshot) -> Vec<FileChange> {
+    if super::is_by_type_only(before, after) {
+        return Vec::new();
+    }
     let mut files: BTreeMap<&'a [u8], Both> = BTreeMap::new();
     let mut sum = |snapshot: &'a Snapshot, side: fn(&mut Both) -> &mut Sizes| {
         for classified in &snapshot.regions {
@@ -95,11 +99,11 @@ impl Sizes {
         self.regions += totals.regions;
         self.virtual_size += totals.virtual_size;
         self.counts += PageCounts {
-            resident: totals.resident.value(),
-            dirty: totals.dirty.value(),
-            swapped: totals.swapped.value(),
-            proportional: totals.proportional.value(),
-            unique: totals.unique.value(),
+            resident: totals.resident.whole(),
+            dirty: totals.dirty.whole(),
+            swapped: totals.swapped.whole(),
+            proportional: totals.proportional.whole(),
+            unique: totals.unique.whole(),
         };
     }
 }

@@ -2,9 +2,8 @@
 //!
 //! Where a view has several tables, the header has the columns of all, and says first of which table a row is.
 
-use std::io::{self, Write};
-
 use std::collections::VecDeque;
+use std::io::{self, Write};
 
 use super::Render;
 use super::text::printable;
@@ -14,6 +13,8 @@ pub(super) struct Csv<'a> {
     out: csv::Writer<&'a mut dyn Write>,
     /// The identifiers of the header, once it is written.
     header: Vec<&'static str>,
+    /// Which cell of a row of the current table stands under each of them.
+    places: Vec<Option<usize>>,
     has_tables: bool,
     /// The tables of the view from the current one on.
     tables: VecDeque<Table>,
@@ -25,10 +26,19 @@ impl<'a> Csv<'a> {
         Csv {
             out: csv::Writer::from_writer(out),
             header: Vec::new(),
+            places: Vec::new(),
             has_tables: false,
             tables: VecDeque::new(),
             target: String::new(),
         }
+    }
+}
+
+impl Csv<'_> {
+    fn find_places(&mut self) {
+        let columns = self.tables.front().map(|table| table.columns.as_slice()).unwrap_or_default();
+        let place = |id: &&str| columns.iter().position(|column| column.id == *id && shows(column));
+        self.places = self.header.iter().map(place).collect();
     }
 }
 
@@ -63,6 +73,7 @@ impl Render for Csv<'_> {
             let record = self.has_tables.then_some("record");
             self.out.write_record(record.into_iter().chain(["target"]).chain(self.header.iter().copied()))?;
         }
+        self.find_places();
         Ok(())
     }
 
@@ -72,10 +83,8 @@ impl Render for Csv<'_> {
         }
         let Some(table) = self.tables.front() else { return Ok(()) };
         let cells = record.cells();
-        let texts = self.header.iter().map(|id| {
-            let cell = table.columns.iter().zip(&cells).find(|(column, _)| column.id == *id);
-            cell.map_or_else(String::new, |(_, cell)| text(cell))
-        });
+        let texts =
+            self.places.iter().map(|place| place.map_or_else(String::new, |place| text(&cells[place])));
         let name = self.has_tables.then(|| table.rows.1.to_owned());
         self.out.write_record(name.into_iter().chain([self.target.clone()]).chain(texts))?;
         Ok(())
@@ -83,6 +92,7 @@ impl Render for Csv<'_> {
 
     fn next_table(&mut self) -> io::Result<()> {
         self.tables.pop_front();
+        self.find_places();
         Ok(())
     }
 

@@ -13,7 +13,7 @@ pub(super) struct Json<'a> {
     is_list: bool,
     views: usize,
     rows: usize,
-    /// Gaps between regions, told after the regions; `None` where the view has none to tell.
+    /// Gaps between regions, told after the regions.
     gaps: Vec<Value>,
     /// The tables that are not begun yet.
     tables: VecDeque<Table>,

@@ -1,4 +1,5 @@
-//! ndjson: one JSON value a line. Each says what it is in `record`: `head`, then the rows (`row`, `region`, `gap`), then `end`.
+//! ndjson: one JSON value a line. Each says what it is in `record`: `head`, then the rows by what each is
+//! (`row`, `region`, `gap`, `change`, `event` …), then `end`.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

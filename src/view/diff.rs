@@ -14,7 +14,9 @@ use super::{
     Cell, Column, Head, Layout, Record, Role, SCHEMA, Shows, Table, Tail, address_value, name_value,
 };
 use crate::classify::Classified;
-use crate::diff::{Change, ChangeKind, Delta, Diff, FileChange, TypeChange, by_file, by_type};
+use crate::diff::{
+    Change, ChangeKind, Delta, Diff, FileChange, TypeChange, by_file, by_type, is_by_type_only,
+};
 use crate::kind::Group;
 use crate::render::text::printable;
 use crate::snapshot::Snapshot;
@@ -135,22 +137,26 @@ impl<'a> Comparison<'a> {
             .count();
         let incidental = count(ChangeKind::Incidental);
         let mut notes = Vec::new();
-        if self.types.is_empty() && self.diff.biggest().is_empty() {
-            notes.push("There is no difference.".to_owned());
+        let is_partly_measured = self.is_partly_measured();
+        if self.types.is_empty() && !self.diff.changes.iter().any(Change::is_telling) {
+            notes.push(match is_partly_measured {
+                true => "There is no difference in what was measured in both.".to_owned(),
+                false => "There is no difference.".to_owned(),
+            });
         }
         if moved > 0 {
             notes.push(format!("{} at other addresses, otherwise the same.", lie(moved)));
         }
-        if incidental > 0 {
+        if incidental > 0 && !is_partly_measured {
             notes.push(format!(
                 "{} only in what changes by itself: shares of pages with other processes, references, flags.",
                 differ(incidental)
             ));
         }
-        if self.is_partly_measured() {
+        if is_partly_measured && !self.types.is_empty() {
             notes.push("- was not measured in both.".to_owned());
         }
-        if self.before.regions.is_empty() != self.after.regions.is_empty() {
+        if is_by_type_only(self.before, self.after) {
             notes.push("One of the two lists no regions: only the types can be compared.".to_owned());
         }
         let kinds: serde_json::Map<_, _> =
@@ -166,8 +172,8 @@ impl<'a> Comparison<'a> {
     }
 
     fn is_partly_measured(&self) -> bool {
-        let is_missing = |delta: &Delta| delta.resident.is_none() || delta.dirty.is_none();
-        self.types.iter().any(|change| is_missing(&change.delta))
+        let Delta { resident, dirty, swapped, .. } = self.total;
+        resident.is_none() || dirty.is_none() || swapped.is_none()
     }
 }
 

@@ -60,7 +60,8 @@ pub struct Account<'a> {
 /// Adds that to what stands after a summary.
 pub fn add(tail: &mut Tail, account: &Account<'_>, summary: &Summary, units: Units) {
     let when = match account.when {
-        When::Start => "before anything of it ran",
+        When::Start if account.is_traced => "before anything of it ran",
+        When::Start => "right after it was started",
         When::Running => "while it ran",
         When::Exit => "as it ended",
     };

@@ -181,7 +181,7 @@ pub fn totals_text(process: &ProcessInfo, units: Units) -> Vec<String> {
 fn target(source: &SourceInfo) -> String {
     match &source.origin {
         Origin::Live { pid } => pid.to_string(),
-        Origin::Capture { path, .. } => path.display().to_string(),
+        Origin::Capture { path, .. } => printable(path.as_os_str().as_encoded_bytes()),
         _ => String::new(),
     }
 }

@@ -38,7 +38,7 @@ pub fn head(origins: &Origins, regions: usize, interval: Duration) -> Head {
     let line =
         format!("Watching {name} [{}]: {regions} regions, a look every {interval:?}.", origins.target());
     let mut fields = origins.fields("watch");
-    fields.insert("regions".to_owned(), regions.into());
+    fields.insert("region_count".to_owned(), regions.into());
     fields.insert("interval_ms".to_owned(), milliseconds(interval).into());
     Head {
         view: "watch",
@@ -169,8 +169,11 @@ pub struct EventRecord<'a> {
 }
 
 fn program(process: &ProcessInfo) -> Vec<u8> {
-    let path = process.path.as_deref().or(process.name.as_deref()).unwrap_or(b"???");
-    [b"started another program  ", path].concat()
+    [b"started another program  ", program_path(process)].concat()
+}
+
+fn program_path(process: &ProcessInfo) -> &[u8] {
+    process.path.as_deref().or(process.name.as_deref()).unwrap_or(b"???")
 }
 
 impl Record for EventRecord<'_> {
@@ -184,6 +187,7 @@ impl Record for EventRecord<'_> {
                 cells[1] = Cell::Text("program".into());
                 cells[2] = Cell::Text("!".into());
                 cells[3] = Cell::Name(program(process).into());
+                cells[COLUMNS.len() - 1] = Cell::Name(program_path(process).into());
                 return cells;
             }
         };

@@ -43,6 +43,7 @@ pub(super) fn read(process: &Process, procfs: &Path) -> ProcessInfo {
         parent: parent.map(|pid| Parent { pid, name: name_of(procfs, pid) }),
         user: status.as_ref().map(|status| user(status.euid)),
         started: stat.as_ref().and_then(|stat| started(stat, procfs)),
+        stack_start: stat.as_ref().map(|stat| stat.startstack).filter(|&start| start != 0),
         threads: threads(process),
         mapping_limit: fs::read_to_string(procfs.join("sys/vm/max_map_count"))
             .ok()

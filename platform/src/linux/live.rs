@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use procfs::ProcError;
 use procfs::process::{Process, Stat};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -103,6 +104,9 @@ fn hidden(pid: u32) -> Error {
         source: io::ErrorKind::PermissionDenied.into(),
     }
 }
+
+/// How long the end of a process is waited for whose memory is gone.
+const LONGEST_ENDING: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 const HIDEPID: &str = "/proc is mounted with hidepid, which hides the processes of other users: run mmview as the user of \
                        this one, with sudo, or in the group that the mount lets look (gid=)";
@@ -385,6 +389,11 @@ impl RegionSource for LiveSource {
     }
 
     fn ending(&mut self) -> Option<Ending> {
+        if let Some(pidfd) = &self.pidfd {
+            // Its memory goes first, which takes its time; a pidfd is readable once it has ended.
+            let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+            let _ = poll(&mut polled, Some(&LONGEST_ENDING));
+        }
         let waited_for = self.pidfd.as_ref().and_then(|pidfd| sys::exit_code(pidfd).ok().flatten());
         let status = waited_for.or_else(|| facts::zombie_status(&self.process));
         status.map(Ending::from_wait_status)

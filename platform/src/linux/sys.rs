@@ -185,17 +185,20 @@ pub fn pagemap_scan(
 
 /// Makes the child that `command` starts ask to be traced by this thread: it stops once its image is mapped.
 pub fn trace_me(command: &mut Command) {
-    let ask = || ptrace(libc::PTRACE_TRACEME, 0, 0).map_err(std::io::Error::from);
+    let ask = || {
+        // Where it is refused, the program runs untraced.
+        let _ = ptrace(libc::PTRACE_TRACEME, 0, 0);
+        Ok(())
+    };
     // SAFETY: what runs between `fork` and `exec` is one system call; it allocates nothing and takes no lock.
     unsafe { command.pre_exec(ask) };
 }
 
-/// Traces a process: it stops when it starts another program and when it ends.
+/// Traces a process: it stops when it ends.
 ///
 /// `EPERM` where this user may not, or another traces it.
 pub fn ptrace_seize(pid: Pid) -> Result<(), Errno> {
-    let options = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_TRACEEXIT;
-    ptrace(libc::PTRACE_SEIZE, pid.as_raw_nonzero().get(), options)
+    ptrace(libc::PTRACE_SEIZE, pid.as_raw_nonzero().get(), libc::PTRACE_O_TRACEEXIT)
 }
 
 /// How a tracee that stands still goes on.

@@ -1,10 +1,14 @@
 //! A child that is traced from its first instruction to its end (`ptrace(2)`).
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 
+use procfs::process::Process;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal, waitpid,
+};
 
 use super::sys::{self, Resume};
 use crate::launch::Moment;
@@ -32,12 +36,14 @@ enum Stands {
     AtStart,
     /// At its end.
     AtExit,
+    /// It has ended: how is to be told after it was mapped.
+    Ended(Ending),
     /// It runs.
     No,
 }
 
 impl Trace {
-    /// Starts `command`, which stands still once its image is mapped. No trace where the system took it back.
+    /// Starts `command`, which stands still once its image is mapped. No trace where the system refuses one; then it runs.
     ///
     /// A child that asks to be traced stops when it is started, but can't be told from one that job control stops from then on.
     /// So it is let go with a SIGSTOP, and seized while that holds it.
@@ -46,24 +52,35 @@ impl Trace {
         let child = command.spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
-        wait(pid)?;
-        sys::ptrace_resume(pid, Resume::Detached, Signal::STOP.as_raw())?;
-        let trace = Trace { pid, stands: Stands::Mapped };
-        let is_seized = sys::ptrace_seize(pid).is_ok() && trace.wait_for_stop()?;
-        if !is_seized {
-            kill_process(pid, Signal::CONT)?;
+        if !is_tracee(pid) {
+            log::info!("the program is not traced: the system doesn't permit it");
+            return Ok((child, None));
         }
-        Ok((child, is_seized.then_some(trace)))
+        let mut trace = Trace { pid, stands: Stands::Mapped };
+        if let Some(ending) = trace.wait_for_stop(|_| true)? {
+            trace.stands = Stands::Ended(ending);
+            return Ok((child, Some(trace)));
+        }
+        sys::ptrace_resume(pid, Resume::Detached, Signal::STOP.as_raw())?;
+        if let Err(error) = sys::ptrace_seize(pid) {
+            log::info!("the program is not traced: {error}");
+            kill_process(pid, Signal::CONT)?;
+            return Ok((child, None));
+        }
+        if let Some(ending) = trace.wait_for_stop(|event| event == EVENT_STOP)? {
+            trace.stands = Stands::Ended(ending);
+        }
+        Ok((child, Some(trace)))
     }
 
-    /// Waits until the SIGSTOP holds it; `false` where something else ended it.
-    fn wait_for_stop(&self) -> io::Result<bool> {
+    /// Waits for a stop by an event that `is_wanted`; how it ended, where it did instead.
+    fn wait_for_stop(&self, is_wanted: impl Fn(i32) -> bool) -> io::Result<Option<Ending>> {
         loop {
             let status = wait(self.pid)?;
             match stop(status) {
-                None => return Ok(false),
-                Some((EVENT_STOP, _)) => return Ok(true),
-                Some((_, signal)) => sys::ptrace_resume(self.pid, Resume::Running, signal)?,
+                None => return Ok(Some(Ending::from_wait_status(status.as_raw()))),
+                Some((event, _)) if is_wanted(event) => return Ok(None),
+                Some((_, signal)) => self.resume(Resume::Running, signal)?,
             }
         }
     }
@@ -80,12 +97,20 @@ impl Trace {
                 self.resume(Resume::Running, 0)?;
             }
             Stands::AtExit => self.resume(Resume::Running, 0)?,
+            Stands::Ended(ending) => {
+                self.stands = Stands::Ended(ending);
+                return Ok(Moment::Ended(ending));
+            }
             Stands::No => {}
         }
         loop {
             let status = wait(self.pid)?;
             match stop(status) {
-                None => return Ok(Moment::Ended(Ending::from_wait_status(status.as_raw()))),
+                None => {
+                    let ending = Ending::from_wait_status(status.as_raw());
+                    self.stands = Stands::Ended(ending);
+                    return Ok(Moment::Ended(ending));
+                }
                 Some((EVENT_EXIT, _)) => {
                     self.stands = Stands::AtExit;
                     return Ok(Moment::Exiting);
@@ -108,6 +133,24 @@ impl Trace {
     }
 }
 
+/// One that stands still is let go.
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if matches!(self.stands, Stands::Mapped | Stands::AtStart) {
+            let _ = kill_process(self.pid, Signal::CONT);
+        }
+        if !matches!(self.stands, Stands::No | Stands::Ended(_)) {
+            let _ = self.resume(Resume::Detached, 0);
+        }
+    }
+}
+
+/// Whether this process traces the child.
+fn is_tracee(pid: Pid) -> bool {
+    let status = Process::new(pid.as_raw_nonzero().get()).and_then(|process| process.status());
+    status.is_ok_and(|status| u32::try_from(status.tracerpid) == Ok(std::process::id()))
+}
+
 fn wait(pid: Pid) -> io::Result<WaitStatus> {
     loop {
         match waitpid(Some(pid), WaitOptions::empty()) {
@@ -126,4 +169,17 @@ fn stop(status: WaitStatus) -> Option<(i32, i32)> {
 
 fn is_stopping(signal: i32) -> bool {
     [Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU].iter().any(|stop| stop.as_raw() == signal)
+}
+
+/// What stands for a process and for no other, where the kernel has it (5.3).
+pub(crate) fn pidfd(id: u32) -> Option<OwnedFd> {
+    let pid = i32::try_from(id).ok().and_then(Pid::from_raw)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+/// Sends a signal; a process that has ended gets none.
+pub(crate) fn signal(pidfd: &OwnedFd, number: i32) {
+    if let Some(signal) = Signal::from_named_raw(number) {
+        let _ = pidfd_send_signal(pidfd, signal);
+    }
 }

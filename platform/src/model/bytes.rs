@@ -5,6 +5,7 @@ use std::iter::Sum;
 use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign};
 
+use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 
 /// A size in bytes. The only unit that a size has once it has left the place where it was read.
@@ -63,7 +64,13 @@ impl Sum for Bytes {
 /// The size of a page, in bytes; a power of two. 4K, 16K and 64K are in the field.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PageSize(NonZeroU64);
+pub struct PageSize(#[serde(deserialize_with = "power_of_two")] NonZeroU64);
+
+fn power_of_two<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU64, D::Error> {
+    let bytes = u64::deserialize(deserializer)?;
+    let size = PageSize::new(bytes).map(|PageSize(size)| size);
+    size.ok_or_else(|| de::Error::custom(format_args!("{bytes} is no size of a page")))
+}
 
 impl PageSize {
     /// A page of `bytes`, or `None` where that is not a power of two.

@@ -31,7 +31,7 @@ pub enum NameKind {
 
 /// The name of a region, as bytes: it need not be UTF-8, and may hold a newline or a terminal escape.
 ///
-/// Cheap to clone: the regions of one file share the text.
+/// Cheap to clone: copies share the text, and so do the regions of one file of a live process.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Name {
     kind: NameKind,

@@ -49,6 +49,8 @@ pub struct ProcessInfo {
     pub platform: Option<Box<str>>,
     /// Where the header of its program lies. macOS.
     pub load_address: Option<u64>,
+    /// Where the first thread's stack began: elsewhere once the process has started another program. Linux: `startstack` of `stat`.
+    pub stack_start: Option<u64>,
     /// The fields at the head of a saved report, label and value, in their order; the known ones are in their own fields
     /// too. Empty for a live process.
     pub printed_header: Vec<(Box<str>, Box<str>)>,
