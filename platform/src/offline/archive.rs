@@ -39,7 +39,7 @@ const LONGEST_RECORD: u64 = 256 << 20;
 #[serde(rename_all = "kebab-case")]
 enum Record<'a> {
     MmviewArchive(Head<'a>),
-    Process(Cow<'a, ProcessInfo>),
+    Process(Box<Cow<'a, ProcessInfo>>),
     Printed(Cow<'a, PrintedSummary>),
     Region(Cow<'a, Region>),
     Warning(Cow<'a, Warning>),
@@ -95,7 +95,7 @@ pub fn write_archive(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()>
         detail: snapshot.detail,
         regions: snapshot.regions.len(),
     }))?;
-    write(&Record::Process(Cow::Borrowed(&snapshot.process)))?;
+    write(&Record::Process(Box::new(Cow::Borrowed(&snapshot.process))))?;
     if let Some(printed) = &snapshot.printed {
         write(&Record::Printed(Cow::Borrowed(printed)))?;
     }
