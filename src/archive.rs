@@ -31,6 +31,7 @@ pub fn save(snapshot: &Snapshot, path: &Path) -> Result<u64> {
             replace(snapshot, &real, Some(&there)).map_err(failed)
         }
         // What leads to a file that isn't there makes it.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         Err(_) => match fs::read_link(path) {
             Ok(target) => {
                 let target = path.parent().unwrap_or(Path::new("")).join(target);
@@ -51,7 +52,8 @@ fn replace(snapshot: &Snapshot, path: &Path, there: Option<&Metadata>) -> io::Re
         .prefix(".mmview-")
         .suffix(".partial")
         .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(directory)?;
+        .tempfile_in(directory)
+        .map_err(nameless)?;
     if let Some(there) = there {
         let made = file.as_file().metadata()?;
         if (made.uid(), made.gid()) != (there.uid(), there.gid()) {
@@ -64,6 +66,12 @@ fn replace(snapshot: &Snapshot, path: &Path, there: Option<&Metadata>) -> io::Re
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(size)
+}
+
+/// What the system said of a file that has another name for a while, without that name.
+fn nameless(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|named| named.source()?.downcast_ref::<io::Error>());
+    cause.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 fn write_to(file: &File, snapshot: &Snapshot) -> io::Result<u64> {

@@ -24,9 +24,11 @@ mod watch;
 
 use std::io::Write;
 
+use anyhow::Context as _;
 use stage::Stage;
 
 use crate::cli::{DemoPlan, Exit, report};
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::render::{Format, Style, renderer};
 use crate::view::Tail;
 
@@ -115,18 +117,35 @@ pub const LESSONS: &[Lesson] = &[
 /// There is no such lesson; what the only lesson needs can't be done; the output fails.
 pub fn run(plan: &DemoPlan, format: Format, style: Style, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let lessons = chosen(plan)?;
-    if format == Format::Table {
-        return run_for_people(plan, lessons, style, out);
-    }
+    // What a lesson has made is removed, whenever it ends.
+    let interrupt = Interrupt::watch().context("failed to wait for signals")?;
+    let held = match format {
+        Format::Table => run_for_people(plan, lessons, style, &interrupt, out),
+        _ => run_for_machines(plan, lessons, format, style, &interrupt, out),
+    };
+    held.or_else(|error| match error.downcast_ref::<Interrupted>() {
+        Some(interrupted) => Ok(Exit::Imitated(interrupted.shell_status())),
+        None => Err(error),
+    })
+}
+
+fn run_for_machines(
+    plan: &DemoPlan,
+    lessons: &'static [Lesson],
+    format: Format,
+    style: Style,
+    interrupt: &Interrupt,
+    out: &mut dyn Write,
+) -> anyhow::Result<Exit> {
     let is_list = plan.lesson.is_none();
     let mut render = renderer(format, style, is_list, out);
     let mut exit = Exit::Done;
     for lesson in lessons {
-        let mut stage = Stage::new(lesson, plan.pace, style, None)?;
+        let mut stage = Stage::new(lesson, plan.pace, style, None, interrupt.clone())?;
         let mut tail = Tail::default();
         match (lesson.run)(plan, &mut stage) {
             Ok(()) => {}
-            Err(error) if is_list => {
+            Err(error) if is_list && !error.is::<Interrupted>() => {
                 tail.fields.insert("error".to_owned(), crate::cli::error_value(&error));
                 fail(lesson, &error, &mut exit);
             }
@@ -146,6 +165,7 @@ fn run_for_people(
     plan: &DemoPlan,
     lessons: &'static [Lesson],
     style: Style,
+    interrupt: &Interrupt,
     out: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
@@ -154,12 +174,16 @@ fn run_for_people(
         if index > 0 {
             writeln!(out)?;
         }
-        let mut stage = Stage::new(lesson, pace, style, Some(&mut *out))?;
+        let mut stage = Stage::new(lesson, pace, style, Some(&mut *out), interrupt.clone())?;
         stage.begin(index == 0)?;
         let result = (lesson.run)(plan, &mut stage);
         pace = stage.pace();
         match result {
             Ok(()) => {}
+            Err(error) if error.is::<Interrupted>() => {
+                writeln!(out)?;
+                return Err(error);
+            }
             Err(error) if lessons.len() > 1 && !crate::cli::is_broken_pipe(&error) => {
                 out.flush()?;
                 fail(lesson, &error, &mut exit);

@@ -115,6 +115,16 @@ impl Change {
         Delta::between(sizes(&self.before), sizes(&self.after))
     }
 
+    /// Where it is, from the first of the regions to the last, before and after; of a region that has moved, where it is now.
+    pub fn range(&self) -> AddrRange {
+        let one = self.region().region.range;
+        if self.before.len() <= 1 && self.after.len() <= 1 {
+            return one;
+        }
+        let all = self.before.iter().chain(&self.after).map(|classified| classified.region.range);
+        all.fold(one, AddrRange::hull)
+    }
+
     /// The first of the regions as they are now, or as they were.
     pub fn region(&self) -> &Classified {
         self.after.first().or(self.before.first()).expect("a change is of some region")

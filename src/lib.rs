@@ -33,6 +33,7 @@ pub mod compat;
 pub mod demo;
 pub mod diff;
 pub mod filter;
+pub mod interrupt;
 pub mod kind;
 pub mod render;
 pub mod snapshot;

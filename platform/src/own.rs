@@ -8,8 +8,13 @@ mod mapping;
 mod object;
 mod sys;
 
+use std::os::fd::AsFd;
+use std::time::Duration;
+
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::select::{FdSet, select};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 pub use child::{Child, Turns};
 pub use mapping::{Advice, Mapping, Sharing};
@@ -39,6 +44,25 @@ pub fn stack_limit() -> Result<Option<Bytes>> {
 pub fn set_stack_limit(size: Bytes) -> Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_STACK).map_err(failed("getrlimit"))?;
     setrlimit(Resource::RLIMIT_STACK, size.0.min(hard), hard).map_err(failed("setrlimit"))
+}
+
+/// Whether there is something to be read from standard input, or its end, within `timeout`.
+///
+/// By `select(2)`: on macOS `poll` doesn't do for terminals. A signal ends the waiting.
+///
+/// # Errors
+///
+/// [`Error::Call`].
+pub fn has_input(timeout: Duration) -> Result<bool> {
+    let stdin = std::io::stdin();
+    let mut ready = FdSet::new();
+    ready.insert(stdin.as_fd());
+    let mut timeout = TimeVal::microseconds(i64::try_from(timeout.as_micros()).unwrap_or(i64::MAX));
+    match select(None, &mut ready, None, None, &mut timeout) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(failed("select")(errno)),
+    }
 }
 
 fn failed(call: &'static str) -> impl FnOnce(Errno) -> Error {

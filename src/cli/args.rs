@@ -377,7 +377,7 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NAME", group = "target")]
     pub name: Option<OsString>,
 
-    /// Checks from a file, one a line, `#` before a comment; `-` is standard input
+    /// Checks from a file, one a line; a line that begins with `#` is a comment; `-` is standard input
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub from: Vec<PathBuf>,
 

@@ -29,9 +29,12 @@ use crate::view::launch::{Account, When};
 /// Starts the program, looks at it until it ends, and shows what was asked for.
 pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let mut output = match &launch.output {
-        Some(path) => Some(File::create(path).with_context(|| {
-            format!("failed to write `{}`", printable(path.as_os_str().as_encoded_bytes()))
-        })?),
+        // What is there stays until there is something to be written.
+        Some(path) => {
+            let file = File::options().write(true).create(true).truncate(false).open(path);
+            let title = printable(path.as_os_str().as_encoded_bytes());
+            Some(file.with_context(|| format!("failed to write `{title}`"))?)
+        }
         None => None,
     };
     // They are caught before there is a program, so that none is lost between.
@@ -70,6 +73,10 @@ pub(super) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> a
         Some(_) => Style { color: false, width: None, ..plan.style },
         None => plan.style,
     };
+    if let Some(file) = &output {
+        // Nothing but a file has a length.
+        let _ = file.set_len(0);
+    }
     let out: &mut dyn Write = output.as_mut().map_or(out, |file| file);
     match show(plan.format, style, &kept, &account, out) {
         // The exit status is the program's all the same.

@@ -1,27 +1,21 @@
 //! Watching a process, and telling each change as it is seen.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use anyhow::Context as _;
 use mmview_platform::Detail;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use super::plan::{Plan, WatchPlan, usage};
 use super::show::{error_value, refuse};
 use super::{Exit, UNWRITABLE, report, tell_warnings};
 use crate::check::{Check, Verdict};
 use crate::diff::Change;
+use crate::interrupt::Interrupt;
 use crate::render::{Render, renderer};
 use crate::view;
 use crate::view::watch::{Account, Event, EventRecord, Stopped};
 use crate::watch::{Seen, Watch};
-
-/// How long a sleep may last before somebody looks whether it was interrupted.
-const NAP: Duration = Duration::from_millis(50);
 
 /// Watches what `watch` names.
 pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {
@@ -42,17 +36,11 @@ pub(super) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyh
         }
     };
     tell_warnings(&watch.target.title(), &seen.last().warnings);
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // A second one ends it at once, whatever it waits for.
-        flag::register_conditional_shutdown(signal, 128 | signal, Arc::clone(&interrupted))
-            .and_then(|_| flag::register(signal, Arc::clone(&interrupted)))
-            .context("failed to wait for signals")?;
-    }
+    let interrupt = Interrupt::watch().context("failed to wait for signals")?;
     let head = view::watch::head(&seen.last().origins(), seen.last().regions.len(), watch.interval);
     render.begin(&head).context(UNWRITABLE)?;
     let mut watching = Watching { plan, watch, render: render.as_mut(), began: Instant::now(), events: 0 };
-    let stopped = watching.until_the_end(&mut seen, &interrupted)?;
+    let stopped = watching.until_the_end(&mut seen, &interrupt)?;
     let exit = match (&watch.until, &stopped) {
         (_, Stopped::Refused(error)) => {
             report(error, None);
@@ -88,7 +76,7 @@ struct Watching<'a> {
 }
 
 impl Watching<'_> {
-    fn until_the_end(&mut self, seen: &mut Watch, interrupted: &AtomicBool) -> anyhow::Result<Stopped> {
+    fn until_the_end(&mut self, seen: &mut Watch, interrupt: &Interrupt) -> anyhow::Result<Stopped> {
         let deadline = self.watch.limit.map(|limit| self.began + limit);
         let mut next = Instant::now();
         loop {
@@ -97,7 +85,8 @@ impl Watching<'_> {
             }
             next = (next + seen.rest(self.watch.interval)).max(Instant::now());
             let is_last = deadline.is_some_and(|deadline| deadline <= next);
-            if !sleep_until(deadline.map_or(next, |deadline| deadline.min(next)), interrupted) {
+            let until = deadline.map_or(next, |deadline| deadline.min(next));
+            if interrupt.sleep_until(until).is_err() {
                 return Ok(Stopped::Interrupted);
             }
             let looked = match seen.look() {
@@ -138,19 +127,5 @@ impl Watching<'_> {
         self.events += 1;
         let record = EventRecord { time, event, units: self.plan.style.units };
         self.render.row(&record).and_then(|()| self.render.flush()).context(UNWRITABLE)
-    }
-}
-
-/// Sleeps; `false` where it was interrupted.
-fn sleep_until(time: Instant, interrupted: &AtomicBool) -> bool {
-    loop {
-        if interrupted.load(Ordering::Relaxed) {
-            return false;
-        }
-        let left = time.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return true;
-        }
-        std::thread::sleep(left.min(NAP));
     }
 }

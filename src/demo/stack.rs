@@ -21,10 +21,20 @@ const CALLS: u32 = 64;
 /// The stack that the thread asks for.
 const THREAD_STACK: Bytes = Bytes(512 << 10);
 
+/// How far the stack has to be allowed to grow.
+const NEEDED: Bytes = Bytes(4 << 20);
+
 /// The limit that the child gets, so that it overflows soon. More than the calls above take.
 const LIMIT: Bytes = Bytes(4 << 20);
 
 pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+    if let Some(limit) = stack_limit()?.filter(|limit| *limit < NEEDED) {
+        anyhow::bail!(
+            "the stack may grow to {} only (ulimit -s), and the lesson goes deeper: raise that to {} or more",
+            stage.size(limit),
+            stage.size(NEEDED)
+        );
+    }
     let mut watch = Watch::own("", here())?;
     deep(stage, &mut watch)?;
     of_a_thread(stage)?;

@@ -1,15 +1,17 @@
 //! Where a lesson happens, and somebody who looks on.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Instant;
 
 use anyhow::Context as _;
-use mmview_platform::own::{Mapping, Sharing};
+use mmview_platform::own::{Mapping, Sharing, has_input};
 use mmview_platform::{Bytes, Detail, OpenOptions, Protection, RegionSource, open_self};
 
 use super::Lesson;
 use super::rows;
 use super::step::{COLUMNS, Step, size_text};
 use crate::cli::Pace;
+use crate::interrupt::{Interrupt, NAP};
 use crate::render::Style;
 use crate::view::process::Origins;
 use crate::view::{Head, Layout, Table};
@@ -28,6 +30,7 @@ pub(crate) struct Stage<'a> {
     style: Style,
     /// Whoever looks on while it happens; none where the whole is written afterwards.
     audience: Option<&'a mut dyn Write>,
+    interrupt: Interrupt,
     steps: Vec<Step>,
 }
 
@@ -37,9 +40,10 @@ impl<'a> Stage<'a> {
         pace: Pace,
         style: Style,
         audience: Option<&'a mut dyn Write>,
+        interrupt: Interrupt,
     ) -> anyhow::Result<Stage<'a>> {
         let source = open_self(&OpenOptions::default())?;
-        Ok(Stage { source, lesson, pace, style, audience, steps: Vec::new() })
+        Ok(Stage { source, lesson, pace, style, audience, interrupt, steps: Vec::new() })
     }
 
     /// How sizes are written.
@@ -100,7 +104,7 @@ impl<'a> Stage<'a> {
             self.draw_last()?;
             self.wait()?;
         }
-        Ok(())
+        Ok(self.interrupt.check()?)
     }
 
     fn fold(&self, text: &str, first: &str, then: &str) -> Vec<String> {
@@ -140,17 +144,18 @@ impl<'a> Stage<'a> {
         out.flush()
     }
 
-    fn wait(&mut self) -> io::Result<()> {
+    fn wait(&mut self) -> anyhow::Result<()> {
         let Some(out) = &mut self.audience else { return Ok(()) };
         match self.pace {
             Pace::Straight => Ok(()),
-            Pace::Hold(time) => {
-                std::thread::sleep(time);
-                Ok(())
-            }
+            Pace::Hold(time) => Ok(self.interrupt.sleep_until(Instant::now() + time)?),
             Pace::Enter => {
                 write!(out, "{INDENT}[Enter] ")?;
                 out.flush()?;
+                // At a terminal, where a line comes at a time, whoever has seen enough leaves by Ctrl-C.
+                while io::stdin().is_terminal() && !has_input(NAP)? {
+                    self.interrupt.check()?;
+                }
                 let read = io::stdin().lock().read_line(&mut String::new())?;
                 if read == 0 {
                     self.pace = Pace::Straight;

@@ -116,13 +116,18 @@ fn is_same_object(one: &Region, other: &Region) -> bool {
     match (&one.native, &other.native) {
         (Native::Linux(first), Native::Linux(second)) => {
             let base = |region: &Region| region.offset.wrapping_sub(region.range.start());
-            let (object, another) = (object(one), object(other));
-            object == another
+            // A file may be renamed while it is mapped: its device and inode say which it is.
+            let is_file = |region: &Region| region.name.as_ref().is_some_and(Name::is_file);
+            let is_same = match (is_file(one), is_file(other)) {
+                (true, true) if first.inode != 0 => {
+                    (first.device, first.inode) == (second.device, second.inode)
+                }
+                _ => object(one) == object(other) && first.inode == second.inode,
+            };
+            let has_offsets = object(one).is_some() && !is_label(one);
+            is_same
                 && one.share.is_shared() == other.share.is_shared()
-                && (object.is_none()
-                    || is_label(one)
-                    || ((first.device, first.inode) == (second.device, second.inode)
-                        && base(one) == base(other)))
+                && (!has_offsets || base(one) == base(other))
         }
         (Native::Macos(first), Native::Macos(second)) => {
             // A report says `MALLOC_TINY (empty)` of what nothing is in.

@@ -78,6 +78,7 @@ fn names_may_come_later() {
     assert_eq!(changes(anonymous, named), ["renamed 1000-2000>1000-2000"]);
     let file = "1000-2000 rw-s 0 08:01 7 /tmp/x";
     assert_eq!(changes(file, &format!("{file} (deleted)")), ["renamed 1000-2000>1000-2000"]);
+    assert_eq!(changes(file, "1000-2000 rw-s 0 08:01 7 /tmp/y"), ["renamed 1000-2000>1000-2000"]);
 }
 
 #[test]

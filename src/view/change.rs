@@ -61,7 +61,15 @@ fn what(change: &Change, units: Units) -> Vec<u8> {
             let protection = protection(&before[0], &after[0]).unwrap_or_default();
             format!("{} → {}{protection}", size(before), size(after))
         }
-        ChangeKind::Split => format!("{} split in {}", size(before), parts(after, units)),
+        ChangeKind::Split => {
+            let sum = |regions: &[Classified]| regions.iter().map(|part| part.region.size()).sum::<Bytes>();
+            let gone = sum(before).saturating_sub(sum(after));
+            let unmapped = match gone {
+                Bytes::ZERO => String::new(),
+                gone => format!(", {} unmapped", units.format(gone)),
+            };
+            format!("{} split in {}{unmapped}", size(before), parts(after, units))
+        }
         ChangeKind::Merged => format!("{} merged into {}", parts(before, units), part(&after[0], units)),
         ChangeKind::Reshaped => format!("{} became {}", parts(before, units), parts(after, units)),
         ChangeKind::Reprotected => {
@@ -152,6 +160,8 @@ mod tests {
         let parts = "1000-2000 rw-p 0 00:00 0\n2000-3000 r--p 0 00:00 0\n3000-4000 rw-p 0 00:00 0\n";
         assert_eq!(lines(whole, parts), ["~ anonymous 12K split in 3 (4K rw-, 4K r--, 4K rw-)"]);
         assert_eq!(lines(parts, whole), ["~ anonymous 3 (4K rw-, 4K r--, 4K rw-) merged into 12K rw-"]);
+        let hole = "1000-2000 rw-p 0 00:00 0\n3000-4000 rw-p 0 00:00 0\n";
+        assert_eq!(lines(whole, hole), ["~ anonymous 12K split in 2 (4K rw-, 4K rw-), 4K unmapped"]);
         assert_eq!(lines(whole, "1000-4000 r--p 0 00:00 0\n"), ["~ anonymous 12K rw- → r--"]);
     }
 

@@ -320,8 +320,8 @@ impl Record for ChangeRecord<'_> {
         let mut cells = vec![
             Cell::Text(self.change.kind.id().into()),
             Cell::Text(self.change.kind.mark().into()),
-            Cell::Address(region.range.start()),
-            Cell::Address(region.range.end()),
+            Cell::Address(self.change.range().start()),
+            Cell::Address(self.change.range().end()),
             Cell::Name(sentence(self.change, self.units).into()),
             Cell::Text(meaning.kind.id().into()),
             Cell::Text(Cow::Borrowed(&meaning.title)),
@@ -342,7 +342,8 @@ pub(super) fn serialize_change<M: SerializeMap>(
         regions.iter().map(RegionRecord::new).collect()
     }
     map.serialize_entry("change", change.kind.id())?;
-    map.serialize_entry("start", &address_value(change.region().region.range.start()))?;
+    map.serialize_entry("start", &address_value(change.range().start()))?;
+    map.serialize_entry("end", &address_value(change.range().end()))?;
     map.serialize_entry("what", &name_value(&sentence(change, units)))?;
     map.serialize_entry("delta", &change.delta())?;
     map.serialize_entry("before", &records(&change.before))?;

@@ -71,6 +71,14 @@ impl AddrRange {
         AddrRange::new(start, end)
     }
 
+    /// The smallest range that holds both.
+    #[must_use]
+    pub const fn hull(self, other: AddrRange) -> Self {
+        let start = if self.start < other.start { self.start } else { other.start };
+        let end = if self.end > other.end { self.end } else { other.end };
+        AddrRange { start, end }
+    }
+
     /// Whether every address of this range lies in `other`.
     pub const fn within(self, other: AddrRange) -> bool {
         other.start <= self.start && self.end <= other.end
@@ -174,6 +182,7 @@ mod tests {
     fn parts_and_whole_pages() {
         assert_eq!(range(1, 5).overlap(range(3, 9)), Some(range(3, 5)));
         assert_eq!(range(1, 3).overlap(range(3, 9)), None);
+        assert_eq!(range(1, 3).hull(range(5, 6)), range(1, 6));
         assert!(range(3, 4).within(range(3, 9)) && !range(2, 4).within(range(3, 9)));
         let page = PageSize::new(4096).unwrap();
         assert_eq!(range(0x1001, 0x2001).of_whole_pages(page), range(0x1000, 0x3000));
