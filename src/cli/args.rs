@@ -266,6 +266,7 @@ pub struct RegionsArgs {
 
 /// `mmview snapshot`
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = SNAPSHOT_HELP)]
 pub struct SnapshotArgs {
     #[command(flatten)]
     pub targets: Targets,
@@ -274,6 +275,14 @@ pub struct SnapshotArgs {
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: PathBuf,
 }
+
+const SNAPSHOT_HELP: &str = "\
+An archive holds what the system said, not what it means, which is computed anew whenever it is opened: the regions with every \
+counter, flag and name, the process, the time and the version of the system. It is JSON, a record a line, compressed by gzip \
+(`zcat FILE` shows it), and for its owner's eyes only.
+
+It is written beside FILE as .mmview-….partial and renamed once all of it is on the disk: under FILE is what was there or the \
+whole archive, whatever happens. A kill can leave the other behind.";
 
 /// `mmview diff`
 #[derive(Debug, ClapArgs)]
@@ -351,7 +360,8 @@ they have grown by a hundredth. On Linux the program is traced (ptrace), so that
 life is. What a tracer disturbs wants --no-trace: set-user-ID programs, debuggers, LeakSanitizer. On macOS nothing is traced.
 
 The exit status is the program's; 128 and the signal where one ended it; 127 where there is no such program, 126 where it can't \
-be started; 1 where it would be 0, but what --until asks for never was so. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are handed on to it.";
+be started; 1 where it would be 0, but what --until asks for never was so. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are handed on to it, \
+and SIGINT and SIGQUIT unless they were typed at the terminal, which sends them to the program itself.";
 /// `mmview check`
 #[derive(Debug, ClapArgs)]
 #[command(
