@@ -20,6 +20,19 @@ fn anonymous(region: &Region) -> Option<Bytes> {
     region.native.linux()?.smaps.get(SmapsField::Anonymous)
 }
 
+/// For how long each thread of a process has run; `None` where one is running.
+fn ran(pid: u32) -> Option<Vec<String>> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let ran = tasks.flatten().map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        if stat.contains(") R ") {
+            return None;
+        }
+        std::fs::read_to_string(task.path().join("schedstat")).ok()
+    });
+    ran.collect()
+}
+
 #[test]
 fn the_scan_equals_smaps() {
     if regions(std::process::id(), Detail::Resident).is_none_or(|(detail, _)| detail != Detail::Resident) {
@@ -29,13 +42,16 @@ fn the_scan_equals_smaps() {
     let mut compared = 0;
     for entry in processes(&OpenOptions::default()).unwrap() {
         let read = |detail| regions(entry.pid, detail);
+        let ran_before = ran(entry.pid);
         let (Some((detail, scanned)), Some((_, counted)), Some((_, again))) =
             (read(Detail::Resident), read(Detail::Counts), read(Detail::Resident))
         else {
             continue;
         };
         // A kernel thread has nothing to scan; a process that is not still can't be compared.
-        let is_still = detail == Detail::Resident && scanned.len() == counted.len() && scanned == again;
+        let has_run = ran_before.is_none() || ran_before != ran(entry.pid);
+        let is_still =
+            detail == Detail::Resident && scanned.len() == counted.len() && scanned == again && !has_run;
         if !is_still {
             continue;
         }
