@@ -98,7 +98,7 @@ impl Program {
         Signaller {
             id: self.id(),
             #[cfg(target_os = "linux")]
-            pidfd: crate::linux::trace::pidfd(self.id()),
+            pidfd: crate::linux::live::pidfd(self.id()),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::Context as _;
-use mmview_platform::{Detail, Error};
+use mmview_platform::Detail;
 
 use super::Exit;
 use super::args::CheckArgs;
@@ -135,19 +135,6 @@ impl Shown<'_> {
         let least = if is_live { Detail::Layout } else { Detail::Counts };
         let needs = checks.iter().map(Check::needs).fold(least, Detail::max);
         let detail = self.plan.detail.map_or(needs, |detail| detail.max(needs));
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let mut origins = self.origins(detail)?;
-            let regions = classified(self.source, &mut origins)
-                .and_then(|regions| regions.collect::<Result<Vec<_>, _>>());
-            match regions {
-                Ok(regions) => return Ok((origins, regions)),
-                Err(Error::Replaced { .. }) if attempts < 3 => {
-                    self.source.take_warnings();
-                }
-                Err(error) => return Err(self.refused(error.into(), Some(&origins))?),
-            }
-        }
+        self.read(detail, |source, origins| classified(source, origins)?.collect())
     }
 }

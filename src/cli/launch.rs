@@ -167,7 +167,6 @@ impl Looks {
         if self.is_so {
             return;
         }
-        self.has_grown();
         let Some(source) = &mut self.source else { return };
         let after = self.began.elapsed();
         match Snapshot::read(source.as_mut(), self.detail) {
@@ -188,8 +187,8 @@ impl Looks {
         }
     }
 
-    /// Whether the program's own counters have grown since its map was read, by a page in a hundred at least.
-    fn has_grown(&mut self) -> bool {
+    /// Reads the program's own counters, and says whether they have grown by a hundredth since they last had.
+    fn read_totals(&mut self) -> bool {
         let Some(totals) = self.source.as_mut().and_then(|source| source.totals().ok()) else { return false };
         self.resident_peak = self.resident_peak.max(totals.resident_peak);
         // Where that isn't told, only the map tells.
@@ -250,11 +249,13 @@ fn look_until_it_ends(
                     Ok(source) => at_start.source = Some(source),
                     Err(error) => at_start.failed = Some(error.into()),
                 }
+                at_start.read_totals();
                 at_start.look(When::Start);
                 looker = Some(Looker::start(Arc::clone(&looks), launch.interval));
             }
             Moment::Exiting => {
                 let mut at_exit = lock(&looks);
+                at_exit.read_totals();
                 at_exit.look(When::Exit);
                 // Where it goes on all the same, nothing stands still any more.
                 at_exit.waits_at_exit = false;
@@ -287,7 +288,8 @@ impl Looker {
                 // What the map is at the end can only be told by what it was last, where the end doesn't wait; and what is
                 // waited for need not show in what is resident.
                 let is_asked = looks.until.is_some() || (looks.at_exit && !looks.waits_at_exit);
-                if is_asked || looks.has_grown() {
+                let has_grown = looks.read_totals();
+                if is_asked || has_grown {
                     looks.look(When::Running);
                 }
                 // The program has half of the time at least. It is looked at whenever it has grown by a hundredth, so that all

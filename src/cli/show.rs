@@ -180,19 +180,28 @@ impl Shown<'_> {
         warnings
     }
 
-    fn summary(&mut self) -> Result<(), Failure> {
+    /// Reads the facts of the process, and by `read` its map; again where it starts another program meanwhile.
+    pub(super) fn read<T>(
+        &mut self,
+        detail: Detail,
+        read: impl Fn(&mut dyn RegionSource, &mut Origins) -> mmview_platform::Result<T>,
+    ) -> Result<(Origins, T), Failure> {
         let mut attempts = 0;
-        let (origins, summary) = loop {
+        loop {
             attempts += 1;
-            let mut origins = self.origins(self.plan.detail(Detail::Counts))?;
-            match add_up(self.source, &mut origins) {
-                Ok(summary) => break (origins, summary),
+            let mut origins = self.origins(detail)?;
+            match read(self.source, &mut origins) {
+                Ok(read) => return Ok((origins, read)),
                 Err(Error::Replaced { .. }) if attempts < 3 => {
                     self.source.take_warnings();
                 }
                 Err(error) => return Err(self.refused(error.into(), Some(&origins))?),
             }
-        };
+        }
+    }
+
+    fn summary(&mut self) -> Result<(), Failure> {
+        let (origins, summary) = self.read(self.plan.detail(Detail::Counts), add_up)?;
         let warnings = self.take_warnings();
         let units = self.units();
         let printed = self.source.printed().cloned();

@@ -79,12 +79,16 @@ impl Watching<'_> {
     fn until_the_end(&mut self, seen: &mut Watch, interrupt: &Interrupt) -> anyhow::Result<Stopped> {
         let deadline = self.watch.limit.map(|limit| self.began + limit);
         let mut next = Instant::now();
+        let mut is_last = false;
         loop {
             if self.is_so(seen) {
                 return Ok(Stopped::Until);
             }
+            if is_last {
+                return Ok(Stopped::TimeUp);
+            }
             next = (next + seen.rest(self.watch.interval)).max(Instant::now());
-            let is_last = deadline.is_some_and(|deadline| deadline <= next);
+            is_last = deadline.is_some_and(|deadline| deadline <= next);
             let until = deadline.map_or(next, |deadline| deadline.min(next));
             if interrupt.sleep_until(until).is_err() {
                 return Ok(Stopped::Interrupted);
@@ -105,9 +109,6 @@ impl Watching<'_> {
                 }
                 Seen::Program(process) => self.tell(SystemTime::now(), Event::Program(&process))?,
                 Seen::Ended(ending) => return Ok(Stopped::Ended(ending)),
-            }
-            if is_last && !self.is_so(seen) {
-                return Ok(Stopped::TimeUp);
             }
         }
     }

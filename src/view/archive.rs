@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::process::warnings_value;
+use super::regions::counted;
 use super::{Head, Tail, name_value};
 use crate::render::text::printable;
 use crate::snapshot::Snapshot;
@@ -13,10 +14,7 @@ pub fn saved(snapshot: &Snapshot, path: &Path, bytes: u64) -> (Head, Tail) {
     let process = &snapshot.process;
     let name = process.name.as_deref().map(|name| format!(" of {}", printable(name)));
     let pid = process.pid.map(|pid| format!(" [{pid}]"));
-    let regions = match snapshot.regions.len() {
-        1 => "1 region".to_owned(),
-        count => format!("{count} regions"),
-    };
+    let regions = counted(snapshot.regions.len());
     let line = format!(
         "Saved {regions}{}{} in {} ({bytes} bytes)",
         name.unwrap_or_default(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use mmview_platform::{Bytes, NameKind};
 
-use super::regions::detail;
+use super::regions::{counted, detail};
 use crate::classify::Classified;
 use crate::diff::{Change, ChangeKind};
 use crate::render::text::printable;
@@ -110,7 +110,7 @@ fn part(classified: &Classified, units: Units) -> String {
 /// `3: 4K rw-, 4K r--, 4K rw-`, or the number alone where there are many.
 fn parts(regions: &[Classified], units: Units) -> String {
     if regions.len() > MOST_PARTS {
-        return format!("{} regions", regions.len());
+        return counted(regions.len());
     }
     let list: Vec<_> = regions.iter().map(|classified| part(classified, units)).collect();
     format!("{} ({})", regions.len(), list.join(", "))

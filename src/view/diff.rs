@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::change::sentence;
 use super::process::{Origins, local, warnings_value};
-use super::regions::RegionRecord;
+use super::regions::{RegionRecord, counted};
 use super::{
     Cell, Column, Head, Layout, Record, Role, SCHEMA, Shows, Table, Tail, address_value, name_value,
 };
@@ -188,11 +188,11 @@ fn elapsed(time: Duration) -> String {
 }
 
 fn lie(count: usize) -> String {
-    if count == 1 { "1 region lies".to_owned() } else { format!("{count} regions lie") }
+    format!("{} {}", counted(count), if count == 1 { "lies" } else { "lie" })
 }
 
 fn differ(count: usize) -> String {
-    if count == 1 { "1 region differs".to_owned() } else { format!("{count} regions differ") }
+    format!("{} {}", counted(count), if count == 1 { "differs" } else { "differ" })
 }
 
 /// What is compared, in a line: `Before:  python3 [1333], 2026-11-24 06:00:00.123 +0000, 48 regions (a.mmview)`.
@@ -209,8 +209,7 @@ fn side(label: &str, snapshot: &Snapshot) -> String {
     let file = path.filter(|path| *path != who).map(|path| format!(" ({path})"));
     let regions = match snapshot.regions.len() {
         0 => None,
-        1 => Some("1 region".to_owned()),
-        count => Some(format!("{count} regions")),
+        count => Some(counted(count)),
     };
     let parts = [Some(who), snapshot.taken.map(local), regions];
     let parts: Vec<_> = parts.into_iter().flatten().collect();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mmview_platform::{Bytes, Ending};
 use serde_json::json;
 
+use super::process::milliseconds;
 use super::watch::ending_value;
 use super::{Tail, name_value};
 use crate::check::Check;
@@ -98,7 +99,7 @@ pub fn add(tail: &mut Tail, account: &Account<'_>, summary: &Summary, units: Uni
         json!({
             "command": command,
             "seen": account.when.id(),
-            "after_ms": (account.after.as_secs_f64() * 1e6).round() / 1e3,
+            "after_ms": milliseconds(account.after),
             "looks": account.looks,
             "resident_peak": account.resident_peak,
             "until": account.until.map(|(check, is_so)| json!({ "check": check.text(), "holds": is_so })),

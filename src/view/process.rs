@@ -1,6 +1,6 @@
 //! The process and the source, as every view begins.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use mmview_platform::{
@@ -8,6 +8,7 @@ use mmview_platform::{
 };
 use serde_json::{Map, Value, json};
 
+use super::regions::counted;
 use super::{SCHEMA, Tail, address_value, name_value};
 use crate::render::text::printable;
 use crate::units::Units;
@@ -40,7 +41,7 @@ impl Origins {
             (_, Some(pid)) => format!("{} [{pid}]", named(self.process.name.as_deref())),
             _ => self.target(),
         };
-        let regions = if regions == 1 { "1 region".to_owned() } else { format!("{regions} regions") };
+        let regions = counted(regions);
         let taken = self.taken.map(|taken| format!(" at {}", local(taken)));
         format!("{what} had {regions}{}.", taken.unwrap_or_default())
     }
@@ -274,9 +275,13 @@ pub fn clock(time: SystemTime) -> String {
     }
 }
 
+/// A time in milliseconds, to the microsecond, as the machine formats have it.
+pub(super) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
 /// Tells how gently a map was read.
 pub fn note_reading(tail: &mut Tail, reading: &Reading) {
-    let milliseconds = |time: std::time::Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
     let (longest, busy, slept) =
         (milliseconds(reading.longest), milliseconds(reading.busy), milliseconds(reading.slept));
     let budget = reading.budget.map(milliseconds);

@@ -35,6 +35,11 @@ const COLUMNS: [Column; 16] = [
 const TYPE: usize = 1;
 const MACOS_TYPE_WIDTH: usize = 23;
 
+/// How many regions, in words.
+pub fn counted(count: usize) -> String {
+    if count == 1 { "1 region".to_owned() } else { format!("{count} regions") }
+}
+
 /// The columns alone.
 pub fn bare_head() -> Head {
     Head {

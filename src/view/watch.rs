@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::change::sentence;
 use super::diff::serialize_change;
-use super::process::{Origins, clock, timestamp, warnings_value};
+use super::process::{Origins, clock, milliseconds, timestamp, warnings_value};
+use super::regions::counted;
 use super::{Cell, Column, Head, Layout, Record, Shows, Table, Tail, name_value};
 use crate::check::Check;
 use crate::diff::Change;
@@ -36,7 +37,7 @@ const COLUMNS: [Column; 13] = [
 pub fn head(origins: &Origins, regions: usize, interval: Duration) -> Head {
     let name = origins.process.name.as_deref().map_or_else(|| "process".to_owned(), printable);
     let line =
-        format!("Watching {name} [{}]: {regions} regions, a look every {interval:?}.", origins.target());
+        format!("Watching {name} [{}]: {}, a look every {interval:?}.", origins.target(), counted(regions));
     let mut fields = origins.fields("watch");
     fields.insert("region_count".to_owned(), regions.into());
     fields.insert("interval_ms".to_owned(), milliseconds(interval).into());
@@ -51,10 +52,6 @@ pub fn head(origins: &Origins, regions: usize, interval: Duration) -> Head {
             layout: Layout::Streamed,
         }],
     }
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Why watching ended.

@@ -50,7 +50,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
     };
     // Held before the process is seen to be there, so that it can't be another's.
     let pidfd = match &options.procfs {
-        None => as_pid(process_id).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
+        None => pidfd(process_id),
         Some(_) => None,
     };
     let before = process.stat();
@@ -85,8 +85,13 @@ fn open_directory(procfs: &Path, pid: u32) -> Result<Process> {
     })
 }
 
-fn as_pid(pid: u32) -> Option<Pid> {
+pub(super) fn as_pid(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+/// What stands for a process and for no other, where the kernel has it (5.3).
+pub(crate) fn pidfd(pid: u32) -> Option<OwnedFd> {
+    pidfd_open(as_pid(pid)?, PidfdFlags::empty()).ok()
 }
 
 /// Whether a process whose files are not to be found is there all the same: a signal to it would be refused, not lost.

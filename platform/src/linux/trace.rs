@@ -6,10 +6,9 @@ use std::process::{Child, Command};
 
 use procfs::process::Process;
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal, waitpid,
-};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, pidfd_send_signal, waitpid};
 
+use super::live::as_pid;
 use super::sys::{self, Resume};
 use crate::launch::Moment;
 use crate::model::Ending;
@@ -50,8 +49,7 @@ impl Trace {
     pub fn start(command: &mut Command) -> io::Result<(Child, Option<Trace>)> {
         sys::trace_me(command);
         let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        let pid = as_pid(child.id()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         if !is_tracee(pid) {
             log::info!("the program is not traced: the system doesn't permit it");
             return Ok((child, None));
@@ -169,12 +167,6 @@ fn stop(status: WaitStatus) -> Option<(i32, i32)> {
 
 fn is_stopping(signal: i32) -> bool {
     [Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU].iter().any(|stop| stop.as_raw() == signal)
-}
-
-/// What stands for a process and for no other, where the kernel has it (5.3).
-pub(crate) fn pidfd(id: u32) -> Option<OwnedFd> {
-    let pid = i32::try_from(id).ok().and_then(Pid::from_raw)?;
-    pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
 /// Sends a signal; a process that has ended gets none.
