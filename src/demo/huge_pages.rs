@@ -97,6 +97,8 @@ fn touched_sentence(stage: &Stage<'_>, huge: &HugePages, touched: &Seen) -> anyh
 /// A part of the huge page is given back.
 fn split(stage: &mut Stage<'_>, (map, place): (&Mapping, Bytes), watch: &mut Watch) -> anyhow::Result<()> {
     let page = stage.page()?;
+    // Else the kernel's own thread (khugepaged) may make it huge again before anybody has looked.
+    map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages)?;
     map.advise(place, page, Advice::DontNeed)?;
     let split = watch.look()?;
     let why = match (split.shrank(Measure::Resident) == page, split.now(Measure::Huge)) {
@@ -105,6 +107,9 @@ fn split(stage: &mut Stage<'_>, (map, place): (&Mapping, Bytes), watch: &mut Wat
         }
         _ => "A part of it is given back; the rows say what that came to.",
     };
-    let call = format!("madvise(addr, {}, MADV_DONTNEED), the first page of it", page.0);
+    let call = format!(
+        "madvise(MADV_NOHUGEPAGE), so that it isn't made huge again; madvise(addr, {}, MADV_DONTNEED), the first page of it",
+        page.0
+    );
     stage.show(Step::new("split", call).region(split).why(&[why]))
 }
