@@ -7,7 +7,8 @@ use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use mmview::check::Check;
-use mmview::classify::{Classified, Classify, Context};
+use mmview::classify::{Classify, Context};
+use mmview::region::Classified;
 use mmview::render::{Format, Style, renderer};
 use mmview::summary::Builder;
 use mmview::view::regions::{self, RegionRecord};

@@ -26,7 +26,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     // What came between two snapshots says where a leak comes from, with the path of each file.
     let is_cached = |path: &[u8]| path.ends_with(b".cached");
     let came = Diff::between(&empty, &full).changes.into_iter().filter(|change| {
-        let path = change.region().region.name.as_ref().and_then(|name| name.path());
+        let path = change.region().path();
         change.kind == ChangeKind::Added && path.is_some_and(is_cached)
     });
     assert_eq!(came.count(), 3);

@@ -18,13 +18,13 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let snapshot = Snapshot::of_self()?;
     let mapped: Vec<_> = snapshot.regions_of_file(file.path()).collect();
     assert_eq!(mapped.len(), 1, "the file is mapped once");
-    assert_eq!(mapped[0].meaning.kind.id(), "mapped-file");
-    assert!(mapped[0].region.protection.is_writable());
+    assert_eq!(mapped[0].kind().id(), "mapped-file");
+    assert!(mapped[0].protection().is_writable());
     // The region that a value lies in is the same one.
     assert_eq!(snapshot.region_of(&*map), Some(mapped[0]));
     // macOS calls a shared mapping that nobody else has private.
     if snapshot.source.os == "linux" {
-        assert!(mapped[0].region.share.is_shared());
+        assert!(mapped[0].share().is_shared());
     }
 
     drop(map);

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use mmview_platform::{Error, Result, Snapshot, write_archive};
+use mmview_platform::{Error, MemoryMap, Result, write_archive};
 
 /// Saves `snapshot` under `path`, and returns how many bytes that took.
 ///
@@ -17,7 +17,7 @@ use mmview_platform::{Error, Result, Snapshot, write_archive};
 /// # Errors
 ///
 /// [`Error::Io`] where it can't be written.
-pub fn save(snapshot: &Snapshot, path: &Path) -> Result<u64> {
+pub fn save(snapshot: &MemoryMap, path: &Path) -> Result<u64> {
     let failed = |source| Error::Io { action: "write", path: path.to_owned(), source };
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
@@ -42,7 +42,7 @@ pub fn save(snapshot: &Snapshot, path: &Path) -> Result<u64> {
     }
 }
 
-fn replace(snapshot: &Snapshot, path: &Path, there: Option<&Metadata>) -> io::Result<u64> {
+fn replace(snapshot: &MemoryMap, path: &Path, there: Option<&Metadata>) -> io::Result<u64> {
     path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
@@ -74,7 +74,7 @@ fn nameless(error: io::Error) -> io::Error {
     cause.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
-fn write_to(file: &File, snapshot: &Snapshot) -> io::Result<u64> {
+fn write_to(file: &File, snapshot: &MemoryMap) -> io::Result<u64> {
     let mut out = Counted { out: BufWriter::new(file), bytes: 0 };
     write_archive(snapshot, &mut out)?;
     out.flush()?;

@@ -7,7 +7,7 @@
 //! ```
 //! # use mmview::{check::{Check, Verdict}, classify::classify, platform::{Detail, OpenOptions, RegionSource, open_self}};
 //! let check: Check = "any(kind=stack and perm=rw-) and none(perm=rwx)".parse()?;
-//! let regions = classify(&open_self(&OpenOptions::default())?.snapshot(check.needs())?);
+//! let regions = classify(&open_self(&OpenOptions::default())?.read(check.needs())?);
 //! if check.verdict(&regions) != Verdict::Holds {
 //!     eprintln!("{}", check.explain(&regions).sentence());
 //! }
@@ -49,7 +49,7 @@ use std::str::FromStr;
 
 use mmview_platform::Detail;
 
-use crate::classify::Classified;
+use crate::region::Classified;
 
 pub use found::{Finding, Found, FoundRegion};
 pub use syntax::SyntaxError;

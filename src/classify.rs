@@ -9,46 +9,16 @@ pub(crate) mod macos;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use mmview_platform::macos::tags::Naming;
 use mmview_platform::{
-    AddrRange, Bytes, Native, PageSize, ProcessInfo, Protection, Region, Result, ShareMode, Snapshot,
+    AddrRange, Bytes, MemoryMap, Native, PageSize, ProcessInfo, Protection, Region, Result, ShareMode,
     SourceInfo,
 };
 
 use crate::kind::RegionKind;
-
-/// A region and what it is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Classified {
-    /// The region.
-    pub region: Region,
-    /// What it is for.
-    pub meaning: Meaning,
-}
-
-/// What a region is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meaning {
-    /// Its kind.
-    pub kind: RegionKind,
-    /// The name of its type in tables: the kind's own, or a finer one.
-    pub title: Cow<'static, str>,
-    /// What there is to add to the region's name: whose stack it is, which sort of shared memory.
-    pub note: Option<Cow<'static, str>>,
-}
-
-impl Meaning {
-    fn of(kind: RegionKind) -> Meaning {
-        Meaning { kind, title: Cow::Borrowed(kind.title()), note: None }
-    }
-
-    fn note(self, note: impl Into<Cow<'static, str>>) -> Meaning {
-        Meaning { note: Some(note.into()), ..self }
-    }
-}
+use crate::region::Classified;
 
 /// The facts of a process that its regions are explained by.
 #[derive(Clone, Debug)]
@@ -184,19 +154,13 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
             && region.protection.is_executable()
             && region.share == ShareMode::Private;
         self.past.last = Some((Shape::from(&region), meaning.kind));
-        Some(Ok(Classified { region, meaning }))
+        Some(Ok(Classified::new(region, meaning)))
     }
 }
 
-/// Of `regions`, which come by address and don't overlap, the one that holds `address`. Costs a binary search.
-pub fn region_at(regions: &[Classified], address: u64) -> Option<&Classified> {
-    let after = regions.partition_point(|classified| classified.region.range.end() <= address);
-    regions.get(after).filter(|classified| classified.region.range.contains(address))
-}
-
 /// Explains a whole snapshot.
-pub fn classify(snapshot: &Snapshot) -> Vec<Classified> {
-    let context = Context::new(&snapshot.process, &snapshot.source);
-    let regions = snapshot.regions.iter().cloned().map(Ok);
+pub fn classify(map: &MemoryMap) -> Vec<Classified> {
+    let context = Context::new(&map.process, &map.source);
+    let regions = map.regions.iter().cloned().map(Ok);
     Classify::new(regions, context).filter_map(Result::ok).collect()
 }

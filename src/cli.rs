@@ -1,15 +1,11 @@
 //! The command line: what was typed (`args`), what it comes to (`plan`), and doing it (`run`, and a file a command).
 
 mod args;
-mod check;
-mod compare;
-mod launch;
+mod commands;
 mod plan;
 mod run;
-mod save;
 mod show;
 mod target;
-mod watch;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -61,7 +57,7 @@ impl Exit {
         use mmview_platform::Error;
         if error.downcast_ref::<target::Ambiguous>().is_some()
             || error.downcast_ref::<plan::Usage>().is_some()
-            || check::picture(error).is_some()
+            || commands::check::picture(error).is_some()
         {
             return Exit::Usage;
         }
@@ -144,7 +140,7 @@ pub fn report(error: &anyhow::Error, about: Option<&str>) {
 /// Tells the doubts about what has this title on standard error.
 fn tell_warnings(title: &str, warnings: &[mmview_platform::Warning]) {
     for warning in warnings {
-        let text = crate::render::text::printable_line(&warning.to_string());
+        let text = crate::text::printable_line(&warning.to_string());
         // A warning that can't be written is still among the output's.
         let _ = writeln!(io::stderr(), "mmview: {title}: warning: {text}");
     }
@@ -155,14 +151,14 @@ const UNWRITABLE: &str = "failed to write the output";
 
 /// The error and its causes in a sentence, safe to draw.
 fn sentence(error: &anyhow::Error) -> String {
-    crate::render::text::printable_line(&format!("{error:#}"))
+    crate::text::printable_line(&format!("{error:#}"))
 }
 
 fn ways_out(error: &anyhow::Error) -> Vec<String> {
     if let Some(ambiguous) = error.downcast_ref::<target::Ambiguous>() {
         return ambiguous.candidates();
     }
-    if let Some(picture) = check::picture(error) {
+    if let Some(picture) = commands::check::picture(error) {
         return picture.into();
     }
     let error = error.downcast_ref::<mmview_platform::Error>();

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use mmview_platform::{OpenOptions, RegionSource, Warning};
 
-use crate::render::text::printable_line;
+use crate::text::printable_line;
 
 /// A tool that mmview takes the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 
 use mmview_platform::{AddrRange, Bytes, PageCounts, Region};
 
-use crate::classify::Classified;
+use crate::region::Classified;
 use crate::snapshot::Snapshot;
 
 pub use totals::{FileChange, TypeChange, by_file, by_type};
@@ -117,11 +117,11 @@ impl Change {
 
     /// Where it is, from the first of the regions to the last, before and after; of a region that has moved, where it is now.
     pub fn range(&self) -> AddrRange {
-        let one = self.region().region.range;
+        let one = self.region().range();
         if self.before.len() <= 1 && self.after.len() <= 1 {
             return one;
         }
-        let all = self.before.iter().chain(&self.after).map(|classified| classified.region.range);
+        let all = self.before.iter().chain(&self.after).map(|classified| classified.range());
         all.fold(one, AddrRange::hull)
     }
 
@@ -160,7 +160,7 @@ impl Sizes {
 
 fn sizes(regions: &[Classified]) -> Sizes {
     let mut sizes = Sizes::NONE;
-    regions.iter().for_each(|classified| sizes.add(&classified.region));
+    regions.iter().for_each(|classified| sizes.add(classified.facts()));
     sizes
 }
 
@@ -274,7 +274,7 @@ fn is_same_run(before: &Snapshot, after: &Snapshot) -> bool {
         return true;
     }
     let places = |snapshot: &Snapshot| -> HashSet<AddrRange> {
-        snapshot.regions.iter().map(|classified| classified.region.range).collect()
+        snapshot.regions.iter().map(|classified| classified.range()).collect()
     };
     let (one, other) = (places(before), places(after));
     one.intersection(&other).count() * 2 >= one.len().min(other.len())
@@ -282,7 +282,7 @@ fn is_same_run(before: &Snapshot, after: &Snapshot) -> bool {
 
 /// The second map, out of the first and the difference.
 pub fn apply(before: &[Classified], diff: &Diff) -> Vec<Classified> {
-    let place = |classified: &Classified| (classified.region.range.start(), classified.region.range.end());
+    let place = |classified: &Classified| (classified.range().start(), classified.range().end());
     let mut gone: Vec<_> = diff.changes.iter().flat_map(|change| &change.before).collect();
     gone.sort_by_key(|classified| place(classified));
     let mut gone = gone.into_iter().peekable();

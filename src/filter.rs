@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use globset::{GlobBuilder, GlobMatcher};
 use mmview_platform::{AddrRange, Bytes, Name};
 
-use crate::classify::Classified;
 use crate::kind::RegionKind;
+use crate::region::Classified;
 
 /// Which regions to list: those that every part lets through.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +28,8 @@ pub struct Filter {
 impl Filter {
     /// Whether a region is to be listed.
     pub fn lets_through(&self, classified: &Classified) -> bool {
-        let Classified { region, meaning } = classified;
-        (self.kinds.is_empty() || self.kinds.contains(&meaning.kind))
+        let region = classified.facts();
+        (self.kinds.is_empty() || self.kinds.contains(&classified.kind()))
             && (self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches(classified)))
             && self.permissions.is_none_or(|permissions| permissions.match_region(classified))
             && self.addresses.is_none_or(|range| range.overlaps(region.range))
@@ -56,7 +56,7 @@ impl FromStr for PathGlob {
 
 impl PathGlob {
     fn matches(&self, classified: &Classified) -> bool {
-        classified.region.name.as_ref().is_some_and(|name| self.matches_name(name))
+        classified.name().is_some_and(|name| self.matches_name(name))
     }
 
     /// Whether a name matches: of a path its last part, unless the glob is over whole paths.
@@ -136,7 +136,7 @@ impl FromStr for Permissions {
 
 impl Permissions {
     pub(crate) fn match_region(self, classified: &Classified) -> bool {
-        let region = &classified.region;
+        let region = classified.facts();
         let protection = region.protection.as_str().as_bytes();
         let share = if region.share.is_shared() { b's' } else { b'p' };
         match self {
@@ -217,24 +217,22 @@ impl SortKey {
         regions.sort_by(|one, other| {
             let order = self.compare(one, other);
             let order = if is_reversed { order.reverse() } else { order };
-            order.then(one.region.range.cmp(&other.region.range))
+            order.then(one.range().cmp(&other.range()))
         });
     }
 
     fn compare(self, one: &Classified, other: &Classified) -> Ordering {
         let size = |of: fn(&Classified) -> Option<Bytes>| of(other).cmp(&of(one));
         match self {
-            SortKey::Address => one.region.range.cmp(&other.region.range),
-            SortKey::Size => size(|classified| Some(classified.region.size())),
-            SortKey::Resident => size(|classified| classified.region.counts.resident),
-            SortKey::Dirty => size(|classified| classified.region.counts.dirty),
-            SortKey::Swapped => size(|classified| classified.region.counts.swapped),
-            SortKey::Pss => size(|classified| classified.region.counts.proportional),
-            SortKey::Type => one.meaning.title.cmp(&other.meaning.title),
+            SortKey::Address => one.range().cmp(&other.range()),
+            SortKey::Size => size(|classified| Some(classified.size())),
+            SortKey::Resident => size(|classified| classified.counts().resident),
+            SortKey::Dirty => size(|classified| classified.counts().dirty),
+            SortKey::Swapped => size(|classified| classified.counts().swapped),
+            SortKey::Pss => size(|classified| classified.counts().proportional),
+            SortKey::Type => one.title().cmp(other.title()),
             SortKey::Path => {
-                let name = |classified: &Classified| {
-                    classified.region.name.as_ref().map(|name| name.bytes().to_vec())
-                };
+                let name = |classified: &Classified| classified.name().map(|name| name.bytes().to_vec());
                 name(one).cmp(&name(other))
             }
         }
@@ -299,7 +297,7 @@ mod tests {
         let mut regions =
             classified("1000-2000 r--s 0 00:00 0\n3000-5000 r--s 0 00:00 0\n6000-7000 r--s 0 00:00 0\n");
         let starts = |regions: &[Classified]| {
-            regions.iter().map(|classified| classified.region.range.start()).collect::<Vec<_>>()
+            regions.iter().map(|classified| classified.range().start()).collect::<Vec<_>>()
         };
         SortKey::Size.sort(&mut regions, false);
         assert_eq!(starts(&regions), [0x3000, 0x1000, 0x6000]);

@@ -16,7 +16,7 @@
 //! let after = Snapshot::of_self()?;
 //!
 //! let region = after.region_of(&*buffer).expect("a buffer lies in a region");
-//! assert!(region.region.size() >= (8 << 20).into());
+//! assert!(region.size() >= (8 << 20).into());
 //! assert_eq!(after.check("none(perm=rwx)")?, Verdict::Holds);
 //! for change in Diff::between(&before, &after).biggest() {
 //!     println!("{}", mmview::view::change::line(change, Default::default()));
@@ -35,12 +35,14 @@ pub mod diff;
 pub mod filter;
 pub mod interrupt;
 pub mod kind;
+pub mod region;
 pub mod render;
+pub mod sample;
 pub mod snapshot;
 pub mod summary;
+pub mod text;
 pub mod units;
 pub mod view;
-pub mod watch;
 
 pub use mmview_platform as platform;
 pub use snapshot::Snapshot;

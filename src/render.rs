@@ -7,7 +7,6 @@ mod markdown;
 mod ndjson;
 mod style;
 mod table;
-pub mod text;
 
 use std::io::{self, Write};
 

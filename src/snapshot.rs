@@ -11,7 +11,8 @@ use mmview_platform::{
 
 use crate::archive;
 use crate::check::{self, Check, Evidence, SyntaxError, Verdict};
-use crate::classify::{Classified, Classify, Context, region_at};
+use crate::classify::{Classify, Context};
+use crate::region::{Classified, region_at};
 
 /// A map at one time, each region with what it is for.
 ///
@@ -24,7 +25,7 @@ use crate::classify::{Classified, Classify, Context, region_at};
 /// let buffer = vec![1_u8; 1 << 20];
 /// let snapshot = Snapshot::of_self()?;
 /// let region = snapshot.region_of(&*buffer).expect("a buffer lies in a region");
-/// assert!(region.region.protection.is_writable());
+/// assert!(region.protection().is_writable());
 /// assert!(snapshot.counts_of(&*buffer).resident >= Some((1 << 20).into()));
 /// # Ok(())
 /// # }
@@ -47,8 +48,8 @@ pub struct Snapshot {
     pub warnings: Vec<Warning>,
 }
 
-impl From<mmview_platform::Snapshot> for Snapshot {
-    fn from(facts: mmview_platform::Snapshot) -> Snapshot {
+impl From<mmview_platform::MemoryMap> for Snapshot {
+    fn from(facts: mmview_platform::MemoryMap) -> Snapshot {
         let context = Context::new(&facts.process, &facts.source);
         let regions = Classify::new(facts.regions.into_iter().map(Ok), context);
         Snapshot {
@@ -98,17 +99,17 @@ impl Snapshot {
     ///
     /// As [`RegionSource::snapshot`].
     pub fn read(source: &mut dyn RegionSource, detail: Detail) -> mmview_platform::Result<Snapshot> {
-        source.snapshot(detail).map(Snapshot::from)
+        source.read(detail).map(Snapshot::from)
     }
 
     /// The same without what each region is for: what an archive holds.
-    pub fn facts(&self) -> mmview_platform::Snapshot {
-        mmview_platform::Snapshot {
+    pub fn facts(&self) -> mmview_platform::MemoryMap {
+        mmview_platform::MemoryMap {
             source: self.source.clone(),
             process: self.process.clone(),
             taken: self.taken,
             detail: self.detail,
-            regions: self.regions.iter().map(|classified| classified.region.clone()).collect(),
+            regions: self.regions.iter().map(|classified| classified.facts().clone()).collect(),
             printed: self.printed.clone(),
             warnings: self.warnings.clone(),
         }
@@ -144,7 +145,7 @@ impl Snapshot {
         let path = path.as_ref().to_owned();
         let real = if self.source.capabilities.live { path.canonicalize().ok() } else { None };
         self.regions.iter().filter(move |classified| {
-            let listed = classified.region.name.as_ref().and_then(|name| name.path());
+            let listed = classified.name().and_then(|name| name.path());
             let is_listed = |path: &Path| listed == Some(path.as_os_str().as_bytes());
             is_listed(&path) || real.as_deref().is_some_and(is_listed)
         })
@@ -177,8 +178,8 @@ impl Snapshot {
     pub fn counts(&self, range: AddrRange) -> PageCounts {
         let range = self.source.page_size.map_or(range, |page| range.of_whole_pages(page));
         let mut sum = PageCounts::ZERO;
-        let first = self.regions.partition_point(|classified| classified.region.range.end() <= range.start());
-        let regions = self.regions[first..].iter().map(|classified| &classified.region);
+        let first = self.regions.partition_point(|classified| classified.range().end() <= range.start());
+        let regions = self.regions[first..].iter().map(|classified| classified.facts());
         for region in regions.take_while(|region| region.range.start() < range.end()) {
             sum += match region.range.within(range) {
                 true => region.counts,
@@ -236,7 +237,7 @@ mod tests {
     }
 
     fn region(dirty: u64, pages: &[(u64, u64, PageState)]) -> Region {
-        let mut region = classified("10000-20000 rw-p 0 00:00 0\n").remove(0).region;
+        let mut region = classified("10000-20000 rw-p 0 00:00 0\n").remove(0).into_facts();
         let resident = pages.iter().filter(|page| page.2.is_resident());
         region.counts.resident = Some(Bytes(resident.map(|(start, end, _)| end - start).sum()));
         region.counts.dirty = Some(Bytes(dirty));

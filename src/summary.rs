@@ -9,8 +9,9 @@ use mmview_platform::{
 };
 use serde::{Serialize, Serializer};
 
-use crate::classify::{Classified, macos};
+use crate::classify::macos;
 use crate::kind::RegionKind;
+use crate::region::Classified;
 use crate::snapshot::Snapshot;
 
 /// A sum that tells *nothing measured* from *measured, none*.
@@ -289,16 +290,16 @@ pub struct Builder {
 impl Builder {
     /// Adds a region.
     pub fn add(&mut self, classified: &Classified) {
-        let Classified { region, meaning } = classified;
+        let region = classified.facts();
         if is_left_out(classified) {
             return;
         }
-        self.row(meaning.kind, &meaning.title).add(region);
+        self.row(classified.kind(), classified.title()).add(region);
         self.summary.total.add(region);
-        if !meaning.kind.is_reserved() {
+        if !classified.kind().is_reserved() {
             self.unreserved.add(region);
         }
-        if meaning.kind.is_library() {
+        if classified.kind().is_library() {
             self.summary.libraries.total += region.size();
             self.summary.libraries.resident.add(region.counts.resident);
         }
@@ -307,7 +308,7 @@ impl Builder {
         }
         self.footprint.add(footprint(region));
         self.summary.hugetlb += hugetlb(region);
-        self.summary.mappings += u64::from(meaning.kind != RegionKind::Vsyscall);
+        self.summary.mappings += u64::from(classified.kind() != RegionKind::Vsyscall);
     }
 
     /// The sums of the row of that title, in which all unused data of libraries is one.
@@ -367,12 +368,12 @@ const UNUSED: &str = "unused but dirty shlib __DATA";
 /// Whether vmmap leaves a region out of its table: address space that the system sets aside in every process, and what lies
 /// between the segments of the shared cache on pages that were never written.
 fn is_left_out(classified: &Classified) -> bool {
-    let Native::Macos(native) = &classified.region.native else { return false };
-    let is_unused = classified.meaning.kind == RegionKind::UnusedLibrary && native.printed_type.is_none();
-    let counts = &classified.region.counts;
+    let Native::Macos(native) = &classified.native() else { return false };
+    let is_unused = classified.kind() == RegionKind::UnusedLibrary && native.printed_type.is_none();
+    let counts = &classified.counts();
     let is_clean =
         [counts.dirty, counts.swapped].iter().all(|size| size.is_none_or(|size| size == Bytes::ZERO));
-    matches!(&*classified.meaning.title, "commpage (reserved)" | "GPU Carveout (reserved)")
+    matches!(&*classified.title(), "commpage (reserved)" | "GPU Carveout (reserved)")
         || (is_unused && is_clean)
 }
 

@@ -4,13 +4,13 @@
 //! and cells; JSON and ndjson once, over what is serialisable. A new view costs no new format, a new format no new view.
 
 pub mod address;
-pub mod archive;
 pub mod change;
 pub mod check;
 pub mod diff;
-pub mod launch;
 pub mod process;
 pub mod regions;
+pub mod run;
+pub mod snapshot;
 pub mod summary;
 pub mod watch;
 

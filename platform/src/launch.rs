@@ -1,5 +1,11 @@
 //! Programs that are started to be looked at: from their first mapping to their last.
 
+mod moment;
+#[cfg(target_os = "linux")]
+mod sys;
+#[cfg(target_os = "linux")]
+mod trace;
+
 use std::io;
 use std::marker::PhantomData;
 use std::process::{Child, Command};
@@ -9,20 +15,10 @@ use nix::unistd::{Pid, getpgrp, tcgetpgrp};
 
 use crate::model::Ending;
 
-#[cfg(target_os = "linux")]
-use crate::linux::trace::Trace;
+pub use moment::Moment;
 
-/// A moment of a program's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// It was started. A program that is traced stands still: its image is mapped, and nothing of it has run yet.
-    Mapped,
-    /// Its first thread is ending, and the map is still whole. That is the end of the program unless other threads go on, or one
-    /// of them starts another program. Told of traced programs only.
-    Exiting,
-    /// It has ended.
-    Ended(Ending),
-}
+#[cfg(target_os = "linux")]
+use trace::Trace;
 
 /// A program that was started here.
 ///
@@ -117,7 +113,7 @@ impl Signaller {
     pub fn send(&self, number: i32) {
         #[cfg(target_os = "linux")]
         if let Some(pidfd) = &self.pidfd {
-            crate::linux::trace::signal(pidfd, number);
+            trace::signal(pidfd, number);
             return;
         }
         if let (Ok(id), Ok(signal)) = (i32::try_from(self.id), Signal::try_from(number)) {

@@ -12,7 +12,7 @@
 //!
 //! # fn main() -> Result<(), mmview_platform::Error> {
 //! let mut source = open_self(&OpenOptions::default())?;
-//! let snapshot = source.snapshot(Detail::Layout)?;
+//! let snapshot = source.read(Detail::Layout)?;
 //! let here = &snapshot as *const _ as u64;
 //! let stack = snapshot.region_at(here).expect("a local variable lies in a region");
 //! assert!(stack.protection.is_writable());
@@ -27,24 +27,28 @@
 //! Parsers and decoders ([`linux`], [`macos`], [`offline`]) take bytes and compile on every host. Opening processes and making system
 //! calls is a thin layer on top, present only where that system is.
 
+mod capture;
+mod detail;
 mod error;
+mod host;
 mod launch;
 pub mod linux;
-mod live;
 pub mod macos;
-pub mod model;
-pub mod offline;
+mod memory_map;
+mod model;
+mod options;
 mod order;
 pub mod own;
-mod processes;
 mod source;
+mod warning;
 
+pub use capture::{open_file, write_archive};
+pub use detail::Detail;
 pub use error::{Error, Result};
+pub use host::{open_process, open_self, processes};
 pub use launch::{Moment, Program, Signaller, has_terminal};
-pub use live::{OpenOptions, open_process, open_self, processes};
+pub use memory_map::MemoryMap;
 pub use model::*;
-pub use offline::{open_file, write_archive};
-pub use processes::ProcessEntry;
-pub use source::{
-    Capabilities, CaptureFormat, Detail, Origin, Reading, RegionSource, Regions, SourceInfo, Warning,
-};
+pub use options::OpenOptions;
+pub use source::{RegionSource, Regions};
+pub use warning::Warning;

@@ -6,7 +6,7 @@
 //! for by itself, so one that grew downwards meanwhile is told with an address that was already listed.
 
 use crate::model::{AddrRange, Native, PageCounts, Region, SmapsCounters};
-use crate::source::Warning;
+use crate::warning::Warning;
 
 /// Clips what overlaps the regions before it.
 #[derive(Debug, Default)]

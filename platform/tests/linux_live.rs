@@ -99,7 +99,7 @@ fn page_states_add_up_to_the_counts() {
     map[0] = 1;
     map[5 << 12] = 1;
     let address = map.as_ptr() as u64;
-    let snapshot = open_self(&OpenOptions::default()).unwrap().snapshot(Detail::Pages).unwrap();
+    let snapshot = open_self(&OpenOptions::default()).unwrap().read(Detail::Pages).unwrap();
     if snapshot.detail != Detail::Pages {
         println!("skipped: this kernel has no PAGEMAP_SCAN");
         return;
@@ -129,7 +129,7 @@ fn a_single_look_up_is_a_line_of_the_listing() {
     let local = 0u8;
     let address = std::ptr::from_ref(&local) as u64;
     let one = source.region_at(address, Detail::Layout).unwrap().expect("a local variable lies in a region");
-    let all = source.snapshot(Detail::Layout).unwrap();
+    let all = source.read(Detail::Layout).unwrap();
     let listed = all.region_at(address).unwrap();
     assert_eq!((one.protection, one.share, &one.name), (listed.protection, listed.share, &listed.name));
     assert!(source.region_at(0, Detail::Layout).unwrap().is_none());

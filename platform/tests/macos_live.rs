@@ -9,15 +9,15 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use mmview_platform::{
-    Detail, Error, OpenOptions, RegionSource, ShareMode, Snapshot, open_process, open_self, processes,
+    Detail, Error, MemoryMap, OpenOptions, RegionSource, ShareMode, open_process, open_self, processes,
 };
 
 fn own() -> Box<dyn RegionSource> {
     open_self(&OpenOptions::default()).expect("a process may look at itself")
 }
 
-fn own_snapshot(detail: Detail) -> Snapshot {
-    own().snapshot(detail).expect("a process may look at itself")
+fn own_snapshot(detail: Detail) -> MemoryMap {
+    own().read(detail).expect("a process may look at itself")
 }
 
 /// A file with a page of content, removed when dropped.
@@ -131,14 +131,14 @@ fn a_child_is_read_or_refused_with_a_way_out_and_vanishes() {
     let child = Command::new("/bin/sleep").arg("60").stdout(Stdio::null()).spawn();
     let Ok(mut child) = child else { return };
     let mut source = open_process(child.id(), &OpenOptions::default()).expect("a child that lives");
-    match source.snapshot(Detail::Counts) {
+    match source.read(Detail::Counts) {
         Ok(snapshot) => assert!(!snapshot.regions.is_empty()),
         Err(error @ Error::NotPermitted { .. }) => assert!(!error.way_out().is_empty()),
         Err(error) => panic!("neither read nor refused: {error}"),
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(matches!(source.snapshot(Detail::Layout), Err(Error::Vanished { .. })));
+    assert!(matches!(source.read(Detail::Layout), Err(Error::Vanished { .. })));
 }
 
 #[test]

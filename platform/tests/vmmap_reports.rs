@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mmview_platform::{
-    Bytes, CaptureFormat, Detail, MacosRegion, Origin, Region, ShareMode, Snapshot, open_file,
+    Bytes, CaptureFormat, Detail, MacosRegion, MemoryMap, Origin, Region, ShareMode, open_file,
 };
 
-fn report(name: &str) -> Snapshot {
+fn report(name: &str) -> MemoryMap {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/macos").join(name);
     let mut source = open_file(&path).expect("a report");
-    source.snapshot(Detail::Pages).expect("a report that was read")
+    source.read(Detail::Pages).expect("a report that was read")
 }
 
 fn native(region: &Region) -> &MacosRegion {

@@ -7,8 +7,8 @@ use mmview_platform::{AddrRange, Bytes, Detail, Native, ShareMode};
 use super::pattern::{Pattern, Quoted, TypeGlob, is_shortened};
 use super::tree::{Number, Op, Perm};
 use super::verdict::Verdict;
-use crate::classify::Classified;
 use crate::kind::RegionKind;
+use crate::region::Classified;
 
 /// A size of a region that can be added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ impl Measure {
 
     /// The size; `None` where it was not measured.
     pub fn of(self, classified: &Classified) -> Option<u64> {
-        let region = &classified.region;
+        let region = classified.facts();
         let counts = &region.counts;
         let size = match self {
             Measure::Size => Some(region.size()),
@@ -207,11 +207,11 @@ impl Predicate {
 
 impl Test {
     fn verdict(&self, classified: &Classified) -> Verdict {
-        let Classified { region, meaning } = classified;
+        let region = classified.facts();
         match self {
-            Test::Kind(kinds) if kinds.contains(&meaning.kind) => Verdict::Holds,
+            Test::Kind(kinds) if kinds.contains(&classified.kind()) => Verdict::Holds,
             Test::Kind(kinds) => may_be(classified, |kind| kinds.contains(&kind)),
-            Test::Type(pattern) if pattern.matches(&meaning.title) => Verdict::Holds,
+            Test::Type(pattern) if pattern.matches(classified.title()) => Verdict::Holds,
             Test::Type(pattern) => may_be(classified, |kind| pattern.matches(kind.title())),
             Test::Path(pattern) => pattern.matches_path(region),
             Test::Name(pattern) => pattern.matches_name(region),
@@ -251,11 +251,11 @@ impl Test {
 
     /// What was not measured of a region of which this can't be told.
     pub fn unmeasured(&self, classified: &Classified) -> &'static str {
-        let name = classified.region.name.as_ref();
+        let name = classified.name();
         match self {
             Test::Kind(..) | Test::Type(_) => FLAGS,
             Test::Path(_) | Test::Name(_)
-                if name.is_some_and(|name| is_shortened(name, &classified.region)) =>
+                if name.is_some_and(|name| is_shortened(name, classified.facts())) =>
             {
                 PATH
             }
@@ -270,7 +270,7 @@ pub(super) const PATH: &str = "whole path";
 
 /// Whether a region may be of a kind that is asked for though it is not known to be: the flags would tell, and were not read.
 fn may_be(classified: &Classified, is_asked: impl Fn(RegionKind) -> bool) -> Verdict {
-    let region = &classified.region;
+    let region = classified.facts();
     let Native::Linux(native) = &region.native else { return Verdict::Fails };
     if native.vm_flags.is_some() || !native.smaps.is_empty() {
         return Verdict::Fails;
@@ -284,12 +284,12 @@ fn may_be(classified: &Classified, is_asked: impl Fn(RegionKind) -> bool) -> Ver
 
 /// Whether a region's offset is known: a report of vmmap has none.
 fn tells_offset(classified: &Classified) -> bool {
-    classified.region.native.macos().is_none_or(|native| native.printed_type.is_none())
+    classified.native().macos().is_none_or(|native| native.printed_type.is_none())
 }
 
 /// Whether it is known if a region's file has been unlinked: macOS doesn't tell.
 fn tells_deleted(classified: &Classified) -> bool {
-    classified.region.native.macos().is_none() || !classified.region.is_file_backed()
+    classified.native().macos().is_none() || !classified.facts().is_file_backed()
 }
 
 impl fmt::Display for Predicate {

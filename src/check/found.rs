@@ -9,7 +9,7 @@ use super::nearest::{self, unmeasured_of};
 use super::pattern::Pattern;
 use super::tree::{Atom, Expr, Filter, Logic, Op, Quantity, Value, What};
 use super::verdict::{Evidence, Span, Tally, Verdict, decide, decide_atom, is_at, passes};
-use crate::classify::Classified;
+use crate::region::Classified;
 use crate::units::Units;
 use crate::view::regions::gap_between;
 
@@ -168,10 +168,9 @@ impl<'a> Explainer<'a> {
 
     /// The regions that map a file.
     fn mappings(&mut self, pattern: &Pattern) {
-        let maps = |classified: &Classified| pattern.matches_path(&classified.region) == Verdict::Holds;
+        let maps = |classified: &Classified| pattern.matches_path(classified.facts()) == Verdict::Holds;
         let (first, tally) = self.collect(maps, OFFENDERS);
-        let deleted =
-            first.iter().filter(|found| found.region.name.as_ref().is_some_and(|name| name.is_deleted()));
+        let deleted = first.iter().filter(|found| found.name().is_some_and(|name| name.is_deleted()));
         let remark = (deleted.count() > 0).then(|| "its file is deleted".to_owned());
         let mut sentence = match tally.count {
             1 => format!("1 region maps {pattern}, {}", size(tally.size)),
@@ -296,7 +295,7 @@ impl<'a> Explainer<'a> {
     /// The region at an address, or the gap around it and the neighbours.
     fn place(&mut self, address: u64, what: &What) {
         let Some(classified) = self.evidence.at(address) else { return self.say(self.gap(address)) };
-        let into = address - classified.region.range.start();
+        let into = address - classified.range().start();
         let mut found = FoundRegion::plain(classified);
         if is_at(what, classified) != Verdict::Holds {
             found.instead = match what {
@@ -316,9 +315,7 @@ impl<'a> Explainer<'a> {
         let after = self.evidence.after(address);
         let before = after.checked_sub(1).and_then(|index| self.evidence.regions.get(index));
         let after = self.evidence.regions.get(after);
-        let gap = before
-            .zip(after)
-            .and_then(|(before, after)| gap_between(before.region.range, after.region.range));
+        let gap = before.zip(after).and_then(|(before, after)| gap_between(before.range(), after.range()));
         let mut sentence = format!("{address:#x} is in no region");
         if let Some(gap) = gap {
             sentence.push_str(&format!(": it is in a gap of {}", size(gap.size())));
@@ -330,8 +327,8 @@ impl<'a> Explainer<'a> {
                 if is == "ends" { "before" } else { "after" }
             )],
         };
-        let before = before.map(|found| near(found, address - found.region.range.end(), "ends"));
-        let after = after.map(|found| near(found, found.region.range.start() - address, "starts"));
+        let before = before.map(|found| near(found, address - found.range().end(), "ends"));
+        let after = after.map(|found| near(found, found.range().start() - address, "starts"));
         Finding { regions: before.into_iter().chain(after).collect(), ..Finding::said(sentence) }
     }
 
@@ -354,15 +351,15 @@ impl<'a> Explainer<'a> {
             Atom::Mapped(_) | Atom::At(..) => Vec::new(),
         };
         let only = match atom {
-            Atom::At(address, _) => Some(self.evidence.at(*address).map(|found| found.region.range)),
+            Atom::At(address, _) => Some(self.evidence.at(*address).map(|found| found.range())),
             _ => None,
         };
         let is_undecided = |classified: &Classified, unmeasured: &mut BTreeSet<&'static str>| {
-            if only.is_some_and(|range| range != Some(classified.region.range)) {
+            if only.is_some_and(|range| range != Some(classified.range())) {
                 return false;
             }
             if let Atom::Mapped(pattern) = atom {
-                let is_undecided = pattern.matches_path(&classified.region) == Verdict::Unknown;
+                let is_undecided = pattern.matches_path(classified.facts()) == Verdict::Unknown;
                 unmeasured.extend(is_undecided.then_some(super::field::PATH));
                 return is_undecided;
             }

@@ -9,8 +9,8 @@ use super::found::{Finding, FoundRegion, amount};
 use super::pattern::{Pattern, Quoted};
 use super::tree::{Filter, Logic, Op, Perm};
 use super::verdict::{Evidence, Verdict, passes};
-use crate::classify::Classified;
 use crate::filter::last_part;
+use crate::region::Classified;
 
 /// How many regions are told that come near.
 pub(super) const SHOWN: usize = 3;
@@ -94,7 +94,7 @@ fn weight(test: &Test) -> u32 {
 }
 
 fn distance(test: &Test, classified: &Classified) -> u64 {
-    let region = &classified.region;
+    let region = classified.facts();
     match test {
         Test::Measured(measure, _, number) => {
             measure.of(classified).map_or(u64::MAX, |size| size.abs_diff(number.value))
@@ -137,7 +137,7 @@ fn tell_instead(filter: &Filter, classified: &Classified, is_wanted: bool, all: 
 
 /// What a field is that should be otherwise.
 fn otherwise(predicate: &Predicate, classified: &Classified, is_wanted: bool) -> String {
-    let Classified { region, meaning } = classified;
+    let region = classified.facts();
     let test = &predicate.test;
     let field = test.field();
     // What it should be; nothing, where it only should not be what it is.
@@ -151,9 +151,9 @@ fn otherwise(predicate: &Predicate, classified: &Classified, is_wanted: bool) ->
         _ => String::new(),
     };
     match test {
-        Test::Kind(kinds) => format!("{field} is {}{}", meaning.kind.id(), wanted(kinds[0].id())),
+        Test::Kind(kinds) => format!("{field} is {}{}", classified.kind().id(), wanted(kinds[0].id())),
         // The row of the region shows its type and its name.
-        Test::Type(_) if predicate.is_negated == is_wanted => format!("{field} is {}", meaning.title),
+        Test::Type(_) if predicate.is_negated == is_wanted => format!("{field} is {}", classified.title()),
         Test::Type(glob) => format!("{field} is not {}", Quoted(glob.text().as_bytes())),
         Test::Path(pattern) | Test::Name(pattern) => match &region.name {
             None => format!("it has no {field}"),
@@ -200,7 +200,7 @@ fn otherwise(predicate: &Predicate, classified: &Classified, is_wanted: bool) ->
 
 /// What protection a region has that should have another.
 pub(super) fn perm_instead(perm: &Perm, classified: &Classified) -> String {
-    let region = &classified.region;
+    let region = classified.facts();
     // The fourth letter is told where it was asked for.
     let share = if region.share.is_shared() { "s" } else { "p" };
     let share = if perm.text.len() == 4 || perm.text.contains(['p', 's']) { share } else { "" };
@@ -279,8 +279,7 @@ fn lacking(filter: &Filter, evidence: Evidence<'_>, has_near: bool) -> String {
         sentence.push_str(&format!(" ({})", none_like(files(evidence).len())));
     }
     if is_about(|test| matches!(test, Test::Kind(_))) {
-        let kinds: BTreeSet<_> =
-            evidence.regions.iter().map(|classified| classified.meaning.kind.id()).collect();
+        let kinds: BTreeSet<_> = evidence.regions.iter().map(|classified| classified.kind().id()).collect();
         let kinds: Vec<_> = kinds.into_iter().collect();
         sentence.push_str(&format!(" (the kinds there are: {})", kinds.join(", ")));
     }
@@ -290,7 +289,7 @@ fn lacking(filter: &Filter, evidence: Evidence<'_>, has_near: bool) -> String {
 /// How unlike a region's path is to another: 0 where the last parts are the same, `None` where they have nothing to do with each
 /// other.
 fn path_likeness(path: &Pattern, classified: &Classified) -> Option<usize> {
-    let name = classified.region.name.as_ref().filter(|name| name.path().is_some())?;
+    let name = classified.name().filter(|name| name.path().is_some())?;
     let (wanted, last) = (path.last_part(), last_part(name));
     if wanted == last {
         return Some(0);
@@ -302,7 +301,7 @@ fn path_likeness(path: &Pattern, classified: &Classified) -> Option<usize> {
 /// The paths that are mapped, and the first region of each.
 fn files<'a>(evidence: Evidence<'a>) -> Vec<&'a Classified> {
     let mut seen = BTreeSet::new();
-    let path = |classified: &&'a Classified| classified.region.name.as_ref().and_then(|name| name.path());
+    let path = |classified: &&'a Classified| classified.name().and_then(|name| name.path());
     evidence
         .regions
         .iter()
@@ -338,9 +337,9 @@ pub(super) fn mapped<'a>(pattern: &Pattern, evidence: Evidence<'a>) -> Finding<'
 
 /// Whether a region has that name, but not as a path.
 fn is_label(pattern: &Pattern, classified: &Classified) -> bool {
-    let name = classified.region.name.as_ref();
+    let name = classified.name();
     name.is_some_and(|name| !matches!(name.kind(), NameKind::File | NameKind::MemoryObject))
-        && pattern.matches_name(&classified.region) == Verdict::Holds
+        && pattern.matches_name(classified.facts()) == Verdict::Holds
 }
 
 /// How unlike two names of files are that are not the same; `None` where they have nothing to do with each other.

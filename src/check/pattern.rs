@@ -179,7 +179,7 @@ mod tests {
 
     fn matches(pattern: &str, name: &str) -> Verdict {
         let regions = classified(&format!("1000-2000 r--p 0 08:01 7 {name}"));
-        Pattern::new(pattern.into()).matches_path(&regions[0].region)
+        Pattern::new(pattern.into()).matches_path(regions[0].facts())
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
     fn any_name_is_a_name() {
         let matches = |pattern: &str, name: &str| {
             let regions = classified(&format!("1000-2000 rw-p 0 00:00 0 {name}"));
-            Pattern::new(pattern.into()).matches_name(&regions[0].region)
+            Pattern::new(pattern.into()).matches_name(regions[0].facts())
         };
         assert_eq!(matches("[heap]", "[heap]"), Verdict::Holds);
         assert_eq!(matches("libc_malloc", "[anon:libc_malloc]"), Verdict::Holds);

@@ -12,10 +12,10 @@ use super::pattern::{Pattern, TypeGlob};
 use super::tree::{Atom, Expr, Filter, Logic, Number, Op, Perm, Quantity, Value, What};
 use super::verdict::{decide, passes};
 use super::{Check, Evidence, Verdict};
-use crate::classify::Classified;
 use crate::classify::tests::classified;
 use crate::filter::parse_addresses;
 use crate::kind::RegionKind;
+use crate::region::Classified;
 use crate::units::parse_size;
 
 /// A map of up to eight regions, some with counts.
@@ -196,7 +196,7 @@ proptest! {
     fn more_counts_never_turn_a_verdict(expr in exprs(), map in maps()) {
         let known = decide(&expr, Evidence::from(&map));
         let mut less = map.clone();
-        less.iter_mut().for_each(|classified| classified.region.counts.resident = None);
+        less.iter_mut().for_each(|classified| classified.counts().resident = None);
         let guessed = decide(&expr, Evidence::from(&less));
         prop_assert!(guessed == Verdict::Unknown || guessed == known, "{}: {:?} {:?}", expr, guessed, known);
         let unsure = decide(&expr, evidence(&map, false));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::render::text::{is_deceptive, printable_line};
+use crate::text::{is_deceptive, printable_line};
 
 /// What is wrong with the text of a check: what was read, what would be right there, and the place.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -297,7 +297,7 @@ fn what_was_found_is_said() {
     let said = |text: &str| {
         let found = check(text).explain(&regions);
         let instead = found.findings.iter().flat_map(|finding| &finding.regions).map(|found| {
-            format!("{} {}", found.classified.region.range, found.instead.join(", ")).trim_end().to_owned()
+            format!("{} {}", found.classified.range(), found.instead.join(", ")).trim_end().to_owned()
         });
         (found.sentence(), instead.collect::<Vec<_>>())
     };

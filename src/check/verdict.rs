@@ -6,7 +6,7 @@ use super::field::compare;
 use mmview_platform::{PrintedSummary, ProcessInfo, Warning};
 
 use super::tree::{Atom, Expr, Filter, Op, Quantity, Value, What};
-use crate::classify::{Classified, region_at};
+use crate::region::{Classified, region_at};
 use crate::summary::Summary;
 
 /// What a check comes to. Ordered so that `and` is the least and `or` the greatest of its parts (Kleene's strong logic).
@@ -111,7 +111,7 @@ impl<'a> Evidence<'a> {
 
     /// The place of the first region that ends after `address`.
     pub(super) fn after(self, address: u64) -> usize {
-        self.regions.partition_point(|classified| classified.region.range.end() <= address)
+        self.regions.partition_point(|classified| classified.range().end() <= address)
     }
 
     /// What is known of regions that were not read.
@@ -143,7 +143,7 @@ pub(super) fn decide(expr: &Expr, evidence: Evidence<'_>) -> Verdict {
 
 pub(super) fn decide_atom(atom: &Atom, evidence: Evidence<'_>) -> Verdict {
     match atom {
-        Atom::Mapped(pattern) => evidence.any(|classified| pattern.matches_path(&classified.region)),
+        Atom::Mapped(pattern) => evidence.any(|classified| pattern.matches_path(classified.facts())),
         Atom::Regions(Quantity::Any, filter) => {
             evidence.any(|classified| passes(filter.as_ref(), classified))
         }
@@ -250,7 +250,7 @@ pub(super) struct Tally {
 impl AddAssign<&Classified> for Tally {
     fn add_assign(&mut self, classified: &Classified) {
         self.count += 1;
-        self.size += classified.region.size();
+        self.size += classified.size();
     }
 }
 

@@ -2,8 +2,9 @@
 
 use mmview_platform::{Bytes, Name, NameKind, Protection, Region, Result};
 
-use super::{Ahead, Context, Meaning, Past, Shape, image};
+use super::{Ahead, Context, Past, Shape, image};
 use crate::kind::RegionKind;
+use crate::region::Meaning;
 
 /// Guards are small: a page for pthreads, four for the JVM, sixteen at most in the wild.
 const LARGEST_GUARD: Bytes = Bytes(64 << 10);

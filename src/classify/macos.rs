@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use mmview_platform::macos::tags::{self, Naming};
 use mmview_platform::{MacosRegion, Region, Result, ShareMode};
 
-use super::{Ahead, Context, Meaning};
+use super::{Ahead, Context};
 use crate::kind::RegionKind;
+use crate::region::Meaning;
 
 const TAG_NONE: u32 = 0;
 const TAG_MALLOC: u32 = 1;

@@ -36,11 +36,11 @@ pub(crate) fn classified(text: &str) -> Vec<Classified> {
 
 /// The identifiers of their kinds.
 fn kinds(text: &str) -> Vec<&'static str> {
-    classified(text).iter().map(|classified| classified.meaning.kind.id()).collect()
+    classified(text).iter().map(|classified| classified.kind().id()).collect()
 }
 
 fn notes(classified: &[Classified]) -> Vec<Option<&str>> {
-    classified.iter().map(|classified| classified.meaning.note.as_deref()).collect()
+    classified.iter().map(|classified| classified.note()).collect()
 }
 
 /// The kind of one region with this protection and name.
@@ -238,7 +238,7 @@ fn a_stack_pointer_tells_whose_stack_it_is() {
 5000-6000 rw-p 00000000 00:00 0
 ";
     let regions = classified_with(text, &process);
-    let kinds: Vec<_> = regions.iter().map(|region| region.meaning.kind.id()).collect();
+    let kinds: Vec<_> = regions.iter().map(|region| region.kind().id()).collect();
     assert_eq!(kinds, ["anonymous", "stack-guard", "thread-stack", "anonymous"]);
     assert_eq!(notes(&regions), [None, Some("thread 2 worker-2"), Some("thread 2 worker-2"), None]);
 }

@@ -140,7 +140,7 @@ impl Plan {
             Some(Command::Diff(args)) => compare(args)?,
             Some(Command::Watch(args)) => watch(args)?,
             Some(Command::Run(args)) => launch(args)?,
-            Some(Command::Check(args)) => super::check::plan(args)?,
+            Some(Command::Check(args)) => super::commands::check::plan(args)?,
             Some(Command::Demo(args)) if args.list => Task::ListLessons,
             Some(Command::Demo(args)) => demo(args, is_terminal)?,
             Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments),
@@ -267,7 +267,7 @@ fn launch(args: RunArgs) -> anyhow::Result<Task> {
 }
 
 fn until(word: Option<OsString>) -> anyhow::Result<Option<Check>> {
-    word.as_ref().map(super::check::from_word).transpose()
+    word.as_ref().map(super::commands::check::from_word).transpose()
 }
 
 pub(super) fn usage<T>(text: &str) -> anyhow::Result<T> {

@@ -5,9 +5,8 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::Context as _;
 
-use super::compare::compare;
+use super::commands;
 use super::plan::{Plan, Task, ViewPlan};
-use super::save::save;
 use super::show::{Failure, show};
 use super::target::Target;
 use super::{Exit, UNWRITABLE, report};
@@ -19,10 +18,10 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     match &plan.task {
         Task::Show { targets, view } => show_all(&plan, targets, view, &mut out),
-        Task::Save { target, output } => save(&plan, target, output, &mut out),
-        Task::Compare(sides) => compare(&plan, sides, &mut out),
-        Task::Watch(watch) => super::watch::watch(&plan, watch, &mut out),
-        Task::Launch(launch) => super::launch::launch(&plan, launch, &mut out),
+        Task::Save { target, output } => commands::snapshot::save(&plan, target, output, &mut out),
+        Task::Compare(sides) => commands::diff::compare(&plan, sides, &mut out),
+        Task::Watch(watch) => commands::watch::watch(&plan, watch, &mut out),
+        Task::Launch(launch) => commands::run::launch(&plan, launch, &mut out),
         Task::Demo(demo) => demo::run(demo, plan.format, plan.style, &mut out),
         Task::Imitate(call) => {
             let open = |text: &OsStr| Target::resolve(text.to_owned()).open(&call.open);

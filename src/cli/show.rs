@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::plan::{Plan, ViewPlan};
 use super::target::{Ambiguous, NoSuchName, Target};
 use super::{Exit, sentence, tell_warnings, ways_out};
-use crate::classify::{Classified, Classify, Context};
+use crate::classify::{Classify, Context};
 use crate::filter::Filter;
+use crate::region::Classified;
 use crate::render::{Format, Render};
 use crate::summary::{self, Summary};
 use crate::units::Units;
@@ -427,7 +428,7 @@ struct Gaps {
 impl Gaps {
     /// The hole before `region`.
     fn before(&mut self, region: &Classified) -> Option<AddrRange> {
-        let range = region.region.range;
+        let range = region.range();
         let gap = view::regions::gap_between(self.last.replace(range)?, range)?;
         if self.largest.is_none_or(|largest| gap.size() > largest.size()) {
             self.largest = Some(gap);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use mmview_platform::{OpenOptions, ProcessEntry, RegionSource, open_file, open_process, processes};
 
-use crate::render::text::printable;
+use crate::text::printable;
 
 /// A target as it was meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

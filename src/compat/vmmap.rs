@@ -17,10 +17,11 @@ use self::arguments::{Arguments, Request};
 use self::row::{RowLayout, RowStyle, Sizes, detail_of};
 use self::table::Tables;
 use super::{Call, OpenTarget, Tool, tell, tell_error, tell_warnings};
-use crate::classify::{Classified, Classify, Context};
+use crate::classify::{Classify, Context};
 use crate::kind::RegionKind;
-use crate::render::text::{printable, printable_line};
+use crate::region::Classified;
 use crate::summary::{self, Summary};
+use crate::text::{printable, printable_line};
 use crate::units::Units;
 use crate::view::address::Place;
 use crate::view::process::local;
@@ -270,7 +271,7 @@ impl<'a> Report<'a> {
             let mut fields = self.process.printed_header.iter();
             fields.find(|(label, _)| &**label == wanted).map(|(_, value)| printable_line(value))
         };
-        let is_64_bit = self.regions.last().is_none_or(|last| last.region.range.end() > u32::MAX.into());
+        let is_64_bit = self.regions.last().is_none_or(|last| last.range().end() > u32::MAX.into());
         let own = || format!("2.4  -- {}-bit process", if is_64_bit { 64 } else { 32 });
         writeln!(out, "Output report format:  {}", printed("Output report format").unwrap_or_else(own))?;
         if let Some(size) = self.source.page_size.map(PageSize::bytes) {
@@ -292,7 +293,7 @@ impl<'a> Report<'a> {
             }
         }
         if self.arguments.sort_by_size {
-            let counts = |region: &Classified| region.region.counts;
+            let counts = |region: &Classified| region.counts();
             let cost = |region: &Classified| {
                 counts(region).dirty.unwrap_or_default() + counts(region).swapped.unwrap_or_default()
             };
@@ -313,7 +314,7 @@ impl<'a> Report<'a> {
             self.write_section(listed.iter(), out)?;
         } else {
             let (writable, others): (Vec<_>, Vec<_>) =
-                listed.iter().partition(|region| region.region.protection.is_writable());
+                listed.iter().partition(|region| region.protection().is_writable());
             writeln!(out, "==== Non-writable regions for process {pid}")?;
             self.write_section(others.into_iter(), out)?;
             writeln!(out, "\n==== Writable regions for process {pid}")?;
@@ -341,7 +342,7 @@ impl<'a> Report<'a> {
     fn write_neighbourhood(&self, address: u64, out: &mut dyn Write) -> io::Result<()> {
         let place = Place::find(address, self.regions.iter().cloned().map(Ok));
         let place = place.expect("regions that were read don't fail");
-        let range = |region: &Option<Classified>| region.as_ref().map(|region| region.region.range);
+        let range = |region: &Option<Classified>| region.as_ref().map(|region| region.range());
         match range(&place.hit) {
             Some(hit) => writeln!(
                 out,
@@ -395,9 +396,9 @@ fn is_of_block(label: &str) -> bool {
 
 /// Data of the shared cache that the process doesn't use, on pages that nobody wrote.
 fn is_unused(classified: &Classified) -> bool {
-    let Some(native) = classified.region.native.macos() else { return false };
-    let counts = &classified.region.counts;
-    classified.meaning.kind == RegionKind::UnusedLibrary
+    let Some(native) = classified.native().macos() else { return false };
+    let counts = &classified.counts();
+    classified.kind() == RegionKind::UnusedLibrary
         && native.printed_type.is_none()
         && [counts.dirty, counts.swapped].iter().all(|size| size.is_none_or(|size| size == Bytes::ZERO))
 }
@@ -405,17 +406,17 @@ fn is_unused(classified: &Classified) -> bool {
 /// Whether two regions are one to whoever looks: they touch, say the same and are parts of one object. Linux joins such
 /// regions itself; a report has joined them.
 fn are_alike(one: &Classified, other: &Classified) -> bool {
-    let (Some(native), Some(others)) = (one.region.native.macos(), other.region.native.macos()) else {
+    let (Some(native), Some(others)) = (one.native().macos(), other.native().macos()) else {
         return false;
     };
     native.object_id != 0
         && native.object_id == others.object_id
         && native.purge == others.purge
-        && one.region.range.end() == other.region.range.start()
-        && one.region.protection == other.region.protection
-        && one.region.max_protection == other.region.max_protection
-        && one.region.share == other.region.share
-        && one.meaning.title == other.meaning.title
+        && one.range().end() == other.range().start()
+        && one.protection() == other.protection()
+        && one.max_protection() == other.max_protection()
+        && one.share() == other.share()
+        && one.title() == other.title()
         && detail_of(one) == detail_of(other)
 }
 
@@ -423,13 +424,14 @@ fn are_alike(one: &Classified, other: &Classified) -> bool {
 fn coalesce(one: &mut Classified, next: &Classified) {
     let add =
         |one: &mut Option<Bytes>, next: Option<Bytes>| *one = one.zip(next).map(|(one, next)| one + next);
-    let (start, end) = (one.region.range.start(), next.region.range.end());
+    let one = one.facts_mut();
+    let (start, end) = (one.range.start(), next.range().end());
     if let Some(range) = mmview_platform::AddrRange::new(start, end) {
-        one.region.range = range;
+        one.range = range;
     }
-    add(&mut one.region.counts.resident, next.region.counts.resident);
-    add(&mut one.region.counts.dirty, next.region.counts.dirty);
-    add(&mut one.region.counts.swapped, next.region.counts.swapped);
+    add(&mut one.counts.resident, next.counts().resident);
+    add(&mut one.counts.dirty, next.counts().dirty);
+    add(&mut one.counts.swapped, next.counts().swapped);
 }
 
 /// Trailing blanks and all.

@@ -10,9 +10,9 @@ use mmview_platform::Bytes;
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::{Watch, between};
-use crate::classify::Classified;
 use crate::cli::DemoPlan;
 use crate::kind::RegionKind;
+use crate::region::Classified;
 
 /// The small blocks, and how many.
 const SMALL: Bytes = Bytes(1 << 10);
@@ -58,7 +58,7 @@ fn last(blocks: &Blocks) -> anyhow::Result<u64> {
 }
 
 fn is_kind(seen: &Seen, kind: RegionKind) -> bool {
-    seen.after.as_ref().is_some_and(|after| after.meaning.kind == kind)
+    seen.after.as_ref().is_some_and(|after| after.kind() == kind)
 }
 
 fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
@@ -111,7 +111,7 @@ fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
 }
 
 fn small_sentence(stage: &Stage<'_>, grown: &Seen) -> String {
-    let title = grown.after.as_ref().map(|after| after.meaning.title.clone()).unwrap_or_default();
+    let title = grown.after.as_ref().map(|after| after.title()).unwrap_or_default();
     let by = stage.size(grown.grew(Measure::Size));
     if grown.grew(Measure::Size) == Bytes::ZERO {
         format!("They lie in a region of the type {title}, which had room for them or was made for them.")
@@ -159,7 +159,7 @@ fn large_sentence(stage: &Stage<'_>, made: &Seen) -> String {
         Some(before) if made.grew(Measure::Size) >= LARGE => format!(
             "A block this large is mapped by itself, and the kernel has made one region of it and the {} right beside it, \
              which are alike.",
-            stage.size(before.region.size())
+            stage.size(before.size())
         ),
         Some(_) => "It lies in a region that was there before.".to_owned(),
     };
@@ -197,7 +197,7 @@ fn in_a_thread(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
         .after
         .as_ref()
         .zip(arena.after.as_ref())
-        .is_some_and(|(one, other)| one.region.range.start() != other.region.range.start());
+        .is_some_and(|(one, other)| one.range().start() != other.range().start());
     let why = match (is_other, tail.is_some()) {
         (true, true) => {
             "The thread's blocks lie elsewhere: the allocator has given it an arena of its own, so that threads need not wait \
@@ -240,8 +240,8 @@ fn allocate_and_wait(to_main: &Sender<u64>, from_main: &Receiver<()>) {
 
 /// The rest of an arena, where the allocator has reserved more than it uses.
 fn tail_of(arena: &Seen, before: &[Classified], after: &[Classified]) -> Option<Seen> {
-    let end = arena.after.as_ref()?.region.range.end();
+    let end = arena.after.as_ref()?.range().end();
     let tail = between("thread", before, after, end);
-    let is_tail = tail.after.as_ref()?.meaning.kind == RegionKind::MallocReserved;
+    let is_tail = tail.after.as_ref()?.kind() == RegionKind::MallocReserved;
     is_tail.then_some(tail)
 }

@@ -125,9 +125,10 @@ fn teach(path: &Path, file: &File, may_change: bool, stage: &mut Stage<'_>) -> a
 /// Whether this process has the file mapped.
 fn is_mapped(path: &Path) -> anyhow::Result<bool> {
     let path = path.as_os_str().as_bytes();
-    Ok(Watch::own("", 0)?.map()?.iter().any(|classified| {
-        classified.region.name.as_ref().is_some_and(|name| name.is_file() && name.bytes() == path)
-    }))
+    Ok(Watch::own("", 0)?
+        .map()?
+        .iter()
+        .any(|classified| classified.name().is_some_and(|name| name.is_file() && name.bytes() == path)))
 }
 
 #[allow(unsafe_code)]

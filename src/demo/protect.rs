@@ -6,8 +6,8 @@ use mmview_platform::{Bytes, Ending, Protection};
 use super::stage::Stage;
 use super::step::{Fact, Seen, Step};
 use super::watch::{Watch, within};
-use crate::classify::Classified;
 use crate::cli::DemoPlan;
+use crate::region::Classified;
 
 /// What the parts of the mapping are called, where there are several.
 const PARTS: [&str; 3] = ["first", "second", "third"];

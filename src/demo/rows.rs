@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, Serializer};
 
 use super::step::{Measure, Seen, size_text};
-use crate::classify::Classified;
 use crate::kind::Group;
+use crate::region::Classified;
 use crate::render::{Format, Style, renderer};
 use crate::units::Units;
 use crate::view::regions::{RegionRecord, bare_head, detail};
@@ -86,7 +86,7 @@ struct Row<'a> {
 
 impl Record for Row<'_> {
     fn cells(&self) -> Vec<Cell<'_>> {
-        let region = &self.is_of.region;
+        let region = self.is_of.facts();
         let size = |measure: Measure| match measure.of(self.is_of) {
             Some(size) => Cell::Text(Cow::Owned(size_text(self.units, size))),
             None => Cell::Size(None),
@@ -94,7 +94,7 @@ impl Record for Row<'_> {
         let detail = detail(self.is_of);
         vec![
             Cell::Text(Cow::Borrowed(self.of)),
-            Cell::Text(Cow::Borrowed(&self.is_of.meaning.title)),
+            Cell::Text(Cow::Borrowed(self.is_of.title())),
             Cell::Address(region.range.start()),
             Cell::Address(region.range.end()),
             size(Measure::Size),
@@ -110,7 +110,7 @@ impl Record for Row<'_> {
     }
 
     fn group(&self) -> Option<Group> {
-        Some(self.is_of.meaning.kind.group())
+        Some(self.is_of.kind().group())
     }
 }
 

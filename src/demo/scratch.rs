@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use mmview_platform::Bytes;
 use tempfile::NamedTempFile;
 
-use crate::render::text::printable;
+use crate::text::printable;
 
 /// Where the file goes: a directory that is usually on a disk. `/tmp` is often in memory only, where a page is always dirty and
 /// a flush does nothing.

@@ -11,8 +11,8 @@ use mmview_platform::{Bytes, Ending};
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::{Watch, between};
-use crate::classify::Classified;
 use crate::cli::DemoPlan;
+use crate::region::Classified;
 
 /// What one call takes of the stack, and how many calls are made: a megabyte.
 const FRAME: usize = 16 << 10;
@@ -167,9 +167,9 @@ fn of_a_thread(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 
 /// What lies right below a stack, where nobody may touch it.
 fn guard_below(stack: &Seen, before: &[Classified], after: &[Classified]) -> Option<Seen> {
-    let start = stack.after.as_ref()?.region.range.start();
+    let start = stack.after.as_ref()?.range().start();
     let guard = between("", before, after, start.checked_sub(1)?);
-    guard.after.as_ref()?.region.protection.is_none().then_some(guard)
+    guard.after.as_ref()?.protection().is_none().then_some(guard)
 }
 
 fn overflow(stage: &mut Stage<'_>) -> anyhow::Result<()> {

@@ -6,8 +6,8 @@ use mmview_platform::{Bytes, Ending, SmapsField};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use crate::classify::Classified;
-use crate::render::text::printable;
+use crate::region::Classified;
+use crate::text::printable;
 use crate::units::Units;
 use crate::view::regions::{RegionRecord, detail};
 use crate::view::{Cell, Column, Record, Shows};
@@ -131,7 +131,7 @@ impl Measure {
 
     /// How much `classified` has of it; `None` where that isn't known.
     pub fn of(self, classified: &Classified) -> Option<Bytes> {
-        let region = &classified.region;
+        let region = classified.facts();
         let smaps = |field| region.native.linux().and_then(|native| native.smaps.get(field));
         match self {
             Measure::Size => Some(region.size()),
@@ -176,7 +176,7 @@ impl Seen {
 
     /// The code of its share mode, where that is another than before.
     pub fn new_sharing(&self) -> Option<&'static str> {
-        let code = |classified: &Classified| classified.region.share.code();
+        let code = |classified: &Classified| classified.share().code();
         let (before, after) = (self.before.as_ref().map(code)?, self.after.as_ref().map(code)?);
         (before != after).then_some(after)
     }
@@ -198,8 +198,8 @@ impl Seen {
     fn changes(&self, units: Units) -> Vec<(char, String)> {
         let name = |classified: &Classified| {
             let detail = printable(&detail(classified));
-            let size = size_text(units, classified.region.size());
-            format!("{}{} {size}  {detail}", self.whose(), classified.meaning.title).trim_end().to_owned()
+            let size = size_text(units, classified.size());
+            format!("{}{} {size}  {detail}", self.whose(), classified.title()).trim_end().to_owned()
         };
         match (&self.before, &self.after) {
             (None, None) => Vec::new(),
@@ -227,11 +227,11 @@ impl Seen {
                 changed.push(differs(measure.title(), &size(sizes.0), &size(sizes.1)));
             }
         }
-        let (was, is) = (before.region.protection.as_str(), after.region.protection.as_str());
+        let (was, is) = (before.protection().as_str(), after.protection().as_str());
         if was != is {
             changed.push(differs("protection", was, is));
         }
-        let (was, is) = (before.region.share.code(), after.region.share.code());
+        let (was, is) = (before.share().code(), after.share().code());
         if was != is {
             changed.push(differs("sharing", was, is));
         }
@@ -332,13 +332,13 @@ pub(super) const COLUMNS: [Column; 12] = [
 
 impl Record for Step {
     fn cells(&self) -> Vec<Cell<'_>> {
-        let region = self.main().map(|main| &main.region);
+        let region = self.main().map(|main| main.facts());
         let size = |size: Option<Bytes>| if region.is_some() { Cell::Size(size) } else { Cell::Empty };
         let counts = region.map(|region| region.counts).unwrap_or_default();
         vec![
             Cell::Text(Cow::Borrowed(self.name)),
             Cell::Text(Cow::Borrowed(self.change())),
-            self.main().map_or(Cell::Empty, |main| Cell::Text(Cow::Borrowed(&main.meaning.title))),
+            self.main().map_or(Cell::Empty, |main| Cell::Text(Cow::Borrowed(main.title()))),
             size(region.map(|region| region.size())),
             size(counts.resident),
             size(counts.dirty),

@@ -5,7 +5,8 @@ use mmview_platform::own::Child;
 use mmview_platform::{AddrRange, Detail, OpenOptions, PageState, RegionSource, open_process};
 
 use super::step::Seen;
-use crate::classify::{Classified, classify};
+use crate::classify::classify;
+use crate::region::Classified;
 
 /// A place in the map of a process, and what was there when it was last looked at.
 pub(crate) struct Watch {
@@ -33,7 +34,7 @@ impl Watch {
 
     /// Every region of the process now.
     pub fn map(&mut self) -> anyhow::Result<Vec<Classified>> {
-        let snapshot = self.source.snapshot(Detail::Counts)?;
+        let snapshot = self.source.read(Detail::Counts)?;
         for warning in &snapshot.warnings {
             log::info!("{warning}");
         }
@@ -98,14 +99,14 @@ impl Family {
 
 /// The region of `map` that holds `address`.
 pub(crate) fn at(map: &[Classified], address: u64) -> Option<&Classified> {
-    map.iter().find(|classified| classified.region.range.contains(address))
+    map.iter().find(|classified| classified.range().contains(address))
 }
 
 /// The region that holds `address` after something happened, and what it was before: whatever lay where it lies now. A region
 /// that grew or shrank, upwards or downwards, is the same one.
 pub(crate) fn between(of: &'static str, before: &[Classified], after: &[Classified], address: u64) -> Seen {
     let overlapping = |map: &[Classified], one: &Classified| {
-        map.iter().find(|other| other.region.range.overlaps(one.region.range)).cloned()
+        map.iter().find(|other| other.range().overlaps(one.range())).cloned()
     };
     match (at(before, address), at(after, address)) {
         (Some(was), is) => {
@@ -120,9 +121,9 @@ pub(crate) fn between(of: &'static str, before: &[Classified], after: &[Classifi
 /// The regions in `range`, by the address where each starts, before and after something happened.
 pub(crate) fn within(range: AddrRange, before: &[Classified], after: &[Classified]) -> Vec<Seen> {
     let in_range = |map: &[Classified]| -> Vec<Classified> {
-        map.iter().filter(|classified| classified.region.range.overlaps(range)).cloned().collect()
+        map.iter().filter(|classified| classified.range().overlaps(range)).cloned().collect()
     };
-    let start = |classified: &Classified| classified.region.range.start();
+    let start = |classified: &Classified| classified.range().start();
     let (before, after) = (in_range(before), in_range(after));
     let mut starts: Vec<_> = before.iter().chain(&after).map(start).collect();
     starts.sort();

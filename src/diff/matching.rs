@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use mmview_platform::{Name, NameKind, Native, PageCounts, Region};
 
 use super::{Change, ChangeKind, Diff};
-use crate::classify::Classified;
+use crate::region::Classified;
 
 /// Compares two lists of regions, each by address. `may_move` says that the same things may lie elsewhere.
 pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: bool) -> Diff {
@@ -22,7 +22,7 @@ pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: boo
     if may_move {
         match_by_identity(&mut diff.changes);
     }
-    diff.changes.sort_by_key(|change| (change.region().region.range, !change.after.is_empty()));
+    diff.changes.sort_by_key(|change| (change.region().range(), !change.after.is_empty()));
     diff
 }
 
@@ -41,7 +41,7 @@ fn without_the_same<'a>(
                 before.next();
                 after.next();
             }
-            (Some(one), Some(other)) if one.region.range <= other.region.range => gone.extend(before.next()),
+            (Some(one), Some(other)) if one.range() <= other.range() => gone.extend(before.next()),
             (Some(_), None) => gone.extend(before.next()),
             (_, Some(_)) => new.extend(after.next()),
             (None, None) => return (gone, new, same),
@@ -62,12 +62,12 @@ fn groups(before: &[&Classified], after: &[&Classified]) -> Vec<Group> {
     let mut sets = Sets::new(before.len() + after.len());
     let mut first = 0;
     for (place, one) in before.iter().enumerate() {
-        while after.get(first).is_some_and(|other| is_below(&other.region, &one.region)) {
+        while after.get(first).is_some_and(|other| is_below(other.facts(), one.facts())) {
             first += 1;
         }
-        let overlapping = after[first..].iter().take_while(|other| !is_below(&one.region, &other.region));
+        let overlapping = after[first..].iter().take_while(|other| !is_below(one.facts(), other.facts()));
         for (offset, other) in overlapping.enumerate() {
-            if is_same_object(&one.region, &other.region) {
+            if is_same_object(one.facts(), other.facts()) {
                 sets.join(place, before.len() + first + offset);
             }
         }
@@ -162,7 +162,7 @@ fn kind(before: &[Classified], after: &[Classified]) -> ChangeKind {
         (_, [_]) => return ChangeKind::Merged,
         _ => return ChangeKind::Reshaped,
     };
-    let (before, after) = (&one.region, &other.region);
+    let (before, after) = (one.facts(), other.facts());
     if before.range != after.range {
         return match after.size().cmp(&before.size()) {
             Ordering::Greater => ChangeKind::Grown,
@@ -175,10 +175,10 @@ fn kind(before: &[Classified], after: &[Classified]) -> ChangeKind {
 
 /// What happened to a region whose size is the same.
 fn kind_in_place(one: &Classified, other: &Classified) -> ChangeKind {
-    let (before, after) = (&one.region, &other.region);
+    let (before, after) = (one.facts(), other.facts());
     if before.protection != after.protection {
         ChangeKind::Reprotected
-    } else if before.name != after.name || one.meaning.title != other.meaning.title {
+    } else if before.name != after.name || one.title() != other.title() {
         ChangeKind::Renamed
     } else if is_recounted(&before.counts, &after.counts) {
         ChangeKind::Recounted
@@ -200,12 +200,12 @@ type Identity<'a> = (Option<&'a Name>, &'a str, u64, u64, &'static str, bool);
 
 fn identity(change: &Change) -> Identity<'_> {
     let classified = change.region();
-    let region = &classified.region;
+    let region = classified.facts();
     // `[heap]` and `[stack]` are one each, whatever their size.
     let size = if is_label(region) { 0 } else { region.size().0 };
     (
         region.name.as_ref(),
-        &classified.meaning.title,
+        classified.title(),
         region.offset,
         size,
         region.protection.as_str(),

@@ -21,7 +21,7 @@ pub(crate) fn snapshot(lines: &str) -> Snapshot {
 fn changes(before: &str, after: &str) -> Vec<String> {
     let diff = Diff::between(&snapshot(before), &snapshot(after));
     let ranges = |regions: &[Classified]| {
-        regions.iter().map(|region| region.region.range.to_string()).collect::<Vec<_>>().join(",")
+        regions.iter().map(|region| region.range().to_string()).collect::<Vec<_>>().join(",")
     };
     diff.changes
         .iter()

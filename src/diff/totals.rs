@@ -78,8 +78,8 @@ pub fn by_file<'a>(before: &'a Snapshot, after: &'a Snapshot) -> Vec<FileChange>
     let mut files: BTreeMap<&'a [u8], Both> = BTreeMap::new();
     let mut sum = |snapshot: &'a Snapshot, side: fn(&mut Both) -> &mut Sizes| {
         for classified in &snapshot.regions {
-            if let Some(path) = classified.region.name.as_ref().and_then(|name| name.path()) {
-                side(files.entry(path).or_insert(Both::NONE)).add(&classified.region);
+            if let Some(path) = classified.name().and_then(|name| name.path()) {
+                side(files.entry(path).or_insert(Both::NONE)).add(classified.facts());
             }
         }
     };

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use super::Render;
-use super::text::printable;
+use crate::text::printable;
 use crate::view::{Cell, Column, Head, Record, Role, Shows, Table, Tail};
 
 pub(super) struct Csv<'a> {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::style::Style;
-use super::text::{cut_middle, push_printable, signed, width};
 use crate::kind::Group;
+use crate::text::{cut_middle, push_printable, signed, width};
 use crate::view::{Align, Cell, Column, Record, Role, Shows, Table};
 
 /// A table narrower than this leaves out what can be done without.

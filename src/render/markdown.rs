@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::Render;
 use super::style::Style;
-use super::text::{printable, signed};
+use crate::text::{printable, signed};
 use crate::view::{Align, Cell, Column, Head, Record, Role, Shows, Table, Tail};
 
 pub(super) struct Markdown<'a> {

@@ -8,8 +8,8 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement};
 use super::Render;
 use super::listing::{Listing, push_cell};
 use super::style::Style;
-use super::text::width;
 use crate::kind::Group;
+use crate::text::width;
 use crate::view::{self, Align, Cell, Column, Head, Layout, Record, Shows, Tail, Told, Tone};
 
 /// In a table narrower than this, notes behind the numbers are left out.

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::process::Origins;
 use super::regions::{self, GapRecord, RegionRecord};
 use super::{Head, Record, Tail, address_value};
-use crate::classify::Classified;
-use crate::render::text::printable;
+use crate::region::Classified;
+use crate::text::printable;
 use crate::units::Units;
 
 /// An address and what is around it.
@@ -33,7 +33,7 @@ impl Place {
         let mut place = Place { address, before: None, hit: None, after: None };
         for classified in regions {
             let classified = classified?;
-            let range = classified.region.range;
+            let range = classified.range();
             if range.contains(address) {
                 place.hit = Some(classified);
             } else if range.start() > address {
@@ -49,7 +49,7 @@ impl Place {
     /// The unmapped hole around the address, where it is in no region and between two.
     pub fn gap(&self) -> Option<AddrRange> {
         let (None, Some(before), Some(after)) = (&self.hit, &self.before, &self.after) else { return None };
-        regions::gap_between(before.region.range, after.region.range)
+        regions::gap_between(before.range(), after.range())
     }
 
     /// What stands before the rows.
@@ -80,7 +80,7 @@ impl Place {
     pub fn tail(&self, warnings: &[Warning], units: Units) -> Tail {
         let mut tail = regions::tail(warnings, None, units);
         if let Some(hit) = &self.hit {
-            let offset = self.address - hit.region.range.start();
+            let offset = self.address - hit.range().start();
             tail.fields.insert("offset_in_region".to_owned(), json!(offset));
         }
         tail
@@ -89,10 +89,10 @@ impl Place {
     fn sentence(&self, units: Units) -> String {
         let address = self.address;
         let Some(hit) = &self.hit else { return self.miss(units) };
-        let region = &hit.region;
+        let region = hit.facts();
         let into = address - region.range.start();
         let detail = printable(&regions::detail(hit));
-        let mut sentence = format!("{address:#x} is {into:#x} bytes into {}", hit.meaning.title);
+        let mut sentence = format!("{address:#x} is {into:#x} bytes into {}", hit.title());
         if !detail.is_empty() {
             sentence.push_str(&format!(" {detail}"));
         }
@@ -106,11 +106,11 @@ impl Place {
     fn miss(&self, units: Units) -> String {
         let address = self.address;
         let after = self.after.as_ref().map(|after| {
-            let distance = after.region.range.start() - address;
+            let distance = after.range().start() - address;
             format!("the next region starts {distance:#x} bytes after it")
         });
         let before = self.before.as_ref().map(|before| {
-            let distance = address - before.region.range.end();
+            let distance = address - before.range().end();
             format!("the last one ended {distance:#x} bytes before it")
         });
         let gap = self.gap().map(|gap| format!("the gap is {}", units.format(gap.size())));

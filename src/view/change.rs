@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use mmview_platform::{Bytes, NameKind};
 
 use super::regions::{counted, detail};
-use crate::classify::Classified;
 use crate::diff::{Change, ChangeKind};
-use crate::render::text::printable;
+use crate::region::Classified;
+use crate::text::printable;
 use crate::units::Units;
 
 /// More parts than these are not listed one by one.
@@ -20,7 +20,7 @@ pub fn sentence(change: &Change, units: Units) -> Vec<u8> {
         ChangeKind::Split | ChangeKind::Reshaped => &change.before[0],
         _ => region,
     };
-    let mut text = format!("{} ", titled.meaning.title).into_bytes();
+    let mut text = format!("{} ", titled.title()).into_bytes();
     text.extend(what(change, units));
     if !matches!(change.kind, ChangeKind::Added | ChangeKind::Removed) {
         let separator = if change.kind == ChangeKind::Recounted { ": " } else { ", " };
@@ -44,14 +44,14 @@ pub fn line(change: &Change, units: Units) -> String {
 
 /// What there is to say of a region beside its type. The kernel's label says no more than that.
 fn name(classified: &Classified) -> Cow<'_, [u8]> {
-    let is_label = classified.region.name.as_ref().is_some_and(|name| name.kind() == NameKind::Kernel);
-    if is_label && classified.meaning.note.is_none() { Cow::Borrowed(b"") } else { detail(classified) }
+    let is_label = classified.name().is_some_and(|name| name.kind() == NameKind::Kernel);
+    if is_label && classified.note().is_none() { Cow::Borrowed(b"") } else { detail(classified) }
 }
 
 /// What happened to the regions themselves.
 fn what(change: &Change, units: Units) -> Vec<u8> {
     let size = |regions: &[Classified]| {
-        units.format(regions.iter().map(|classified| classified.region.size()).sum::<Bytes>())
+        units.format(regions.iter().map(|classified| classified.size()).sum::<Bytes>())
     };
     let (before, after) = (&change.before[..], &change.after[..]);
     let text = match change.kind {
@@ -62,7 +62,7 @@ fn what(change: &Change, units: Units) -> Vec<u8> {
             format!("{} → {}{protection}", size(before), size(after))
         }
         ChangeKind::Split => {
-            let sum = |regions: &[Classified]| regions.iter().map(|part| part.region.size()).sum::<Bytes>();
+            let sum = |regions: &[Classified]| regions.iter().map(|part| part.size()).sum::<Bytes>();
             let gone = sum(before).saturating_sub(sum(after));
             let unmapped = match gone {
                 Bytes::ZERO => String::new(),
@@ -80,7 +80,7 @@ fn what(change: &Change, units: Units) -> Vec<u8> {
             return [format!("{} was ", size(after)).into_bytes(), former(&before[0], &after[0])].concat();
         }
         ChangeKind::Moved => {
-            let range = |regions: &[Classified]| regions[0].region.range.start();
+            let range = |regions: &[Classified]| regions[0].range().start();
             format!("{} moved from {:#x}", size(after), range(before))
         }
         ChangeKind::Recounted | ChangeKind::Incidental => size(after),
@@ -89,14 +89,14 @@ fn what(change: &Change, units: Units) -> Vec<u8> {
 }
 
 fn protection(before: &Classified, after: &Classified) -> Option<String> {
-    let (before, after) = (before.region.protection, after.region.protection);
+    let (before, after) = (before.protection(), after.protection());
     (before != after).then(|| format!(" {before} → {after}"))
 }
 
 /// What a region was called that has another type or another name now.
 fn former(before: &Classified, after: &Classified) -> Vec<u8> {
-    let (title, name) = (before.meaning.title.as_bytes(), detail(before));
-    match (before.meaning.title == after.meaning.title, before.region.name == after.region.name) {
+    let (title, name) = (before.title().as_bytes(), detail(before));
+    match (before.title() == after.title(), before.name() == after.name()) {
         (false, true) => title.to_owned(),
         (true, false) if !name.is_empty() => name.into_owned(),
         _ => [title, b"  ", &name].concat().trim_ascii_end().to_owned(),
@@ -104,7 +104,7 @@ fn former(before: &Classified, after: &Classified) -> Vec<u8> {
 }
 
 fn part(classified: &Classified, units: Units) -> String {
-    format!("{} {}", units.format(classified.region.size()), classified.region.protection)
+    format!("{} {}", units.format(classified.size()), classified.protection())
 }
 
 /// `3: 4K rw-, 4K r--, 4K rw-`, or the number alone where there are many.
@@ -126,9 +126,9 @@ pub fn counts(before: &[Classified], after: &[Classified], units: Units) -> Vec<
         (before != after).then(|| format!("{name} {} → {}", units.format(before), units.format(after)))
     };
     [
-        count("resident", |classified| classified.region.counts.resident),
-        count("dirty", |classified| classified.region.counts.dirty),
-        count("swapped", |classified| classified.region.counts.swapped),
+        count("resident", |classified| classified.counts().resident),
+        count("dirty", |classified| classified.counts().dirty),
+        count("swapped", |classified| classified.counts().swapped),
     ]
     .into_iter()
     .flatten()

@@ -11,9 +11,9 @@ use super::process::{Origins, warnings_value};
 use super::regions::{self, RegionRecord};
 use super::{Cell, Column, Head, Layout, Record, Shows, Table, Tail, Told, Tone};
 use crate::check::{Check, Evidence, Found, FoundRegion, Verdict};
-use crate::classify::Classified;
 use crate::kind::Group;
-use crate::render::text::printable_line;
+use crate::region::Classified;
+use crate::text::printable_line;
 
 /// A line for each check, in the formats that have columns.
 const COLUMNS: [Column; 3] = [
@@ -220,10 +220,11 @@ struct FoundRecord<'a>(&'a Classified);
 
 impl Record for FoundRecord<'_> {
     fn cells(&self) -> Vec<Cell<'_>> {
-        let Classified { region, meaning } = self.0;
+        let classified = self.0;
+        let region = classified.facts();
         let detail = regions::detail(self.0);
         vec![
-            Cell::Text(Cow::Borrowed(&meaning.title)),
+            Cell::Text(Cow::Borrowed(classified.title())),
             Cell::Address(region.range.start()),
             Cell::Address(region.range.end()),
             Cell::Size(Some(region.size())),
@@ -234,7 +235,7 @@ impl Record for FoundRecord<'_> {
     }
 
     fn group(&self) -> Option<Group> {
-        Some(self.0.meaning.kind.group())
+        Some(self.0.kind().group())
     }
 }
 

@@ -13,13 +13,13 @@ use super::regions::{RegionRecord, counted};
 use super::{
     Cell, Column, Head, Layout, Record, Role, SCHEMA, Shows, Table, Tail, address_value, name_value,
 };
-use crate::classify::Classified;
 use crate::diff::{
     Change, ChangeKind, Delta, Diff, FileChange, TypeChange, by_file, by_type, is_by_type_only,
 };
 use crate::kind::Group;
-use crate::render::text::printable;
+use crate::region::Classified;
 use crate::snapshot::Snapshot;
+use crate::text::printable;
 use crate::units::Units;
 
 const TYPE_COLUMNS: [Column; 7] = [
@@ -314,7 +314,8 @@ pub struct ChangeRecord<'a> {
 
 impl Record for ChangeRecord<'_> {
     fn cells(&self) -> Vec<Cell<'_>> {
-        let Classified { region, meaning } = self.change.region();
+        let classified = self.change.region();
+        let region = classified.facts();
         let path = region.name.as_ref().and_then(|name| name.path());
         let mut cells = vec![
             Cell::Text(self.change.kind.id().into()),
@@ -322,8 +323,8 @@ impl Record for ChangeRecord<'_> {
             Cell::Address(self.change.range().start()),
             Cell::Address(self.change.range().end()),
             Cell::Name(sentence(self.change, self.units).into()),
-            Cell::Text(meaning.kind.id().into()),
-            Cell::Text(Cow::Borrowed(&meaning.title)),
+            Cell::Text(classified.kind().id().into()),
+            Cell::Text(Cow::Borrowed(classified.title())),
         ];
         cells.extend(deltas(&self.change.delta()));
         cells.push(path.map_or(Cell::Empty, |path| Cell::Name(Cow::Borrowed(path))));

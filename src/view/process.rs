@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::regions::counted;
 use super::{SCHEMA, Tail, address_value, name_value};
-use crate::render::text::printable;
+use crate::text::printable;
 use crate::units::Units;
 
 /// What every view begins with: where the map comes from, whose it is, and how much of it was read.

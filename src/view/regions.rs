@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::process::{Origins, warnings_value};
 use super::{Cell, Column, Head, Layout, Record, Role, Shows, Table, Tail, address_value, name_value};
-use crate::classify::Classified;
 use crate::kind::{Group, RegionKind};
+use crate::region::Classified;
 use crate::units::Units;
 
 const COLUMNS: [Column; 16] = [
@@ -93,10 +93,9 @@ fn gap_value(gap: AddrRange) -> Value {
 
 /// What there is to say of a region beside its type: its name, and what explains it. Not escaped.
 pub fn detail(classified: &Classified) -> Cow<'_, [u8]> {
-    let meaning = &classified.meaning;
-    let name: Cow<'_, [u8]> = match &classified.region.name {
+    let name: Cow<'_, [u8]> = match &classified.name() {
         None => Cow::Borrowed(b""),
-        Some(name) if name.bytes() == meaning.title.as_bytes() => Cow::Borrowed(b""),
+        Some(name) if name.bytes() == classified.title().as_bytes() => Cow::Borrowed(b""),
         Some(name) => match name.kind() {
             NameKind::Given => Cow::Owned([b"[anon:", name.bytes(), b"]"].concat()),
             NameKind::GivenShared => Cow::Owned([b"[anon_shmem:", name.bytes(), b"]"].concat()),
@@ -104,7 +103,7 @@ pub fn detail(classified: &Classified) -> Cow<'_, [u8]> {
             _ => Cow::Borrowed(name.bytes()),
         },
     };
-    match &meaning.note {
+    match classified.note() {
         None => name,
         Some(note) if name.is_empty() => Cow::Borrowed(note.as_bytes()),
         Some(note) => Cow::Owned([&name, &b" ("[..], note.as_bytes(), b")"].concat()),
@@ -131,12 +130,13 @@ impl<'a> RegionRecord<'a> {
 
 impl Record for RegionRecord<'_> {
     fn cells(&self) -> Vec<Cell<'_>> {
-        let Classified { region, meaning } = self.classified;
+        let classified = self.classified;
+        let region = classified.facts();
         let counts = &region.counts;
         let detail = detail(self.classified);
         vec![
-            Cell::Text(Cow::Borrowed(meaning.kind.id())),
-            Cell::Text(Cow::Borrowed(&meaning.title)),
+            Cell::Text(Cow::Borrowed(classified.kind().id())),
+            Cell::Text(Cow::Borrowed(classified.title())),
             Cell::Address(region.range.start()),
             Cell::Address(region.range.end()),
             Cell::Size(Some(region.size())),
@@ -159,17 +159,18 @@ impl Record for RegionRecord<'_> {
     }
 
     fn group(&self) -> Option<Group> {
-        Some(self.classified.meaning.kind.group())
+        Some(self.classified.kind().group())
     }
 }
 
 fn path(classified: &Classified) -> Option<&[u8]> {
-    classified.region.name.as_ref()?.path()
+    classified.name()?.path()
 }
 
 impl Serialize for RegionRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Classified { region, meaning } = self.classified;
+        let classified = self.classified;
+        let region = classified.facts();
         let detail = detail(self.classified);
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("start", &address_value(region.range.start()))?;
@@ -178,8 +179,8 @@ impl Serialize for RegionRecord<'_> {
         map.serialize_entry("protection", region.protection.as_str())?;
         map.serialize_entry("max_protection", &region.max_protection.map(|max| max.as_str()))?;
         map.serialize_entry("share", region.share.id())?;
-        map.serialize_entry("kind", meaning.kind.id())?;
-        map.serialize_entry("type", &meaning.title)?;
+        map.serialize_entry("kind", classified.kind().id())?;
+        map.serialize_entry("type", classified.title())?;
         map.serialize_entry("path", &path(self.classified).map(name_value))?;
         map.serialize_entry("detail", &(!detail.is_empty()).then(|| name_value(&detail)))?;
         map.serialize_entry("offset", &region.offset)?;

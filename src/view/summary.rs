@@ -8,8 +8,8 @@ use serde_json::json;
 use super::process::{Origins, footprint_text, warnings_value};
 use super::{Cell, Column, Head, Layout, Record, Role, Shows, Table, Tail};
 use crate::kind::{Group, RegionKind};
-use crate::render::text::printable;
 use crate::summary::{Libraries, Purgeable, Row, Sum, Summary, Totals, Writable};
+use crate::text::printable;
 use crate::units::{Units, percent};
 
 const COLUMNS: [Column; 13] = [

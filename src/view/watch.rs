@@ -14,7 +14,7 @@ use super::regions::counted;
 use super::{Cell, Column, Head, Layout, Record, Shows, Table, Tail, name_value};
 use crate::check::Check;
 use crate::diff::Change;
-use crate::render::text::{printable, printable_line};
+use crate::text::{printable, printable_line};
 use crate::units::Units;
 
 const COLUMNS: [Column; 13] = [
@@ -189,7 +189,7 @@ impl Record for EventRecord<'_> {
             }
         };
         let (classified, delta) = (change.region(), change.delta());
-        let path = classified.region.name.as_ref().and_then(|name| name.path());
+        let path = classified.name().and_then(|name| name.path());
         vec![
             time,
             Cell::Text(change.kind.id().into()),
@@ -197,8 +197,8 @@ impl Record for EventRecord<'_> {
             Cell::Name(sentence(change, self.units).into()),
             Cell::Address(change.range().start()),
             Cell::Address(change.range().end()),
-            Cell::Text(classified.meaning.kind.id().into()),
-            Cell::Text(Cow::Borrowed(&classified.meaning.title)),
+            Cell::Text(classified.kind().id().into()),
+            Cell::Text(Cow::Borrowed(classified.title())),
             Cell::Delta(Some(delta.virtual_size)),
             Cell::Delta(delta.resident),
             Cell::Delta(delta.dirty),

@@ -13,8 +13,9 @@ use nix::unistd::{ForkResult, Pid, alarm, pipe};
 
 use super::{failed, sys};
 use crate::error::{Error, Result};
-use crate::live::{OpenOptions, open_self};
+use crate::host::open_self;
 use crate::model::Ending;
+use crate::options::OpenOptions;
 
 /// The longest that a child may work between two of its stops, in seconds; then `SIGALRM` ends it.
 const LONGEST_TURN: u32 = 20;

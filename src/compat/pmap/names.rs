@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use mmview_platform::linux::names::escape;
 use mmview_platform::{Name, NameKind, ProcessInfo, ProcessState, Region};
 
-use crate::render::text::is_deceptive;
+use crate::text::is_deceptive;
 
 /// The tag of stacks on macOS (`VM_MEMORY_STACK`).
 const TAG_STACK: u32 = 30;

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use mmview_platform::{AddrRange, Bytes, Native, OffMapRow, PageSize, ProcessInfo, Protection, Region};
 
-use crate::classify::Classified;
-use crate::render::text::{printable, printable_line};
+use crate::region::Classified;
+use crate::text::{printable, printable_line};
 use crate::units::Units;
 use crate::view::regions::detail;
 
@@ -122,13 +122,13 @@ impl RowStyle {
     ///
     /// Those of `out`.
     pub fn write(self, classified: &Classified, out: &mut dyn Write) -> io::Result<()> {
-        let Classified { region, meaning } = classified;
+        let region = classified.facts();
         let counts =
             [Some(region.size()), region.counts.resident, region.counts.dirty, region.counts.swapped];
         let max = region.max_protection.map_or("???", Protection::as_str);
         let access = format!("{}/{max} SM={}", region.protection, region.share.code());
         let addresses = self.layout.addresses(region.range);
-        self.line(&meaning.title, &addresses, counts, &access, purge(region), &detail_of(classified), out)
+        self.line(classified.title(), &addresses, counts, &access, purge(region), &detail_of(classified), out)
     }
 
     /// Writes the row of memory that is mapped nowhere.
@@ -194,10 +194,10 @@ fn purge(region: &Region) -> Option<char> {
 
 /// What stands under REGION DETAIL: of a report what stood there, else the name and what explains it.
 pub fn detail_of(classified: &Classified) -> String {
-    let is_printed = classified.region.native.macos().is_some_and(|native| native.printed_type.is_some());
+    let is_printed = classified.native().macos().is_some_and(|native| native.printed_type.is_some());
     if !is_printed {
         return printable(&detail(classified));
     }
-    let name = classified.region.name.as_ref();
+    let name = classified.name();
     name.map(|name| printable(name.bytes()).replace("\\\\", "\\")).unwrap_or_default()
 }

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use mmview_platform::{PrintedRow, PrintedSummary, PrintedTable};
 
 use super::row::Sizes;
-use crate::render::text::printable_line;
 use crate::summary::{Row, Summary, Totals};
+use crate::text::printable_line;
 use crate::units::Units;
 use crate::view::summary::{libraries_line, writable_line};
 

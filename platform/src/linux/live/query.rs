@@ -1,0 +1,178 @@
+//! Asking the kernel about one region: what holds an address, and what a name really is.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use procfs::process::Process;
+use rustix::fs::{AtFlags, OFlags, Stat, readlinkat, statat};
+use rustix::io::Errno;
+
+use super::sys::{self, ProcmapQuery};
+use crate::linux::parse::names::{self, Parsed};
+use crate::model::{
+    AddrRange, Bytes, Device, LinuxRegion, Name, NameKind, Native, PageCounts, Protection, Region, ShareMode,
+};
+
+/// The kernel copies names of at most a page (`PATH_MAX`), the NUL included.
+const NAME_SIZE: usize = 4096;
+
+/// What the kernel answered to a question about one address.
+pub(super) enum Answer {
+    /// A region, and whether its name has another reading.
+    Region(Box<(Region, bool)>),
+    /// No region is there.
+    Hole,
+    /// This kernel can't answer (before 6.11), or not for this region, whose name is too long to be told this way.
+    Unknown,
+}
+
+/// Asks an open `maps` for the region at `address` (`PROCMAP_QUERY`): one system call.
+pub(super) fn region_at(maps: &File, address: u64) -> Answer {
+    ask(maps, address, 0)
+}
+
+fn ask(maps: &File, address: u64, flags: u64) -> Answer {
+    let mut name = vec![0; NAME_SIZE];
+    match sys::procmap_query(maps, address, flags, &mut name) {
+        Ok(query) => {
+            name.truncate((query.vma_name_size as usize).saturating_sub(1));
+            let parsed = names::parse_exact(&name, device(&query));
+            let is_ambiguous = parsed.as_ref().is_some_and(|parsed| parsed.is_ambiguous);
+            let region = into_region(&query, parsed.map(|parsed| parsed.name));
+            region.map_or(Answer::Unknown, |region| Answer::Region(Box::new((region, is_ambiguous))))
+        }
+        Err(Errno::NOENT) => Answer::Hole,
+        Err(_) => Answer::Unknown,
+    }
+}
+
+/// The size of the pages that the region at `address` is made of; `None` where this kernel can't tell.
+pub(super) fn page_size_at(maps: &File, address: u64) -> Option<Bytes> {
+    sys::procmap_query(maps, address, 0, &mut []).ok().map(|query| Bytes(query.vma_page_size))
+}
+
+/// The first region that ends after `address`, which need not lie in it.
+pub(super) fn region_from(maps: &File, address: u64) -> Answer {
+    const COVERING_OR_NEXT: u64 = 0x10;
+    ask(maps, address, COVERING_OR_NEXT)
+}
+
+/// The region that an answer describes, with the given name.
+fn into_region(query: &ProcmapQuery, name: Option<Name>) -> Option<Region> {
+    const READ: u64 = 1;
+    const WRITE: u64 = 2;
+    const EXECUTE: u64 = 4;
+    const SHARED: u64 = 8;
+    let has = |flag| query.vma_flags & flag != 0;
+    Some(Region {
+        range: AddrRange::new(query.vma_start, query.vma_end)?,
+        protection: Protection::from_rwx(has(READ), has(WRITE), has(EXECUTE)),
+        max_protection: None,
+        share: if has(SHARED) { ShareMode::Shared } else { ShareMode::Private },
+        name,
+        offset: query.vma_offset,
+        counts: PageCounts::UNMEASURED,
+        pages: None,
+        native: Native::Linux(Box::new(LinuxRegion {
+            device: device(query),
+            inode: query.inode,
+            ..LinuxRegion::default()
+        })),
+    })
+}
+
+fn device(query: &ProcmapQuery) -> Device {
+    Device { major: query.dev_major, minor: query.dev_minor }
+}
+
+/// Settles names whose text has two readings. Each name is asked about once.
+#[derive(Default)]
+pub(super) struct NameResolver {
+    maps: Option<File>,
+    settled: HashMap<(Device, u64, Name), Name>,
+}
+
+impl NameResolver {
+    /// Gives a region the name that it really has.
+    pub fn settle_region(&mut self, process: &Process, region: &mut Region) {
+        if let Some(likeliest) = region.name.take() {
+            region.name = Some(self.settle(process, region, &likeliest));
+        }
+    }
+
+    /// The name that the region really has, by asking, in this order: PROCMAP_QUERY for the exact bytes, the link in
+    /// `map_files`, the file under the path that would end in ` (deleted)`. Where nothing answers, the likeliest reading
+    /// stays.
+    fn settle(&mut self, process: &Process, region: &Region, likeliest: &Name) -> Name {
+        let Some(native) = region.native.linux() else { return likeliest.clone() };
+        let key = (native.device, native.inode, likeliest.clone());
+        if let Some(name) = self.settled.get(&key) {
+            return name.clone();
+        }
+        let exact = self.queried_name(process, region).or_else(|| linked_name(process, region.range));
+        let Parsed { name, is_ambiguous } = exact
+            .and_then(|bytes| names::parse_exact(&bytes, native.device))
+            .unwrap_or_else(|| Parsed { name: likeliest.clone(), is_ambiguous: likeliest.is_deleted() });
+        let name = if is_ambiguous && is_literal(process, region, native, &name) {
+            names::literal(&name)
+        } else {
+            name
+        };
+        log::debug!("the name of {} is settled as {name:?}", region.range);
+        self.settled.insert(key, name.clone());
+        name
+    }
+
+    fn queried_name(&mut self, process: &Process, region: &Region) -> Option<Vec<u8>> {
+        if self.maps.is_none() {
+            self.maps = process.open_relative("maps").ok();
+        }
+        let mut name = vec![0; NAME_SIZE];
+        let query = sys::procmap_query(self.maps.as_ref()?, region.range.start(), 0, &mut name).ok()?;
+        name.truncate((query.vma_name_size as usize).saturating_sub(1));
+        (query.vma_start == region.range.start()).then_some(name)
+    }
+}
+
+fn map_files_entry(range: AddrRange) -> String {
+    format!("map_files/{range}")
+}
+
+/// The target of the link in `map_files`: the name unescaped, with the kernel's ` (deleted)`.
+fn linked_name(process: &Process, range: AddrRange) -> Option<Vec<u8>> {
+    let directory = directory(process)?;
+    let target = readlinkat(&directory, map_files_entry(range), Vec::new()).ok()?;
+    Some(target.into_bytes())
+}
+
+/// Whether the file of a region really is called `… (deleted)`: something of that name is there, and it is the same file.
+///
+/// `map_files` tells the file itself (root, CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE); without it the inode number of the
+/// line has to do, since its device differs from `stat`'s on btrfs and overlayfs.
+fn is_literal(process: &Process, region: &Region, native: &LinuxRegion, name: &Name) -> bool {
+    if name.kind() != NameKind::File {
+        return false;
+    }
+    let Some(directory) = directory(process) else { return false };
+    let literal = names::literal(name);
+    let path = [b"root", literal.bytes()].concat();
+    let Ok(there) = statat(&directory, std::ffi::OsStr::from_bytes(&path), AtFlags::empty()) else {
+        return false;
+    };
+    match statat(&directory, map_files_entry(region.range), AtFlags::empty()) {
+        Ok(mapped) => is_same_file(&mapped, &there),
+        Err(_) => there.st_ino == native.inode,
+    }
+}
+
+fn is_same_file(one: &Stat, other: &Stat) -> bool {
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+/// The held directory of the process.
+fn directory(process: &Process) -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    process.open_relative_flags(".", flags).ok().map(OwnedFd::from)
+}

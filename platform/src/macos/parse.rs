@@ -1,0 +1,14 @@
+//! The pure half: decoding what the kernel and dyld hand out, and walking a map through a trait.
+
+#[cfg(test)]
+mod apple_layout;
+pub(crate) mod arguments;
+pub(crate) mod decode;
+pub(crate) mod images;
+pub(crate) mod kern;
+pub(crate) mod macho;
+pub(crate) mod records;
+pub(crate) mod refusal;
+pub(crate) mod segments;
+pub mod tags;
+pub(crate) mod walk;

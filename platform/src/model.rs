@@ -1,0 +1,37 @@
+//! The vocabulary: addresses, sizes, protections, names, regions, and the snapshot that holds them together.
+
+mod address;
+mod bytes;
+mod counts;
+mod macos;
+mod name;
+mod native;
+mod pages;
+mod printed;
+mod process;
+mod process_entry;
+mod protection;
+mod reading;
+mod region;
+mod source_info;
+mod text;
+pub(crate) mod time;
+
+pub use address::AddrRange;
+pub use bytes::{Bytes, PageSize};
+pub use counts::PageCounts;
+pub use macos::{MacosRegion, PurgeState};
+pub use name::{Name, NameKind};
+pub use native::{Device, LinuxRegion, Native, SmapsCounters, SmapsField, UnknownField, VmFlags};
+pub(crate) use pages::join;
+pub use pages::{PageRun, PageState};
+pub(crate) use printed::parse_size;
+pub use printed::{OffMapRow, PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable};
+pub use process::{Ending, Image, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
+pub use process_entry::ProcessEntry;
+pub use protection::{Protection, ShareMode};
+pub use reading::Reading;
+pub use region::Region;
+pub(crate) use region::region_at;
+pub use source_info::{Capabilities, CaptureFormat, Origin, SourceInfo};
+pub use text::Text;

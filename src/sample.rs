@@ -1,0 +1,3 @@
+//! Reading a map again and again.
+
+pub mod watch;
