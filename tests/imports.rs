@@ -13,7 +13,6 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use source::{Crate, ModulePath, Target};
 use syn::Item;
@@ -140,7 +139,7 @@ fn used(source: &Crate, module: &ModulePath) -> BTreeSet<Vec<String>> {
     let mut paths = BTreeSet::new();
     for item in &module.items {
         if !matches!(item, Item::Use(_) | Item::Mod(_)) {
-            collect_paths(item.to_token_stream(), &mut paths);
+            source::collect_paths(item.to_token_stream(), &mut paths);
         }
     }
     let is_used =
@@ -150,46 +149,6 @@ fn used(source: &Crate, module: &ModulePath) -> BTreeSet<Vec<String>> {
     paths.retain(|path| path.len() > 1);
     paths.extend(imported);
     paths
-}
-
-/// Every `a::b::c` and every lone name among the tokens.
-fn collect_paths(tokens: TokenStream, paths: &mut BTreeSet<Vec<String>>) {
-    let mut path: Vec<String> = Vec::new();
-    let mut is_joined = false;
-    let mut colons = 0;
-    for token in tokens {
-        match token {
-            TokenTree::Ident(name) => {
-                if !is_joined {
-                    paths.extend((!path.is_empty()).then(|| std::mem::take(&mut path)));
-                }
-                path.push(name.to_string());
-                is_joined = false;
-            }
-            TokenTree::Punct(sign) if sign.as_char() == ':' => {
-                colons = if sign.spacing() == Spacing::Joint { 1 } else { colons + 1 };
-                is_joined = colons == 2;
-                if is_joined {
-                    colons = 0;
-                }
-                continue;
-            }
-            other => {
-                paths.extend((!path.is_empty()).then(|| std::mem::take(&mut path)));
-                is_joined = false;
-                if let TokenTree::Group(group) = other {
-                    // `#[…]` has names of macros and of fields only.
-                    if group.delimiter() != Delimiter::Bracket
-                        || !group.stream().to_string().starts_with("doc")
-                    {
-                        collect_paths(group.stream(), paths);
-                    }
-                }
-            }
-        }
-        colons = 0;
-    }
-    paths.extend((!path.is_empty()).then_some(path));
 }
 
 /// The rooms that can be reached from each room.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, Item, UseTree, Visibility};
 
@@ -187,6 +187,46 @@ pub fn name_of(item: &Item) -> Option<(&syn::Ident, &Visibility)> {
         Item::Union(item) => (&item.ident, &item.vis),
         _ => return None,
     })
+}
+
+/// Every `a::b::c` and every lone name among the tokens.
+pub fn collect_paths(tokens: TokenStream, paths: &mut BTreeSet<Vec<String>>) {
+    let mut path: Vec<String> = Vec::new();
+    let mut is_joined = false;
+    let mut colons = 0;
+    for token in tokens {
+        match token {
+            TokenTree::Ident(name) => {
+                if !is_joined {
+                    paths.extend((!path.is_empty()).then(|| std::mem::take(&mut path)));
+                }
+                path.push(name.to_string());
+                is_joined = false;
+            }
+            TokenTree::Punct(sign) if sign.as_char() == ':' => {
+                colons = if sign.spacing() == Spacing::Joint { 1 } else { colons + 1 };
+                is_joined = colons == 2;
+                if is_joined {
+                    colons = 0;
+                }
+                continue;
+            }
+            other => {
+                paths.extend((!path.is_empty()).then(|| std::mem::take(&mut path)));
+                is_joined = false;
+                if let TokenTree::Group(group) = other {
+                    // `#[…]` has names of macros and of fields only.
+                    if group.delimiter() != Delimiter::Bracket
+                        || !group.stream().to_string().starts_with("doc")
+                    {
+                        collect_paths(group.stream(), paths);
+                    }
+                }
+            }
+        }
+        colons = 0;
+    }
+    paths.extend((!path.is_empty()).then_some(path));
 }
 
 fn add_file(modules: &mut BTreeMap<ModulePath, Module>, path: ModulePath, file: &Path, directory: &Path) {
