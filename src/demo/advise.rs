@@ -3,14 +3,15 @@
 use mmview_platform::Bytes;
 use mmview_platform::own::{Advice, Mapping};
 
+use super::Options;
+use super::error::Result;
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::Watch;
-use crate::cli::DemoPlan;
 
 const PAGES: u64 = 16;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let map = stage.memory(Bytes(PAGES * page.0))?;
     // A huge page would be given back as one, or not at all.
@@ -40,7 +41,7 @@ fn byte_fact(byte: u8) -> Fact {
     Fact::new("byte", byte, format!("the first byte is {text}"))
 }
 
-fn dont_need(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn dont_need(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> Result<()> {
     map.advise(Bytes::ZERO, map.size(), Advice::DontNeed)?;
     let given = watch.look()?;
     // The load may bring a page of zeros, hence after the look.
@@ -56,7 +57,7 @@ fn dont_need(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow:
     stage.show(Step::new("not needed", call).region(given).fact(byte_fact(byte)).why(&[why]))
 }
 
-fn free(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn free(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> Result<()> {
     let page = stage.page()?;
     fill(map, page);
     watch.look()?;
@@ -101,7 +102,7 @@ fn freed_sentence(freed: &Seen) -> &'static str {
     }
 }
 
-fn lock(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn lock(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> Result<()> {
     // On a fresh start, so that it shows what locking brings in.
     map.advise(Bytes::ZERO, map.size(), Advice::DontNeed)?;
     watch.look()?;

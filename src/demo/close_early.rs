@@ -4,17 +4,18 @@ use anyhow::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing};
 use mmview_platform::{Bytes, Ending, Protection};
 
+use super::Options;
+use super::error::Result;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Measure, Step};
 use super::watch::Watch;
-use crate::cli::DemoPlan;
 use crate::view::regions;
 
 /// What is written over the greeting.
 const WRITTEN: &[u8] = b"HELLO, MAP";
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let scratch = Scratch::new(Bytes(2 * page.0))?;
     truncated(stage, &scratch)?;
@@ -29,7 +30,7 @@ fn map(scratch: &Scratch, size: Bytes) -> anyhow::Result<Mapping> {
 }
 
 /// The file loses its second page while both are mapped.
-fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
+fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     let page = stage.page()?;
     let size = Bytes(2 * page.0);
     let map = map(scratch, size)?;
@@ -85,7 +86,7 @@ fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
 }
 
 /// A mapping is dropped with nothing flushed; and used after that.
-fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
+fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     let mut map = map(scratch, stage.page()?)?;
     let size = map.size().0;
     let mut watch = Watch::own("", map.address())?;
@@ -133,7 +134,7 @@ fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
 }
 
 /// The file is deleted while it is mapped.
-fn deleted(stage: &mut Stage<'_>, scratch: Scratch) -> anyhow::Result<()> {
+fn deleted(stage: &mut Stage<'_>, scratch: Scratch) -> Result<()> {
     let map = map(&scratch, stage.page()?)?;
     let mut watch = Watch::own("", map.address())?;
     map.read(Bytes::ZERO);

@@ -3,16 +3,17 @@
 use mmview_platform::Bytes;
 use mmview_platform::own::{Advice, Child, Mapping};
 
+use super::Options;
+use super::error::Result;
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::{Family, Watch};
-use crate::cli::DemoPlan;
 
 /// How many pages there are, and how many of them the child writes.
 const PAGES: u64 = 16;
 const WRITTEN: u64 = 4;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let map = stage.memory(Bytes(PAGES * page.0))?;
     // A huge page would be copied as one.
@@ -32,7 +33,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     ended(stage, &mut family, &map)
 }
 
-fn written(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::Result<()> {
+fn written(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> Result<()> {
     let written = parent.look()?;
     let size = stage.size(map.size());
     let why = match written.now(Measure::Unique) == Some(map.size()) {
@@ -46,7 +47,7 @@ fn written(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::
     stage.show(Step::new("written", call).region(written).why(&[&why]))
 }
 
-fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn forked(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let [parent, child] = family.look()?;
     let why = forked_sentence(&parent, &child);
     let call = format!("fork(), which returns {} in the parent", family.child.pid());
@@ -54,7 +55,7 @@ fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
     stage.show(Step::new("forked", call).both([parent, child]).fact_if(frames).why(&[why]))
 }
 
-fn copied(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn copied(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let told = family.turn("write")?;
     let [parent, child] = family.look()?;
     let read = map.read(Bytes::ZERO);
@@ -69,7 +70,7 @@ fn copied(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::
     )
 }
 
-fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let end = family.child.finish()?;
     let (after, ended) = (family.parent.look()?, family.other.ended());
     let why = match after.now(Measure::Unique) == Some(map.size()) {

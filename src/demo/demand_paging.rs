@@ -3,10 +3,11 @@
 use mmview_platform::own::{Advice, Mapping};
 use mmview_platform::{Bytes, PageState};
 
+use super::Options;
+use super::error::Result;
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::Watch;
-use crate::cli::DemoPlan;
 
 /// How much is reserved.
 const RESERVED: Bytes = Bytes(64 << 20);
@@ -14,7 +15,7 @@ const RESERVED: Bytes = Bytes(64 << 20);
 /// How many pages are touched in a row.
 const MANY: u64 = 100;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let mut map = stage.memory(RESERVED)?;
     let mut watch = Watch::own("", map.address())?;
     reserved(stage, &map, &mut watch)?;
@@ -29,7 +30,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     stage.show(Step::new("unmapped", format!("munmap(addr, {})", RESERVED.0)).region(unmapped).why(&[why]))
 }
 
-fn reserved(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn reserved(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> Result<()> {
     // Where every memory may have huge pages, one page would bring hundreds.
     let is_advised = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages).is_ok();
     let advised = if is_advised { "; madvise(MADV_NOHUGEPAGE)" } else { "" };
@@ -48,7 +49,7 @@ fn reserved(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::
     stage.show(Step::new("reserved", call).region(reserved).why(&[&why]))
 }
 
-fn touched(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn touched(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> Result<()> {
     let page = stage.page()?;
     map.write(Bytes::ZERO, 1);
     let touched = watch.look()?;
@@ -81,7 +82,7 @@ fn touched(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::R
 }
 
 /// A read of memory that was never written.
-fn zero_page(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn zero_page(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> Result<()> {
     let byte = map.read(Bytes::ZERO);
     let state = watch.page(map.address());
     let read = watch.look()?;

@@ -4,16 +4,17 @@ use anyhow::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns};
 use mmview_platform::{Bytes, Protection};
 
+use super::Options;
+use super::error::Result;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::{Family, Watch};
-use crate::cli::DemoPlan;
 
 /// What the child writes over the first byte: `Hello, map`.
 const WRITTEN: u8 = b'H';
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let scratch = Scratch::new(stage.page()?)?;
     let access = Protection::READ.with(Protection::WRITE);
     let mut map = Mapping::of_file(scratch.file(), stage.page()?, Sharing::Shared, access)
@@ -33,7 +34,7 @@ fn beginning(map: &Mapping) -> Vec<u8> {
     map.read_bytes(Bytes::ZERO, GREETING.len())
 }
 
-fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::Result<()> {
+fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> Result<()> {
     let read = beginning(map);
     let mapped = parent.look()?;
     let why = match mapped.now(Measure::Unique) {
@@ -50,7 +51,7 @@ fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::R
     )
 }
 
-fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn forked(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let pid = family.child.pid();
     let [parent, forked] = family.look()?;
     let why = forked_sentence(&forked);
@@ -62,7 +63,7 @@ fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
     )
 }
 
-fn read(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn read(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let told = family.turn("read the mapping")?;
     let [parent, child] = family.look()?;
     let frames = family.frames();
@@ -76,7 +77,7 @@ fn read(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
     )
 }
 
-fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     family.turn("write to the mapping")?;
     let seen = beginning(map);
     let why = match seen.first() == Some(&WRITTEN) {
@@ -94,7 +95,7 @@ fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow:
     )
 }
 
-fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     family.turn("close the mapping")?;
     let seen = beginning(map);
     let [lives_on, gone] = family.look()?;
@@ -117,7 +118,7 @@ fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::
     )
 }
 
-fn ended(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn ended(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let end = family.child.finish()?;
     let after = family.parent.look()?;
     let why = match after.after.is_some() {

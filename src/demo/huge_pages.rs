@@ -3,12 +3,13 @@
 use mmview_platform::Bytes;
 use mmview_platform::own::{Advice, HugePages, Mapping, huge_pages};
 
+use super::Options;
+use super::error::Result;
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::Watch;
-use crate::cli::DemoPlan;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let huge = match huge_pages() {
         Ok(huge) => huge,
         Err(error) => {
@@ -37,7 +38,7 @@ fn small(
     huge: &HugePages,
     (map, place): (&Mapping, Bytes),
     watch: &mut Watch,
-) -> anyhow::Result<()> {
+) -> Result<()> {
     map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages)?;
     map.write(place, 1);
     let small = watch.look()?;
@@ -95,7 +96,7 @@ fn touched_sentence(stage: &Stage<'_>, huge: &HugePages, touched: &Seen) -> anyh
 }
 
 /// A part of the huge page is given back.
-fn split(stage: &mut Stage<'_>, (map, place): (&Mapping, Bytes), watch: &mut Watch) -> anyhow::Result<()> {
+fn split(stage: &mut Stage<'_>, (map, place): (&Mapping, Bytes), watch: &mut Watch) -> Result<()> {
     let page = stage.page()?;
     // Else the kernel's own thread (khugepaged) may make it huge again before anybody has looked.
     map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages)?;

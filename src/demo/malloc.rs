@@ -7,10 +7,11 @@ use std::thread;
 use anyhow::Context as _;
 use mmview_platform::Bytes;
 
+use super::Options;
+use super::error::Result;
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::{Watch, between};
-use crate::cli::DemoPlan;
 use crate::kind::RegionKind;
 use crate::region::Classified;
 
@@ -30,7 +31,7 @@ const IN_THREAD: usize = 64;
 
 type Blocks = Vec<Vec<u8>>;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let mut watch = Watch::own("", 0)?;
     // The first look allocates what every later one uses again.
     watch.map()?;
@@ -61,7 +62,7 @@ fn is_kind(seen: &Seen, kind: RegionKind) -> bool {
     seen.after.as_ref().is_some_and(|after| after.kind() == kind)
 }
 
-fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
+fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> Result<()> {
     // What looking itself allocates is to lie below the blocks; above, it would hold them in the heap.
     let room = allocate(ROOM, ROOM_BLOCK);
     let before = watch.map()?;
@@ -125,7 +126,7 @@ fn small_sentence(stage: &Stage<'_>, grown: &Seen) -> String {
     }
 }
 
-fn large(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
+fn large(stage: &mut Stage<'_>, watch: &mut Watch) -> Result<()> {
     let before = watch.map()?;
     let mut block = Vec::<u8>::new();
     block
@@ -177,7 +178,7 @@ fn large_sentence(stage: &Stage<'_>, made: &Seen) -> String {
     }
 }
 
-fn in_a_thread(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
+fn in_a_thread(stage: &mut Stage<'_>, watch: &mut Watch) -> Result<()> {
     let heap = {
         let here = allocate(1, SMALL);
         let at = last(&here)?;

@@ -4,24 +4,25 @@ use std::fs::{File, FileTimes};
 use std::hint::black_box;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use memmap2::MmapMut;
 use mmview_platform::Bytes;
 
+use super::Options;
+use super::error::Result;
 use super::scratch::{Scratch, title};
 use super::stage::Stage;
 use super::step::{Measure, Seen, Step};
 use super::watch::Watch;
-use crate::cli::DemoPlan;
 
-pub(super) fn run(plan: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(plan: &Options, stage: &mut Stage<'_>) -> Result<()> {
     match &plan.file {
         Some(path) => {
             let file = open(path)?;
-            let before = file.metadata()?;
-            let times = FileTimes::new().set_accessed(before.accessed()?).set_modified(before.modified()?);
+            let times =
+                times(&file).with_context(|| format!("failed to read the times of {}", title(path)))?;
             let shown = teach(path, &file, false, stage);
             // The byte written is the one that was there; only the times tell of it.
             if let Err(error) = file.set_times(times) {
@@ -37,7 +38,12 @@ pub(super) fn run(plan: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> 
     }
 }
 
-/// Opens the reader's file, to read and write.
+fn times(file: &File) -> io::Result<FileTimes> {
+    let metadata = file.metadata()?;
+    Ok(FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?))
+}
+
+/// Opens the reader's file for reading and writing.
 fn open(path: &Path) -> anyhow::Result<File> {
     let metadata = std::fs::metadata(path).with_context(|| format!("failed to open {}", title(path)))?;
     anyhow::ensure!(
@@ -64,9 +70,10 @@ fn open(path: &Path) -> anyhow::Result<File> {
 }
 
 /// `may_change` says whether the file's bytes may change; else the byte written is the one that is there.
-fn teach(path: &Path, file: &File, may_change: bool, stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    let real: PathBuf = path.canonicalize()?;
-    let length = file.metadata()?.len();
+fn teach(path: &Path, file: &File, may_change: bool, stage: &mut Stage<'_>) -> Result<()> {
+    let unreadable = || format!("failed to look up {}", title(path));
+    let real = path.canonicalize().with_context(unreadable)?;
+    let length = file.metadata().with_context(unreadable)?.len();
     let is_mapped_already = is_mapped(&real)?;
     let size = stage.size(Bytes(length));
     let open = format!("The file has {size}. ");

@@ -4,11 +4,12 @@ use anyhow::Context as _;
 use mmview_platform::own::{Mapping, Sharing};
 use mmview_platform::{Bytes, Protection};
 
+use super::Options;
+use super::error::Result;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::Watch;
-use crate::cli::DemoPlan;
 
 /// What is written to each, over the `hello` of the greeting.
 const MINE: &[u8] = b"mine!";
@@ -52,7 +53,7 @@ fn same_page(frames: [Option<u64>; 2]) -> Option<bool> {
     Some(frames[0]? == frames[1]?)
 }
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let scratch = Scratch::new(page)?;
     let map = |sharing| {
@@ -69,7 +70,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     closed(stage, both)
 }
 
-fn mapped(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()> {
+fn mapped(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
     let call = format!(
         "mmap(NULL, {0}, PROT_READ|PROT_WRITE, MAP_PRIVATE, fd, 0), and once more with MAP_SHARED; a load from each",
         both.private.size().0
@@ -86,7 +87,7 @@ fn mapped(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()> {
     stage.show(step.why(&["The same page of the same file is mapped twice, and read.", why]))
 }
 
-fn written_private(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()> {
+fn written_private(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
     both.private.write_bytes(Bytes::ZERO, MINE);
     let step =
         both.facts(Step::new("private write", "private[0..5] = \"mine!\", stores to the private mapping"))?;
@@ -110,7 +111,7 @@ fn written_private(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()>
     stage.show(step.why(&[copied, unchanged]))
 }
 
-fn written_shared(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()> {
+fn written_shared(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
     both.shared.write_bytes(Bytes::ZERO, OURS);
     let step =
         both.facts(Step::new("shared write", "shared[0..5] = \"ours!\", stores to the shared mapping"))?;
@@ -132,7 +133,7 @@ fn written_shared(stage: &mut Stage<'_>, both: &mut Both) -> anyhow::Result<()> 
     stage.show(step.why(&[file, private_keeps]))
 }
 
-fn closed(stage: &mut Stage<'_>, mut both: Both) -> anyhow::Result<()> {
+fn closed(stage: &mut Stage<'_>, mut both: Both) -> Result<()> {
     let size = both.private.size().0;
     both.private.unmap()?;
     both.shared.unmap()?;

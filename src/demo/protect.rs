@@ -3,10 +3,11 @@
 use mmview_platform::own::{Child, Mapping};
 use mmview_platform::{Bytes, Ending, Protection};
 
+use super::Options;
+use super::error::Result;
 use super::stage::Stage;
 use super::step::{Fact, Seen, Step};
 use super::watch::{Watch, within};
-use crate::cli::DemoPlan;
 use crate::region::Classified;
 
 /// What the parts of the mapping are called, where there are several.
@@ -31,11 +32,11 @@ impl Parts {
     }
 }
 
-fn show(stage: &mut Stage<'_>, step: Step, regions: Vec<Seen>, why: &str) -> anyhow::Result<()> {
+fn show(stage: &mut Stage<'_>, step: Step, regions: Vec<Seen>, why: &str) -> Result<()> {
     stage.show(regions.into_iter().fold(step, Step::region).why(&[why]))
 }
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let map = stage.memory(Bytes(3 * page.0))?;
     (0..3).for_each(|number| map.write(Bytes(number * page.0), number as u8));
@@ -74,7 +75,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 /// A child writes to the page.
-fn punished(stage: &mut Stage<'_>, parts: &mut Parts) -> anyhow::Result<()> {
+fn punished(stage: &mut Stage<'_>, parts: &mut Parts) -> Result<()> {
     let page = stage.page()?;
     let mut child = Child::fork(|_| {
         parts.map.write(page, b'!');

@@ -6,10 +6,11 @@ use anyhow::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns, memory_object};
 use mmview_platform::{Bytes, Protection};
 
+use super::Options;
+use super::error::Result;
 use super::stage::Stage;
 use super::step::{Fact, Measure, Step};
 use super::watch::{Family, Watch};
-use crate::cli::DemoPlan;
 
 /// What the memory is called.
 const NAME: &str = "mmview-demo";
@@ -19,7 +20,7 @@ const SAID: &[u8] = b"hello from the child";
 
 const ACCESS: Protection = Protection::READ.with(Protection::WRITE);
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let size = Bytes(4 * stage.page()?.0);
     let object = memory_object(NAME, size)?;
     let mut map = Mapping::of_file(&object, size, Sharing::Shared, ACCESS)?;
@@ -57,12 +58,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     stage.show(Step::new("closed", format!("munmap(addr, {})", size.0)).region(closed).why(&[why]))
 }
 
-fn mapped_twice(
-    stage: &mut Stage<'_>,
-    family: &mut Family,
-    map: &Mapping,
-    address: u64,
-) -> anyhow::Result<()> {
+fn mapped_twice(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping, address: u64) -> Result<()> {
     let why = match address == map.address() {
         true => "The child has mapped the same memory, by chance at the same address.",
         false => {
@@ -75,7 +71,7 @@ fn mapped_twice(
     stage.show(Step::new("a child", call).both(family.look()?).why(&[why]))
 }
 
-fn written(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn written(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     family.turn("write")?;
     let [parent, child] = family.look()?;
     let why = match (parent.now(Measure::Resident), child.now(Measure::Resident)) {
@@ -89,7 +85,7 @@ fn written(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
     stage.show(Step::new("written", call).both([parent, child]).why(&[why]))
 }
 
-fn read(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn read(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let heard = map.read_bytes(Bytes::ZERO, SAID.len());
     let [parent, child] = family.look()?;
     let frames = family.frames();
@@ -114,7 +110,7 @@ fn read(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Re
     )
 }
 
-fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let end = family.child.finish()?;
     let heard = map.read_bytes(Bytes::ZERO, SAID.len());
     let (kept, ended) = (family.parent.look()?, family.other.ended());

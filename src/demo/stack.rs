@@ -4,14 +4,15 @@ use std::hint::black_box;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use mmview_platform::own::{Child, set_stack_limit, stack_limit};
 use mmview_platform::{Bytes, Ending};
 
+use super::Options;
+use super::error::Result;
 use super::stage::Stage;
 use super::step::{Fact, Measure, Seen, Step};
 use super::watch::{Watch, between};
-use crate::cli::DemoPlan;
 use crate::region::Classified;
 
 /// What one call takes of the stack, and how many calls are made: a megabyte.
@@ -27,13 +28,12 @@ const NEEDED: Bytes = Bytes(4 << 20);
 /// The limit that the child gets, so that it overflows soon. More than the calls above take.
 const LIMIT: Bytes = Bytes(4 << 20);
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     if let Some(limit) = stack_limit()?.filter(|limit| *limit < NEEDED) {
-        anyhow::bail!(
-            "the stack may grow to {} only (ulimit -s), and the lesson goes deeper: raise that to {} or more",
-            stage.size(limit),
-            stage.size(NEEDED)
-        );
+        let (limit, needed) = (stage.size(limit), stage.size(NEEDED));
+        let error =
+            anyhow!("the stack limit is {limit}, and the lesson needs {needed}; raise it with `ulimit -s`");
+        return Err(error.into());
     }
     let mut watch = Watch::own("", here())?;
     deep(stage, &mut watch)?;
@@ -61,7 +61,7 @@ fn descend(calls: u32, at_the_bottom: &mut dyn FnMut()) {
     black_box(&frame);
 }
 
-fn deep(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
+fn deep(stage: &mut Stage<'_>, watch: &mut Watch) -> Result<()> {
     // The first look itself goes deeper than the later ones.
     watch.look()?;
     let first = Seen { before: None, ..watch.look()? };
@@ -110,14 +110,14 @@ fn deep(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
     stage.show(Step::new("back", "all the calls have returned").region(back).why(&[why]))
 }
 
-fn of_a_thread(stage: &mut Stage<'_>) -> anyhow::Result<()> {
+fn of_a_thread(stage: &mut Stage<'_>) -> Result<()> {
     let mut watch = Watch::own("", here())?;
     let before = watch.map()?;
     let (to_thread, from_main) = channel::<()>();
     let (to_main, from_thread) = channel();
     let thread = thread::Builder::new()
         .name("lesson".to_owned())
-        .stack_size(usize::try_from(THREAD_STACK.0)?)
+        .stack_size(THREAD_STACK.0 as usize)
         .spawn(move || {
             if to_main.send(here()).is_ok() {
                 let _ = from_main.recv();
@@ -172,7 +172,7 @@ fn guard_below(stack: &Seen, before: &[Classified], after: &[Classified]) -> Opt
     guard.after.as_ref()?.protection().is_none().then_some(guard)
 }
 
-fn overflow(stage: &mut Stage<'_>) -> anyhow::Result<()> {
+fn overflow(stage: &mut Stage<'_>) -> Result<()> {
     let at = here();
     let mut child = Child::fork(|turns| {
         // A system that refuses has a limit all the same.
