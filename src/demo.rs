@@ -13,6 +13,7 @@ mod huge_pages;
 mod list;
 mod malloc;
 mod mapped_file;
+mod observer;
 mod private_vs_shared;
 mod protect;
 mod rows;
@@ -21,7 +22,6 @@ mod shared_memory;
 mod stack;
 mod stage;
 mod step;
-mod watch;
 
 use std::io::Write;
 use std::path::PathBuf;

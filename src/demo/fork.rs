@@ -6,10 +6,10 @@ use mmview_platform::{Bytes, Protection};
 
 use super::Options;
 use super::error::Result;
+use super::observer::{Family, Observer};
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::{Family, Watch};
+use super::step::{Fact, Observation, Quantity, Step};
 
 /// What the child writes over the first byte: `Hello, map`.
 const WRITTEN: u8 = b'H';
@@ -19,7 +19,7 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let access = Protection::READ.with(Protection::WRITE);
     let mut map = Mapping::of_file(scratch.file(), stage.page()?, Sharing::Shared, access)
         .with_context(|| format!("failed to map {}", scratch.title()))?;
-    let mut parent = Watch::own("parent", map.address())?;
+    let mut parent = Observer::own("parent", map.address())?;
     mapped(stage, &map, &mut parent)?;
     let child = Child::fork(|turns| in_the_child(turns, &mut map))?;
     let mut family = Family::new(parent, child, map.address())?;
@@ -34,10 +34,10 @@ fn beginning(map: &Mapping) -> Vec<u8> {
     map.read_bytes(Bytes::ZERO, GREETING.len())
 }
 
-fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> Result<()> {
+fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Observer) -> Result<()> {
     let read = beginning(map);
-    let mapped = parent.look()?;
-    let why = match mapped.now(Measure::Unique) {
+    let mapped = parent.observe()?;
+    let why = match mapped.now(Quantity::Unique) {
         Some(unique) if unique > Bytes::ZERO => "Its page is resident, and nobody else has it mapped.",
         _ => "Its page is resident.",
     };
@@ -53,7 +53,7 @@ fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> Result<()
 
 fn forked(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let pid = family.child.pid();
-    let [parent, forked] = family.look()?;
+    let [parent, forked] = family.observe()?;
     let why = forked_sentence(&forked);
     stage.show(
         Step::new("forked", format!("fork(), which returns {pid} in the parent and 0 in the child"))
@@ -65,7 +65,7 @@ fn forked(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
 
 fn read(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let told = family.turn("read the mapping")?;
-    let [parent, child] = family.look()?;
+    let [parent, child] = family.observe()?;
     let frames = family.frames();
     let why = shared_sentence(&parent, frames);
     stage.show(
@@ -89,7 +89,7 @@ fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<
     };
     stage.show(
         Step::new("written", "in the child: map[0] = 'H', a store to it")
-            .both(family.look()?)
+            .both(family.observe()?)
             .fact(Fact::bytes("parent_reads", "the parent reads", &seen))
             .why(&[why]),
     )
@@ -98,7 +98,7 @@ fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<
 fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     family.turn("close the mapping")?;
     let seen = beginning(map);
-    let [lives_on, gone] = family.look()?;
+    let [lives_on, gone] = family.observe()?;
     let why = match (gone.after.is_none(), lives_on.after.is_some()) {
         (true, true) => {
             "The child's region is gone, and the parent's lives on, the same address for the same file: fork copied the \
@@ -106,7 +106,7 @@ fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<(
         }
         _ => "The two maps are as the rows say.",
     };
-    let whose = match lives_on.grew(Measure::Unique) > Bytes::ZERO {
+    let whose = match lives_on.grew(Quantity::Unique) > Bytes::ZERO {
         true => "The page is the parent's alone again, in PSS and among what is unique.",
         false => "",
     };
@@ -120,7 +120,7 @@ fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<(
 
 fn ended(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let end = family.child.finish()?;
-    let after = family.parent.look()?;
+    let after = family.parent.observe()?;
     let why = match after.after.is_some() {
         true => {
             "The child's whole map went with it; the parent's mapping is still there, until the parent closes it."
@@ -146,8 +146,8 @@ fn in_the_child(turns: &mut Turns, map: &mut Mapping) -> i32 {
     0
 }
 
-fn forked_sentence(forked: &Seen) -> &'static str {
-    match (&forked.after, forked.now(Measure::Resident)) {
+fn forked_sentence(forked: &Observation) -> &'static str {
+    match (&forked.after, forked.now(Quantity::Resident)) {
         (None, _) => "The child has no region at that address.",
         (Some(_), Some(Bytes::ZERO)) => {
             "The child has the same region at the same address, though it never called mmap: fork copies the map. Nothing \
@@ -160,8 +160,8 @@ fn forked_sentence(forked: &Seen) -> &'static str {
 }
 
 /// What is known of whether the two have one page or two.
-fn shared_sentence(parent: &Seen, frames: [Option<u64>; 2]) -> String {
-    let halved = match parent.shrank(Measure::Proportional) > Bytes::ZERO {
+fn shared_sentence(parent: &Observation, frames: [Option<u64>; 2]) -> String {
+    let halved = match parent.shrank(Quantity::Proportional) > Bytes::ZERO {
         true => "PSS now counts the page half to each of the two, and to neither as unique.",
         false => "",
     };

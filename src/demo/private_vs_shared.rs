@@ -6,10 +6,10 @@ use mmview_platform::{Bytes, Protection};
 
 use super::Options;
 use super::error::Result;
+use super::observer::Observer;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::Watch;
+use super::step::{Fact, Observation, Quantity, Step};
 
 /// What is written to each, over the `hello` of the greeting.
 const MINE: &[u8] = b"mine!";
@@ -20,18 +20,18 @@ struct Both {
     scratch: Scratch,
     private: Mapping,
     shared: Mapping,
-    watches: [Watch; 2],
+    observers: [Observer; 2],
 }
 
 impl Both {
-    fn look(&mut self) -> anyhow::Result<[Seen; 2]> {
-        let [private, shared] = &mut self.watches;
-        Ok([private.look()?, shared.look()?])
+    fn observe(&mut self) -> anyhow::Result<[Observation; 2]> {
+        let [private, shared] = &mut self.observers;
+        Ok([private.observe()?, shared.observe()?])
     }
 
     fn frames(&mut self) -> [Option<u64>; 2] {
         let addresses = [self.private.address(), self.shared.address()];
-        let [private, shared] = &mut self.watches;
+        let [private, shared] = &mut self.observers;
         [private.frame(addresses[0]), shared.frame(addresses[1])]
     }
 
@@ -62,8 +62,9 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
             .with_context(|| format!("failed to map {}", scratch.title()))
     };
     let (private, shared) = (map(Sharing::Private)?, map(Sharing::Shared)?);
-    let watches = [Watch::own("private", private.address())?, Watch::own("shared", shared.address())?];
-    let mut both = Both { scratch, private, shared, watches };
+    let observers =
+        [Observer::own("private", private.address())?, Observer::own("shared", shared.address())?];
+    let mut both = Both { scratch, private, shared, observers };
     mapped(stage, &mut both)?;
     written_private(stage, &mut both)?;
     written_shared(stage, &mut both)?;
@@ -77,7 +78,7 @@ fn mapped(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
     );
     let step = both.facts(Step::new("mapped", call))?;
     let frames = both.frames();
-    let [private, shared] = both.look()?;
+    let [private, shared] = both.observe()?;
     let why = match same_page(frames) {
         Some(true) => "So far the two are two ways to one page, the file's own in the page cache.",
         Some(false) => "The two have different pages already.",
@@ -93,8 +94,8 @@ fn written_private(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
         both.facts(Step::new("private write", "private[0..5] = \"mine!\", stores to the private mapping"))?;
     let frames = both.frames();
     let file = both.scratch.beginning()?;
-    let [private, shared] = both.look()?;
-    let copied = match (same_page(frames), private.grew(Measure::Dirty) > Bytes::ZERO) {
+    let [private, shared] = both.observe()?;
+    let copied = match (same_page(frames), private.grew(Quantity::Dirty) > Bytes::ZERO) {
         (Some(false), _) => {
             "The first store made a copy of the page, in another physical frame and for this mapping alone (copy-on-write)."
         }
@@ -118,7 +119,7 @@ fn written_shared(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
     let file = both.scratch.beginning()?;
     let frames = both.frames();
     let private_bytes = both.private.read_bytes(Bytes::ZERO, GREETING.len());
-    let [private, shared] = both.look()?;
+    let [private, shared] = both.observe()?;
     let file = match file.starts_with(OURS) {
         true => {
             "The file has it at once, for everyone who reads or maps it: no copy was made, the page is the file's own."
@@ -138,7 +139,7 @@ fn closed(stage: &mut Stage<'_>, mut both: Both) -> Result<()> {
     both.private.unmap()?;
     both.shared.unmap()?;
     let file = both.scratch.beginning()?;
-    let [private, shared] = both.look()?;
+    let [private, shared] = both.observe()?;
     let why = match file.starts_with(OURS) && private.is_gone() {
         true => {
             "What was written to the private mapping existed only there, and is lost; what was written to the shared one is \

@@ -123,6 +123,16 @@ impl<'a> Stage<'a> {
         textwrap::wrap(text, options).into_iter().map(|line| line.into_owned()).collect()
     }
 
+    /// Folds a change on a terminal; elsewhere it stays one line.
+    fn change_lines(&self, change: &str) -> Vec<String> {
+        const BELOW: usize = "  ".len();
+        let Some(columns) = self.style.width else { return vec![change.to_owned()] };
+        let options = textwrap::Options::new(columns.saturating_sub(INDENT.len() + BELOW))
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .subsequent_indent("    ");
+        textwrap::wrap(change, options).into_iter().map(|line| line.into_owned()).collect()
+    }
+
     fn draw_last(&mut self) -> io::Result<()> {
         let Some(step) = self.steps.last() else { return Ok(()) };
         let mut text = Vec::new();
@@ -139,7 +149,9 @@ impl<'a> Stage<'a> {
         rows::draw(&step.regions, self.os(), self.style, INDENT, &mut text)?;
         for (mark, change) in step.changes(self.style.units) {
             let color = self.style.mark(mark);
-            writeln!(text, "{INDENT}  {color}{mark} {change}{color:#}")?;
+            for line in self.change_lines(&format!("{mark} {change}")) {
+                writeln!(text, "{INDENT}  {color}{line}{color:#}")?;
+            }
         }
         for fact in &step.facts {
             for line in self.fold(&fact.text, &format!("{INDENT}  · "), &format!("{INDENT}    ")) {
