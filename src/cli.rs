@@ -16,8 +16,7 @@ use clap::Parser;
 use crate::compat::Tool;
 
 pub use args::command;
-pub use plan::{DemoPlan, Pace, Plan};
-pub(crate) use show::error_value;
+pub use plan::Plan;
 
 /// What the program ended with, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
