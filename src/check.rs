@@ -50,10 +50,11 @@ use std::str::FromStr;
 use mmview_platform::Detail;
 
 use crate::region::Classified;
+use crate::snapshot::Snapshot;
 
 pub use found::{Finding, Found, FoundRegion};
 pub use syntax::SyntaxError;
-pub use verdict::{Evidence, Verdict, counted, missing};
+pub use verdict::{Evidence, Verdict};
 
 /// The language, as help describes it.
 pub const LANGUAGE: &str = include_str!("check/language.txt");
@@ -117,6 +118,27 @@ impl Check {
     /// Both.
     pub fn evaluate<'a>(&self, regions: &'a [Classified]) -> Outcome<'a> {
         Outcome { verdict: self.verdict(regions), found: self.explain(regions) }
+    }
+}
+
+impl Snapshot {
+    /// Parses a check and decides it on this map.
+    ///
+    /// # Errors
+    ///
+    /// The check can't be parsed.
+    pub fn check(&self, text: &str) -> Result<Verdict, SyntaxError> {
+        Ok(self.verdict(&text.parse()?))
+    }
+
+    /// Decides a check on this map.
+    pub fn verdict(&self, check: &Check) -> Verdict {
+        check.verdict(Evidence::from(self))
+    }
+
+    /// Explains the verdict of a check: what decides it, and the regions that come nearest.
+    pub fn explain(&self, check: &Check) -> Found<'_> {
+        check.explain(Evidence::from(self))
     }
 }
 

@@ -13,6 +13,7 @@ use super::tree::{Atom, Expr, Filter, Logic, Number, Op, Perm, Quantity, Value, 
 use super::verdict::{decide, passes};
 use super::{Check, Evidence, Verdict};
 use crate::classify::tests::classified;
+use crate::completeness::Missing;
 use crate::filter::parse_addresses;
 use crate::kind::RegionKind;
 use crate::region::Classified;
@@ -133,7 +134,7 @@ fn exprs() -> BoxedStrategy<Expr> {
 }
 
 fn evidence(regions: &[Classified], is_whole: bool) -> Evidence<'_> {
-    Evidence { regions, missing: (!is_whole).then_some("the end is missing") }
+    Evidence { regions, missing: (!is_whole).then_some(Missing::Excerpt) }
 }
 
 proptest! {

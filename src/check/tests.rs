@@ -2,8 +2,9 @@
 
 use mmview_platform::{Detail, Warning};
 
-use super::{Check, Evidence, Verdict, missing};
+use super::{Check, Evidence, Verdict};
 use crate::classify::tests::classified;
+use crate::completeness::Missing;
 
 fn check(text: &str) -> Check {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -144,7 +145,8 @@ fn kinds_that_flags_tell_are_unknown_without_them() {
 #[test]
 fn where_regions_may_be_missing_nothing_is_known_not_to_be_there() {
     let regions = classified(MAP);
-    let evidence = Evidence { regions: &regions, missing: Some("the end is missing") };
+    let warning = Warning::Truncated { why: "the end is missing".into() };
+    let evidence = Evidence { regions: &regions, missing: Some(Missing::Warned(&warning)) };
     let verdict = |text: &str| check(text).verdict(evidence);
     for text in [
         "not mapped \"x\"",
@@ -332,15 +334,4 @@ fn what_was_found_is_said() {
     assert!(said("at 0x7f0000005000 is mapped").0.contains("in a gap of 8K"));
     // The parts that decide, and no other.
     assert_eq!(said("any() and count() = 7 and any(perm=w)").0, "count() is 6, not 7");
-}
-
-#[test]
-fn what_may_be_missing_is_what_was_not_read() {
-    let truncated = Warning::Truncated { why: "it ends".into() };
-    let unsorted = Warning::Unsorted { regions: 1 };
-    assert!(missing(&[unsorted.clone(), truncated], 5, None).unwrap().contains("cut off"));
-    assert_eq!(missing(&[unsorted], 5, Some(5)), None);
-    assert!(missing(&[], 0, Some(5)).unwrap().contains("lists none"));
-    assert!(missing(&[], 4, Some(5)).unwrap().contains("counts 5 regions and lists 4"));
-    assert_eq!(missing(&[], 5, Some(4)), None, "a count one too low is vmmap's own");
 }

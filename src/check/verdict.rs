@@ -3,11 +3,10 @@
 use std::ops::{AddAssign, Not};
 
 use super::field::compare;
-use mmview_platform::{PrintedSummary, ProcessInfo, Warning};
-
 use super::tree::{Atom, Expr, Filter, Op, Quantity, Value, What};
+use crate::completeness::Missing;
 use crate::region::{Classified, region_at};
-use crate::summary::Summary;
+use crate::snapshot::Snapshot;
 
 /// What a check comes to. Ordered so that `and` is the least and `or` the greatest of its parts (Kleene's strong logic).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,8 +53,14 @@ impl Not for Verdict {
 pub struct Evidence<'a> {
     /// The regions that were read, by address.
     pub regions: &'a [Classified],
-    /// Why there may be regions that were not read, as in `the capture may be cut off`. Then nothing is known *not* to be there.
-    pub missing: Option<&'a str>,
+    /// Why there may be regions that were not read. Then nothing is known *not* to be there.
+    pub missing: Option<Missing<'a>>,
+}
+
+impl<'a> From<&'a Snapshot> for Evidence<'a> {
+    fn from(snapshot: &'a Snapshot) -> Evidence<'a> {
+        Evidence { regions: &snapshot.regions, missing: snapshot.missing() }
+    }
 }
 
 impl<'a> From<&'a [Classified]> for Evidence<'a> {
@@ -68,39 +73,6 @@ impl<'a> From<&'a Vec<Classified>> for Evidence<'a> {
     fn from(regions: &'a Vec<Classified>) -> Evidence<'a> {
         Evidence::from(&regions[..])
     }
-}
-
-/// Why there may be regions that were not read, if there may.
-///
-/// A capture that is cut off, lines that are no region and could be, a report that counts other regions than it lists, and a way of
-/// reading that doesn't look into maps within the map. A map that changed while it was read is whole: what is listed was there.
-pub fn missing(warnings: &[Warning], listed: usize, counted: Option<usize>) -> Option<String> {
-    let doubt = |warning: &&Warning| {
-        matches!(warning, Warning::Truncated { .. } | Warning::Malformed { .. } | Warning::Limited { .. })
-    };
-    if let Some(warning) = warnings.iter().find(doubt) {
-        return Some(warning.to_string());
-    }
-    match counted {
-        Some(0) => Some("the report is an excerpt, or a summary, and lists no regions".to_owned()),
-        Some(counted) if listed == 0 => {
-            Some(format!("the report is a summary of {counted} regions and lists none"))
-        }
-        Some(counted) if counted > listed => {
-            Some(format!("the report counts {counted} regions and lists {listed}"))
-        }
-        _ => None,
-    }
-}
-
-/// How many regions a report counts in its own table, where it counts others than the `regions` that it lists.
-pub fn counted(regions: &[Classified], printed: Option<&PrintedSummary>) -> Option<usize> {
-    let printed = printed?;
-    let process = ProcessInfo::default();
-    let counted = Summary::printed(printed, &process).total.regions;
-    let listed = Summary::listed(regions, Some(printed), &process).total.regions;
-    (regions.is_empty() || (counted != 0 && counted != listed))
-        .then_some(usize::try_from(counted).unwrap_or(usize::MAX))
 }
 
 impl<'a> Evidence<'a> {
