@@ -427,7 +427,7 @@ impl Gaps {
     /// The hole before `region`.
     fn before(&mut self, region: &Classified) -> Option<AddrRange> {
         let range = region.range();
-        let gap = view::regions::gap_between(self.last.replace(range)?, range)?;
+        let gap = self.last.replace(range)?.gap_before(range)?;
         if self.largest.is_none_or(|largest| gap.size() > largest.size()) {
             self.largest = Some(gap);
         }
