@@ -3,6 +3,7 @@
 //! Pure, and in one pass with a short look ahead, so that a listing streams. Each rule says what it recognises and where it
 //! stops; the tests show both.
 
+mod again;
 mod image;
 mod linux;
 pub(crate) mod macos;
@@ -11,10 +12,10 @@ pub(crate) mod tests;
 
 use std::collections::VecDeque;
 
+pub(crate) use again::explain_again;
 use mmview_platform::macos::tags::Naming;
 use mmview_platform::{
-    AddrRange, Bytes, MemoryMap, Native, PageSize, ProcessInfo, Protection, Region, Result, ShareMode,
-    SourceInfo,
+    AddrRange, Bytes, MemoryMap, Native, PageSize, ProcessInfo, Protection, Region, Result, SourceInfo,
 };
 
 use crate::kind::RegionKind;
@@ -60,6 +61,25 @@ impl Context {
         let at = self.stacks.partition_point(|(pointer, _)| *pointer < region.range.start());
         let (pointer, title) = self.stacks.get(at)?;
         region.range.contains(*pointer).then_some(title)
+    }
+
+    /// Whether these facts explain `regions` as `others` explain theirs, as far as the regions are the same.
+    fn is_equivalent<'a>(
+        &self,
+        regions: impl Iterator<Item = &'a Region>,
+        others: &Context,
+        other_regions: impl Iterator<Item = &'a Region>,
+    ) -> bool {
+        // A stack pointer counts by the region that it lies in.
+        let stacks = |context: &Context, regions: &mut dyn Iterator<Item = &'a Region>| -> Vec<_> {
+            let thread = |region: &Region| Some((region.range, context.thread_in(region)?.to_owned()));
+            regions.filter_map(thread).collect()
+        };
+        self.page_size == others.page_size
+            && self.threads == others.threads
+            && self.naming == others.naming
+            && ((self.stacks.is_empty() && others.stacks.is_empty())
+                || stacks(self, &mut regions.into_iter()) == stacks(others, &mut other_regions.into_iter()))
     }
 
     fn thread_called(&self, id: &str) -> String {
@@ -136,6 +156,16 @@ impl<I: Iterator<Item = Result<Region>>> Classify<I> {
             past: Past::default(),
         }
     }
+
+    /// Goes on with `regions` after others, of which `past` has taken note.
+    fn resume(regions: I, context: Context, past: Past) -> Classify<I> {
+        Classify { past, ..Classify::new(regions, context) }
+    }
+
+    /// The regions that were not explained yet, without an error at their end.
+    fn into_rest(self) -> impl Iterator<Item = Region> {
+        self.ahead.read.into_iter().chain(self.ahead.input.filter_map(Result::ok))
+    }
 }
 
 impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
@@ -150,11 +180,9 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
             Native::Macos(native) => macos::explain(&mut self.ahead, &self.context, &region, native),
             _ => linux::explain(&mut self.ahead, &mut self.past, &self.context, &region),
         };
-        self.past.is_data_executable |= meaning.kind == RegionKind::Data
-            && region.protection.is_executable()
-            && region.share == ShareMode::Private;
-        self.past.last = Some((Shape::from(&region), meaning.kind));
-        Some(Ok(Classified::new(region, meaning)))
+        let region = Classified::new(region, meaning);
+        self.past.note(&region);
+        Some(Ok(region))
     }
 }
 

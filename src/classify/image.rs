@@ -13,7 +13,7 @@ const LARGEST_HOLE: u64 = 4 << 20;
 const LARGEST_PAGE: u64 = 64 << 10;
 
 /// Further than this no rule looks ahead. Real images have four to eight segments.
-const LONGEST_RUN: usize = 64;
+pub(super) const LONGEST_RUN: usize = 64;
 
 /// The segments of one file that belong together: by address and by offset in the file, both ascending.
 #[derive(Clone, Debug)]

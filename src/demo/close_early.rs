@@ -1,6 +1,6 @@
 //! What becomes of a mapping whose file changes under it, and of bytes whose mapping is gone.
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing};
 use mmview_platform::{Bytes, Ending, Protection};
 
@@ -23,7 +23,7 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     deleted(stage, scratch)
 }
 
-fn map(scratch: &Scratch, size: Bytes) -> anyhow::Result<Mapping> {
+fn map(scratch: &Scratch, size: Bytes) -> crate::error::Result<Mapping> {
     let access = Protection::READ.with(Protection::WRITE);
     Mapping::of_file(scratch.file(), size, Sharing::Shared, access)
         .with_context(|| format!("failed to map {}", scratch.title()))

@@ -1,6 +1,6 @@
 //! What a child inherits of a mapping.
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns};
 use mmview_platform::{Bytes, Protection};
 

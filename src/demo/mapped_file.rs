@@ -6,12 +6,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use memmap2::MmapMut;
 use mmview_platform::Bytes;
 
 use super::Options;
-use super::error::Result;
+use super::error::{Result, failure};
 use super::observer::Observer;
 use super::scratch::{Scratch, title};
 use super::stage::Stage;
@@ -44,25 +44,29 @@ fn times(file: &File) -> io::Result<FileTimes> {
 }
 
 /// Opens the reader's file for reading and writing.
-fn open(path: &Path) -> anyhow::Result<File> {
+fn open(path: &Path) -> crate::error::Result<File> {
     let metadata = std::fs::metadata(path).with_context(|| format!("failed to open {}", title(path)))?;
-    anyhow::ensure!(
-        metadata.is_file(),
-        "{} is not a regular file: only a file's bytes can be mapped",
-        title(path)
-    );
-    anyhow::ensure!(
-        metadata.len() > 0,
-        "{} is empty: mmap refuses a length of 0 (EINVAL); use a file with at least one byte",
-        title(path)
-    );
+    if !metadata.is_file() {
+        return Err(failure(format!(
+            "{} is not a regular file: only a file's bytes can be mapped",
+            title(path)
+        )));
+    }
+    if metadata.len() == 0 {
+        return Err(failure(format!(
+            "{} is empty: mmap refuses a length of 0 (EINVAL); use a file with at least one byte",
+            title(path)
+        )));
+    }
     let read_only = || {
         format!(
             "{} can't be opened for writing, and the lesson writes a byte (the one that is there); use a copy of it",
             title(path)
         )
     };
-    anyhow::ensure!(!metadata.permissions().readonly(), "{}", read_only());
+    if metadata.permissions().readonly() {
+        return Err(failure(read_only()));
+    }
     let file = File::options().read(true).write(true).open(path).with_context(read_only)?;
     // What was written just now must not show as dirty pages of the mapping.
     file.sync_all().with_context(|| format!("failed to write {} to its disk", title(path)))?;
@@ -130,7 +134,7 @@ fn teach(path: &Path, file: &File, may_change: bool, stage: &mut Stage<'_>) -> R
 }
 
 /// Whether this process has the file mapped.
-fn is_mapped(path: &Path) -> anyhow::Result<bool> {
+fn is_mapped(path: &Path) -> crate::error::Result<bool> {
     let path = path.as_os_str().as_bytes();
     Ok(Observer::own("", 0)?
         .regions()?
@@ -145,7 +149,7 @@ fn map(file: &File) -> io::Result<MmapMut> {
     unsafe { MmapMut::map_mut(file) }
 }
 
-fn read_sentence(stage: &Stage<'_>, read: &Observation) -> anyhow::Result<String> {
+fn read_sentence(stage: &Stage<'_>, read: &Observation) -> crate::error::Result<String> {
     if read.now(Quantity::Resident).is_none() {
         return Ok("The first access brought the page in.".to_owned());
     }

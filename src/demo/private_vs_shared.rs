@@ -1,6 +1,6 @@
 //! A private mapping beside a shared one of the same file.
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Mapping, Sharing};
 use mmview_platform::{Bytes, Protection};
 
@@ -24,7 +24,7 @@ struct Both {
 }
 
 impl Both {
-    fn observe(&mut self) -> anyhow::Result<[Observation; 2]> {
+    fn observe(&mut self) -> crate::error::Result<[Observation; 2]> {
         let [private, shared] = &mut self.observers;
         Ok([private.observe()?, shared.observe()?])
     }
@@ -36,7 +36,7 @@ impl Both {
     }
 
     /// The three views of the file's first bytes.
-    fn facts(&self, step: Step) -> anyhow::Result<Step> {
+    fn facts(&self, step: Step) -> crate::error::Result<Step> {
         let beginning = |map: &Mapping| map.read_bytes(Bytes::ZERO, GREETING.len());
         Ok(step
             .fact(Fact::bytes("private_bytes", "the private mapping has", &beginning(&self.private)))

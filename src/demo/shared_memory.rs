@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns, memory_object};
 use mmview_platform::{Bytes, Protection};
 
