@@ -133,12 +133,12 @@ impl<'a> Comparison<'a> {
             .diff
             .changes
             .iter()
-            .filter(|change| change.kind == ChangeKind::Moved && !change.is_telling())
+            .filter(|change| change.kind == ChangeKind::Moved && !change.is_notable())
             .count();
         let incidental = count(ChangeKind::Incidental);
         let mut notes = Vec::new();
         let is_partly_measured = self.is_partly_measured();
-        if self.types.is_empty() && !self.diff.changes.iter().any(Change::is_telling) {
+        if self.types.is_empty() && !self.diff.changes.iter().any(Change::is_notable) {
             notes.push(match is_partly_measured {
                 true => "There is no difference in what was measured in both.".to_owned(),
                 false => "There is no difference.".to_owned(),
