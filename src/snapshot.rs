@@ -141,7 +141,7 @@ impl Snapshot {
 
     /// Returns the regions that map the file at `path`, by address.
     ///
-    /// In the map of a live process, a path with symbolic links matches the real path too, which is what the system lists. In a
+    /// In the map of a live process, a relative path or one with symbolic links matches too: the system lists real paths. In a
     /// capture, the path must be as it was listed.
     pub fn regions_of_file(&self, path: impl AsRef<Path>) -> impl Iterator<Item = &Classified> {
         let path = path.as_ref().to_owned();

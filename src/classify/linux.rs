@@ -9,7 +9,7 @@ use super::past::{Past, Shape};
 use crate::kind::RegionKind;
 use crate::region::Meaning;
 
-/// The largest guard seen: pthreads uses one page, the JVM four.
+/// The largest guard seen in practice, of sixteen pages. pthreads uses one page, the JVM four.
 const LARGEST_GUARD: Bytes = Bytes(64 << 10);
 
 /// The alignment and maximum size of one heap of a glibc arena (`HEAP_MAX_SIZE` in `malloc/arena.c`), on 64-bit and 32-bit

@@ -30,7 +30,7 @@ fn changes(before: &str, after: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_comes_and_goes() {
+fn added_and_removed_regions() {
     let file = "5000-6000 rw-s 0 08:01 7 /tmp/x\n";
     assert_eq!(changes("", file), ["added >5000-6000"]);
     assert_eq!(changes(file, ""), ["removed 5000-6000>"]);
@@ -72,7 +72,7 @@ fn another_object_at_the_same_address_is_not_a_change_of_it() {
 }
 
 #[test]
-fn names_may_come_later() {
+fn a_new_name_is_a_rename() {
     let anonymous = "1000-2000 rw-p 0 00:00 0\n";
     let named = "1000-2000 rw-p 0 00:00 0 [anon:buffer]\n";
     assert_eq!(changes(anonymous, named), ["renamed 1000-2000>1000-2000"]);
@@ -82,7 +82,7 @@ fn names_may_come_later() {
 }
 
 #[test]
-fn a_new_run_has_the_same_things_elsewhere() {
+fn another_run_has_the_same_regions_elsewhere() {
     let before =
         "1000-3000 r--p 0 08:01 7 /lib/x.so\n4000-6000 r--s 0 00:01 9\n8000-9000 rw-p 0 00:00 0 [stack]\n";
     let after = "41000-43000 r--p 0 08:01 7 /lib/x.so\n54000-56000 r--s 0 00:01 9\n98000-9a000 rw-p 0 00:00 0 [stack]\n";
@@ -113,7 +113,7 @@ fn the_same_addresses_are_the_same_run() {
 }
 
 #[test]
-fn counts_are_compared_where_both_have_them() {
+fn counts_are_compared_if_both_maps_have_them() {
     let counted = |resident: u64| format!("1000-3000 rw-p 0 00:00 0\nRss: {resident} kB\nSwap: 0 kB\n");
     assert_eq!(changes(&counted(4), &counted(8)), ["recounted 1000-3000>1000-3000"]);
     assert_eq!(changes(&counted(4), "1000-3000 rw-p 0 00:00 0\n"), ["incidental 1000-3000>1000-3000"]);
