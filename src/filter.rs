@@ -43,7 +43,7 @@ pub struct PathGlob {
     is_whole: bool,
 }
 
-/// A text is not a valid glob.
+/// The text is not a valid glob.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason}")]
 #[non_exhaustive]
@@ -100,7 +100,7 @@ enum Letters {
 
 const LETTERS: [u8; 5] = *b"rwxps";
 
-/// A text is not a protection.
+/// The text is not a protection.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "invalid protection `{text}`: write all of it, such as rw- or r-xp, or some letters, such as w or rx"
@@ -164,7 +164,7 @@ impl Permissions {
     }
 }
 
-/// A text is not an address, or not a range of addresses.
+/// The text is not an address, or not a range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidAddress {

@@ -111,7 +111,7 @@ fn addresses_and_what_is_there() {
 }
 
 #[test]
-fn the_parts_that_decide() {
+fn joined_checks_are_explained_by_the_parts_that_decide() {
     let checks = [
         "check",
         PYTHON,
@@ -294,7 +294,7 @@ fn colours_only_where_they_are_asked_for() {
 }
 
 #[test]
-fn only_as_much_is_read_as_is_asked_for() {
+fn no_more_detail_is_read_than_the_checks_need() {
     let sleeper = Running::sleeper();
     let detail = |arguments: &[&str]| {
         let mut command = mmview(["check", "--json", &sleeper.pid()]);

@@ -1,9 +1,9 @@
 //! Explaining a map again after a change: only the regions that changed, and those that a rule relates to them.
 
-use mmview_platform::{Region, Result, ShareMode};
+use mmview_platform::{Region, Result};
 
-use super::{Classify, Context, Past, Shape, image};
-use crate::kind::RegionKind;
+use super::past::Past;
+use super::{Classify, Context, image};
 use crate::region::Classified;
 
 /// Explains `regions`, which are much like `last`, explained with `before`. The result is that of explaining all of them.
@@ -34,7 +34,7 @@ pub(crate) fn explain_again(
     }
     let mut past = Past::default();
     for region in &last[..kept] {
-        past.note(region);
+        past.remember(region.facts(), region.kind());
     }
     let count = regions.len();
     let mut regions = regions.into_iter();
@@ -45,7 +45,8 @@ pub(crate) fn explain_again(
     );
     let regions = regions.map(Ok as fn(Region) -> Result<Region>);
     let mut classify = Classify::resume(regions, context.clone(), past);
-    let first_executable = last.iter().position(is_executable_data);
+    let first_executable =
+        last.iter().position(|region| Past::is_executable_data(region.facts(), region.kind()));
     // The old place of the new region at `index`, once all changes lie behind it.
     let old_place = |index: usize| (index + tail >= count).then(|| last.len() - (count - index));
     while let Some(region) = classify.next() {
@@ -64,7 +65,11 @@ pub(crate) fn explain_again(
     let rest = explained.len();
     let meanings = (rest..count).filter_map(old_place).map(|place| last[place].meaning());
     explained.extend(
-        classify.into_rest().zip(meanings).map(|(facts, meaning)| Classified::new(facts, meaning.clone())),
+        classify
+            .ahead
+            .filter_map(Result::ok)
+            .zip(meanings)
+            .map(|(facts, meaning)| Classified::new(facts, meaning.clone())),
     );
     explained
 }
@@ -73,21 +78,6 @@ pub(crate) fn explain_again(
 fn ends_past(region: &Region) -> bool {
     let is_special = |flags| region.native.linux().and_then(|native| native.has_flag(flags)).unwrap_or(false);
     region.is_unnamed() && !region.protection.is_none() && !is_special(b"ss") && !is_special(b"ht")
-}
-
-impl Past {
-    /// Takes note of a region that was explained.
-    pub(super) fn note(&mut self, region: &Classified) {
-        self.is_data_executable |= is_executable_data(region);
-        self.last = Some((Shape::from(region.facts()), region.kind()));
-    }
-}
-
-/// Whether a region is data of an image that may be executed.
-fn is_executable_data(region: &Classified) -> bool {
-    region.kind() == RegionKind::Data
-        && region.protection().is_executable()
-        && region.share() == ShareMode::Private
 }
 
 #[cfg(test)]

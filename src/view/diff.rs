@@ -253,12 +253,12 @@ impl<'a> Comparison<'a> {
     /// What comes after the rows.
     pub fn tail(&self, warnings: &[Warning]) -> Tail {
         let count = |kind| self.diff.changes.iter().filter(|change| change.kind == kind).count();
-        let is_only_moved = |change: &&Change| change.kind == ChangeKind::Moved && !change.is_telling();
+        let is_only_moved = |change: &&Change| change.kind == ChangeKind::Moved && !change.is_notable();
         let moved = self.diff.changes.iter().filter(is_only_moved).count();
         let incidental = count(ChangeKind::Incidental);
         let is_partly_measured = self.is_partly_measured();
         let mut notes = Vec::new();
-        if self.types.is_empty() && !self.diff.changes.iter().any(Change::is_telling) {
+        if self.types.is_empty() && !self.diff.changes.iter().any(Change::is_notable) {
             notes.push(Note::Same { in_everything: !is_partly_measured });
         }
         if moved > 0 {
