@@ -1,4 +1,4 @@
-//! What lessons there are.
+//! `mmview demo --list`: the lessons.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use super::{LESSONS, Lesson};
 use crate::render::{Format, Style, renderer};
 use crate::view::{self, Cell, Column, Head, Layout, Record, Table, Tail};
 
-/// Writes the names of the lessons and what each shows.
+/// Writes the name and the subject of each lesson.
 ///
 /// # Errors
 ///
@@ -50,7 +50,7 @@ pub(crate) fn list(format: Format, style: Style, out: &mut dyn Write) -> io::Res
     render.finish()
 }
 
-/// The width of the names.
+/// The width of the column of names.
 const NAME: usize = 18;
 
 impl Record for Lesson {
