@@ -9,7 +9,7 @@ use super::commands;
 use super::plan::{Plan, Task, ViewPlan};
 use super::show::{Failure, show};
 use super::target::Target;
-use super::{Exit, UNWRITABLE, report};
+use super::{Exit, UNWRITABLE, report, ways_out};
 use crate::compat::{self, Tool};
 use crate::demo;
 use crate::render::renderer;
@@ -24,7 +24,13 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
         Task::Launch(launch) => commands::run::launch(&plan, launch, &mut out),
         Task::Demo(options) => commands::demo::demo(&plan, options, &mut out),
         Task::Imitate(call) => {
-            let open = |text: &OsStr| Target::resolve(text.to_owned()).open(&call.open);
+            let open = |text: &OsStr| {
+                let source = Target::resolve(text.to_owned()).open(&call.open);
+                source.map_err(|error| compat::Failure {
+                    message: format!("{error:#}"),
+                    hints: ways_out(&error),
+                })
+            };
             let status = compat::run(call, &open, &mut out, &mut io::stderr())?;
             Ok(if status == 0 { Exit::Done } else { Exit::Imitated(status) })
         }

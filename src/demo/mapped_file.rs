@@ -141,7 +141,7 @@ fn read_sentence(stage: &Stage<'_>, read: &Observation) -> anyhow::Result<String
     let grown = read.grew(Quantity::Resident);
     Ok(if grown > stage.page()? {
         format!(
-            "The page was not mapped yet, so the load caused a page fault. The kernel mapped the page and its neighbours \
+            "The page was not mapped yet, so the load caused a page fault. The kernel mapped the page and its neighbors \
              from the page cache: {} for one byte.",
             stage.size(grown)
         )
