@@ -100,8 +100,8 @@ pub fn help(tool: Tool) -> String {
     }
 }
 
-/// Reports the warnings about a map that was read, but for those that the tools don't mention: that a PID is a thread's, and that
-/// kernel threads have no map.
+/// Reports the warnings about a map. The tools don't mention that a PID is a thread's or that kernel threads have no map, so those
+/// warnings are left out.
 fn report_warnings(tool: Tool, source: &mut dyn RegionSource, err: &mut dyn Write) {
     for warning in source.take_warnings() {
         if !matches!(warning, Warning::ThreadOf { .. } | Warning::KernelThread { .. }) {

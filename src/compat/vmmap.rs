@@ -32,7 +32,7 @@ const FAILED: u8 = 255;
 /// The width of the detail if the output is no terminal.
 const DETAIL_WIDTH: usize = 95;
 
-/// The least width of the detail; a shorter one says nothing.
+/// The least width of the detail; a shorter one shows too little of a path.
 const LEAST_DETAIL: usize = 20;
 
 const USAGE: &str = "\

@@ -30,5 +30,5 @@ impl From<mmview_platform::Error> for Error {
     }
 }
 
-/// What a lesson returns, and each of its steps.
+/// The result of a lesson, and of each of its steps.
 pub(super) type Result<T> = std::result::Result<T, Error>;

@@ -14,7 +14,7 @@ use crate::view::{self, Cell, Column, Head, Layout, Record, Table, Tail};
 ///
 /// # Errors
 ///
-/// Those of the output.
+/// Returns the errors of `out`.
 pub(crate) fn list(format: Format, style: Style, out: &mut dyn Write) -> io::Result<()> {
     if format == Format::Table {
         let indent = " ".repeat(NAME + 1);

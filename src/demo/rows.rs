@@ -35,7 +35,7 @@ const COLUMNS: [Column; 13] = [
 /// repeat the detail, and every change.
 const DISPENSABLE: [&str; 5] = ["detail", "start", "share", "proportional", "dirty"];
 
-/// The columns that the detail gets at least, unless it is left out. A shorter one says nothing.
+/// The least width of the detail. A shorter one shows too little of a path.
 const LEAST_DETAIL: usize = 8;
 
 /// The width that a narrow listing gives the type.
@@ -94,7 +94,7 @@ pub(super) fn draw(
     Ok(())
 }
 
-/// Leaves out columns until the table fits `width`, or nothing is left that can be left out.
+/// Leaves out [`DISPENSABLE`] columns until the table fits `width`.
 fn fit(columns: &mut [Column], rows: &[RegionRow<'_>], width: usize) {
     let cells: Vec<_> = rows.iter().map(RegionRow::cells).collect();
     for id in DISPENSABLE {
