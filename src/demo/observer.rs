@@ -49,7 +49,7 @@ impl Observer {
         Ok(Observation { of: self.of, before, after })
     }
 
-    /// Returns the last observation of a process that ended, and whose regions are gone.
+    /// Returns the region at the last observation as gone, after its process ended.
     pub fn ended(&mut self) -> Observation {
         Observation { of: self.of, before: self.last.take(), after: None }
     }
