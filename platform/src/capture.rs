@@ -239,10 +239,6 @@ impl RegionSource for Capture {
         Ok(region_at(&self.regions, address).map(|region| self.region(region, detail)))
     }
 
-    fn read_memory(&mut self, _address: u64, _into: &mut [u8]) -> Result<usize> {
-        Err(Error::Unsupported { what: "reading memory", place: "for a saved capture" })
-    }
-
     fn printed(&self) -> Option<&PrintedSummary> {
         self.printed.as_ref()
     }

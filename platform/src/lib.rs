@@ -34,12 +34,15 @@ mod host;
 mod launch;
 pub mod linux;
 pub mod macos;
+mod memory;
 mod memory_map;
 mod model;
 mod options;
 mod order;
 pub mod own;
 mod source;
+#[cfg(unix)]
+mod unix;
 mod warning;
 
 pub use capture::{open_file, write_archive};
@@ -47,6 +50,7 @@ pub use detail::Detail;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{open_process, open_self, processes};
 pub use launch::{Moment, Program, Signaller, has_terminal};
+pub use memory::{Memory, MemoryCost, Piece, Shortfall};
 pub use memory_map::MemoryMap;
 pub use model::*;
 pub use options::OpenOptions;

@@ -134,13 +134,3 @@ fn a_single_look_up_is_a_line_of_the_listing() {
     assert_eq!((one.protection, one.share, &one.name), (listed.protection, listed.share, &listed.name));
     assert!(source.region_at(0, Detail::Layout).unwrap().is_none());
 }
-
-#[test]
-fn own_memory_can_be_read() {
-    let text = *b"these bytes";
-    let mut read = [0; 11];
-    let address = std::hint::black_box(&text).as_ptr() as u64;
-    let mut source = open_self(&OpenOptions::default()).unwrap();
-    assert_eq!(source.read_memory(address, &mut read).unwrap(), 11);
-    assert_eq!(read, text);
-}

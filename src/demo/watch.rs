@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use mmview_platform::own::Child;
-use mmview_platform::{AddrRange, Detail, OpenOptions, PageState, RegionSource, open_process};
+use mmview_platform::{AddrRange, Bytes, Detail, OpenOptions, PageState, RegionSource, open_process};
 
 use super::step::Seen;
 use crate::classify::classify;
@@ -56,7 +56,8 @@ impl Watch {
 
     /// The physical page frame behind an address, where the system tells.
     pub fn frame(&mut self, address: u64) -> Option<u64> {
-        self.source.page_frame(address).ok().flatten()
+        let page = AddrRange::with_size(address, Bytes(1))?;
+        self.source.memory()?.frames(page).ok()?.first().copied().flatten()
     }
 
     /// The state of the page at an address, where the system tells.

@@ -3,3 +3,8 @@
 pub mod maps;
 pub mod names;
 pub mod smaps;
+// Only the live half reads these two. Other hosts build them to test them.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(crate) mod stat;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(crate) mod status;
