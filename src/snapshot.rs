@@ -104,15 +104,13 @@ impl Snapshot {
 
     /// The same without what each region is for: what an archive holds.
     pub fn facts(&self) -> mmview_platform::MemoryMap {
-        mmview_platform::MemoryMap {
-            source: self.source.clone(),
-            process: self.process.clone(),
-            taken: self.taken,
-            detail: self.detail,
-            regions: self.regions.iter().map(|classified| classified.facts().clone()).collect(),
-            printed: self.printed.clone(),
-            warnings: self.warnings.clone(),
-        }
+        let regions = self.regions.iter().map(|classified| classified.facts().clone()).collect();
+        let (source, process) = (self.source.clone(), self.process.clone());
+        let mut map = mmview_platform::MemoryMap::new(source, process, self.detail, regions);
+        map.taken = self.taken;
+        map.printed = self.printed.clone();
+        map.warnings = self.warnings.clone();
+        map
     }
 
     /// Saves it as an archive, and returns how many bytes that takes.
@@ -217,12 +215,11 @@ fn counts_of_part(region: &Region, part: AddrRange) -> PageCounts {
             }
         }
     };
-    PageCounts {
-        resident: Some(resident),
-        dirty,
-        swapped: Some(count(part, &PageState::is_swapped)),
-        ..PageCounts::UNMEASURED
-    }
+    let mut counts = PageCounts::UNMEASURED;
+    counts.resident = Some(resident);
+    counts.dirty = dirty;
+    counts.swapped = Some(count(part, &PageState::is_swapped));
+    counts
 }
 
 #[cfg(test)]

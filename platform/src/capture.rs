@@ -160,11 +160,12 @@ impl Capture {
         warnings.extend(disorder);
         Ok(Capture {
             info: SourceInfo {
-                origin: Origin::Capture { path: path.to_owned(), format },
-                os: "linux",
-                taken: None,
                 page_size,
-                capabilities: Capabilities { detail, memory: false, live: false },
+                ..SourceInfo::new(
+                    Origin::Capture { path: path.to_owned(), format },
+                    "linux",
+                    Capabilities::of_capture(detail),
+                )
             },
             process: ProcessInfo::default(),
             printed: None,

@@ -26,6 +26,7 @@
 //!
 //! Parsers and decoders ([`linux`], [`macos`], [`offline`]) take bytes and compile on every host. Opening processes and making system
 //! calls is a thin layer on top, present only where that system is.
+#![warn(missing_debug_implementations)]
 
 mod capture;
 mod detail;
@@ -52,7 +53,13 @@ pub use host::{open_process, open_self, processes};
 pub use launch::{Moment, Program, Signaller, has_terminal};
 pub use memory::{Memory, MemoryCost, Piece, Shortfall};
 pub use memory_map::MemoryMap;
-pub use model::*;
+pub use model::{
+    AddrRange, ByteOrder, Bytes, Capabilities, CaptureFormat, Device, Ending, Image, LinuxRegion, Machine,
+    MacosRegion, Name, NameKind, Native, OffMapRow, Origin, PageCounts, PageRun, PageSize, PageState, Parent,
+    PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable, ProcessEntry, ProcessInfo,
+    ProcessState, ProcessTotals, Protection, PurgeState, Reading, Region, ShareMode, SmapsCounters,
+    SmapsField, SourceInfo, TargetArch, Text, ThreadInfo, UnknownField, User, VmFlags,
+};
 pub use options::OpenOptions;
 pub use source::{RegionSource, Regions};
 pub use warning::Warning;

@@ -1,6 +1,7 @@
 //! The core trait: something that has a memory map.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::detail::Detail;
@@ -25,6 +26,12 @@ impl<'a> Regions<'a> {
     /// How much is read of each region: what was asked for, or the most that the source has.
     pub fn detail(&self) -> Detail {
         self.detail
+    }
+}
+
+impl fmt::Debug for Regions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Regions").field("detail", &self.detail).finish_non_exhaustive()
     }
 }
 

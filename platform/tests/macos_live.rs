@@ -172,6 +172,6 @@ fn a_child_is_read_or_refused_with_hints_and_vanishes() {
 fn what_is_not_there_is_refused() {
     let nobody = open_process(i32::MAX as u32, &OpenOptions::default());
     assert!(matches!(nobody.err(), Some(Error::NoSuchProcess { .. })));
-    let elsewhere = open_self(&OpenOptions { procfs: Some("/proc".into()), ..OpenOptions::default() });
+    let elsewhere = open_self(&OpenOptions::new().procfs(PathBuf::from("/proc")));
     assert!(matches!(elsewhere.err(), Some(Error::Unsupported { .. })));
 }

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(missing_docs)]
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mmview_platform::own::{Mapping, Sharing};
@@ -22,8 +23,7 @@ fn page() -> u64 {
 
 /// This process's memory, read each way there is: by `process_vm_readv`, and from `/proc/PID/mem`.
 fn both_ways() -> [Arc<dyn Memory>; 2] {
-    let mut options = OpenOptions::default();
-    options.procfs = Some("/proc".into());
+    let options = OpenOptions::new().procfs(PathBuf::from("/proc"));
     [source().memory().unwrap(), open_self(&options).unwrap().memory().unwrap()]
 }
 

@@ -124,7 +124,7 @@ impl Plan {
             width: (is_terminal && !wide).then(terminal_width).flatten(),
             units,
         };
-        let open = OpenOptions { procfs, max_stall: gentle.then_some(max_stall), ..OpenOptions::default() };
+        let open = OpenOptions::new().procfs(procfs).max_stall(gentle.then_some(max_stall));
         let imitate = |tool, arguments| {
             Task::Imitate(Call { tool, arguments, open: open.clone(), terminal_width: style.width })
         };

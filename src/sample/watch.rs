@@ -142,15 +142,11 @@ impl Watch {
             Err(error) => return self.failed(error),
         };
         self.regions = regions.clone();
-        let next = Snapshot::from(mmview_platform::MemoryMap {
-            taken: self.last.source.time(),
-            source: self.last.source.clone(),
-            process,
-            detail: self.last.detail,
-            regions,
-            printed: None,
-            warnings: std::mem::take(&mut self.warnings),
-        });
+        let (source, detail) = (self.last.source.clone(), self.last.detail);
+        let mut map = mmview_platform::MemoryMap::new(source, process, detail, regions);
+        map.taken = map.source.time();
+        map.warnings = std::mem::take(&mut self.warnings);
+        let next = Snapshot::from(map);
         let diff = Diff::in_place(&self.last.regions, &next.regions);
         let is_another = is_another_program(&self.last, &next, &diff);
         self.last = next;

@@ -1,5 +1,6 @@
 //! Parsers for the text of `/proc/PID`: bytes in, facts out, on every host.
 
+mod lines;
 pub mod maps;
 pub mod names;
 pub mod smaps;

@@ -279,7 +279,9 @@ mod tests {
 
     impl PageCalls for Target {
         fn present(&self, window: AddrRange) -> Result<Vec<AddrRange>> {
-            assert!(window.start() % PAGE == 0 && (window.end() % PAGE == 0 || window.end() == u64::MAX));
+            assert!(
+                [window.start(), window.end()].iter().all(|at| at.is_multiple_of(PAGE) || *at == u64::MAX)
+            );
             self.windows.borrow_mut().push(window);
             let pages =
                 (window.start()..window.end().min(self.pages.len() as u64 * PAGE)).step_by(PAGE as usize);

@@ -1,7 +1,7 @@
 //! A live process, read through its directory in `/proc`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::linux::parse::stat::Stat;
 use crate::memory::Memory;
 use crate::model::ProcessEntry;
-use crate::model::{Capabilities, Origin, Reading, SourceInfo};
+use crate::model::{Capabilities, Origin, Reading, SourceInfo, TargetArch};
 use crate::model::{Ending, PageSize, ProcessInfo, ProcessTotals, Region};
 use crate::options::OpenOptions;
 use crate::source::{RegionSource, Regions, collect_around, find_at};
@@ -66,11 +66,13 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
     }
     Ok(Box::new(LiveSource {
         info: SourceInfo {
-            origin: Origin::Live { pid: process_id },
-            os: "linux",
-            taken: None,
             page_size: PageSize::new(rustix::param::page_size() as u64),
-            capabilities: Capabilities { detail: Detail::Pages, memory: true, live: true },
+            arch: arch(&process),
+            ..SourceInfo::new(
+                Origin::Live { pid: process_id },
+                "linux",
+                Capabilities::of_live(Detail::Pages, true),
+            )
         },
         process: Arc::new(process),
         is_of_this_system: options.procfs.is_none(),
@@ -79,11 +81,18 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
         procfs,
         pid: process_id,
         is_stat_readable: before.is_ok(),
-        tell_anonymous: options.tell_anonymous,
+        with_anonymous: options.with_anonymous,
         max_stall: options.max_stall,
         warnings,
         reading: None,
     }))
+}
+
+/// The architecture of the program that a process runs; `None` without `PTRACE_MODE_READ`, and for a kernel thread.
+fn arch(process: &Directory) -> Option<TargetArch> {
+    let mut start = [0; TargetArch::ELF_START];
+    process.file("exe").ok()?.read_exact(&mut start).ok()?;
+    TargetArch::from_elf(&start)
 }
 
 fn open_directory(procfs: &Path, pid: u32) -> Result<Directory> {
@@ -142,7 +151,7 @@ pub(super) struct LiveSource {
     pub(super) pid: u32,
     /// A saved tree under `--procfs` may have no `stat`; then a missing one says nothing.
     is_stat_readable: bool,
-    tell_anonymous: bool,
+    with_anonymous: bool,
     max_stall: Option<Duration>,
     pub(super) warnings: Vec<Warning>,
     pub(super) reading: Option<Reading>,
@@ -184,7 +193,7 @@ impl LiveSource {
         }
         // Whoever wants to be gentle reads no `smaps` for what a scan tells.
         if detail == Detail::Resident
-            && let Some(scan) = self.open_scan(Wanted::Counts, self.tell_anonymous)?
+            && let Some(scan) = self.open_scan(Wanted::Counts, self.with_anonymous)?
         {
             let text = Text::at_once(self.open_text("maps")?);
             return Ok(Opened { text, scan: Some(scan), detail: Detail::Resident });

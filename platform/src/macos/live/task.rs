@@ -16,7 +16,7 @@ use crate::macos::parse::walk::{Method, Plan, ProcessRegion, TaskCalls, Walk};
 use crate::memory::Memory;
 use crate::model::ProcessEntry;
 use crate::model::{AddrRange, PageSize, ProcessInfo, ProcessTotals, PurgeState, Region};
-use crate::model::{Capabilities, Origin, SourceInfo};
+use crate::model::{Capabilities, Origin, SourceInfo, TargetArch};
 use crate::options::OpenOptions;
 use crate::source::{RegionSource, Regions, find_at};
 use crate::warning::Warning;
@@ -32,15 +32,12 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
     task.open_port();
     Ok(Box::new(LiveSource {
         info: SourceInfo {
-            origin: Origin::Live { pid },
-            os: "macos",
-            taken: None,
             page_size: Some(task.page_size),
-            capabilities: Capabilities {
-                detail: given(Detail::Pages, task.port.is_some()),
-                memory: task.port.is_some(),
-                live: true,
-            },
+            ..SourceInfo::new(
+                Origin::Live { pid },
+                "macos",
+                Capabilities::of_live(given(Detail::Pages, task.port.is_some()), task.port.is_some()),
+            )
         },
         pid,
         task,
@@ -346,6 +343,8 @@ impl RegionSource for LiveSource {
             error => Err(error),
         })?;
         let images = self.task.read_images();
+        let code_type = images.first().and_then(|main| main.header.code_type);
+        self.info.arch = code_type.and_then(TargetArch::from_code_type);
         let process = facts::read(self.task.pid, self.task.port.as_deref(), &images);
         self.images = Some(images);
         Ok(process)
