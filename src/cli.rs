@@ -16,8 +16,7 @@ use clap::Parser;
 use crate::compat::Tool;
 
 pub use args::command;
-pub use plan::{DemoPlan, Pace, Plan};
-pub(crate) use show::error_value;
+pub use plan::Plan;
 
 /// What the program ended with, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +161,7 @@ fn ways_out(error: &anyhow::Error) -> Vec<String> {
         return picture.into();
     }
     let error = error.downcast_ref::<mmview_platform::Error>();
-    error.map(|error| error.way_out().to_vec()).unwrap_or_default()
+    error.map(|error| error.hints().to_vec()).unwrap_or_default()
 }
 
 /// Whether an error is that nobody reads the output any more.

@@ -105,7 +105,7 @@ fn tell(err: &mut dyn Write, tool: Tool, text: &str) {
 fn tell_error(err: &mut dyn Write, tool: Tool, error: &anyhow::Error) {
     tell(err, tool, &format!("{error:#}"));
     let error = error.downcast_ref::<mmview_platform::Error>();
-    for way in error.map(mmview_platform::Error::way_out).unwrap_or_default() {
+    for way in error.map(mmview_platform::Error::hints).unwrap_or_default() {
         let _ = writeln!(err, "  {way}");
     }
 }

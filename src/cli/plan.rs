@@ -15,7 +15,7 @@ use super::args::{
 use super::target::Target;
 use crate::check::Check;
 use crate::compat::{Call, Tool};
-use crate::demo::LESSONS;
+use crate::demo::{self, LESSONS, Pace};
 use crate::filter::{Filter, SortKey, parse_address};
 use crate::render::{Format, Style};
 
@@ -38,7 +38,7 @@ pub(super) enum Task {
     Compare(Sides),
     Watch(WatchPlan),
     Launch(LaunchPlan),
-    Demo(DemoPlan),
+    Demo(demo::Options),
     Imitate(Call),
     ListLessons,
     Completions(clap_complete::Shell),
@@ -80,29 +80,6 @@ pub(super) struct LaunchPlan {
     pub interval: Duration,
     pub output: Option<PathBuf>,
     pub traced: bool,
-}
-
-/// What a lesson is to use.
-#[derive(Clone, Debug, Default)]
-pub struct DemoPlan {
-    /// The name of the lesson; `None` for all of them.
-    pub lesson: Option<String>,
-    /// The reader's own file, for the lesson that takes one.
-    pub file: Option<PathBuf>,
-    /// How to wait between steps.
-    pub pace: Pace,
-}
-
-/// How to wait between the steps of a lesson.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pace {
-    /// Not at all.
-    #[default]
-    Straight,
-    /// For a time.
-    Hold(Duration),
-    /// Until Enter is pressed.
-    Enter,
 }
 
 /// The command line is wrong in a way that only shows in the whole.
@@ -197,7 +174,7 @@ fn demo(args: DemoArgs, is_terminal: bool) -> anyhow::Result<Task> {
         None if args.step || (is_terminal && std::io::stdin().is_terminal()) => Pace::Enter,
         None => Pace::Straight,
     };
-    Ok(Task::Demo(DemoPlan { lesson: (!args.all).then_some(args.lesson), file: args.file, pace }))
+    Ok(Task::Demo(demo::Options { lesson: (!args.all).then_some(args.lesson), file: args.file, pace }))
 }
 
 fn summary(args: Targets) -> anyhow::Result<Task> {
@@ -297,7 +274,9 @@ fn resolve_targets(args: Targets) -> anyhow::Result<(Vec<Target>, Option<u64>)> 
     let mut address = None;
     for text in args.targets {
         match text.to_str().filter(|text| text.starts_with("0x") || text.starts_with("0X")) {
-            Some(text) if address.is_none() => address = Some(parse_address(text).map_err(Usage)?),
+            Some(text) if address.is_none() => {
+                address = Some(parse_address(text).map_err(|error| Usage(error.to_string()))?)
+            }
             Some(text) => {
                 return Err(Usage(format!("one ADDRESS at a time: `{text}` is the second")).into());
             }

@@ -22,7 +22,7 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Exit> {
         Task::Compare(sides) => commands::diff::compare(&plan, sides, &mut out),
         Task::Watch(watch) => commands::watch::watch(&plan, watch, &mut out),
         Task::Launch(launch) => commands::run::launch(&plan, launch, &mut out),
-        Task::Demo(demo) => demo::run(demo, plan.format, plan.style, &mut out),
+        Task::Demo(options) => commands::demo::demo(&plan, options, &mut out),
         Task::Imitate(call) => {
             let open = |text: &OsStr| Target::resolve(text.to_owned()).open(&call.open);
             let status = compat::run(call, &open, &mut out, &mut io::stderr())?;
