@@ -1,5 +1,5 @@
-//! `mmview pmap` against the installed pmap, for its options and stopped live processes; and the deliberate differences.
-//! Skipped, with a message, if pmap is missing or is not the version that mmview imitates.
+//! `mmview pmap` beside the installed pmap, over its options and live processes that don't run; and what is different on
+//! purpose. Skipped, with a message, where there is no pmap or another one than that whose output is imitated.
 #![allow(missing_docs)]
 
 mod common;
@@ -14,7 +14,7 @@ use common::{Run, Running, is_linux, mmview, skip};
 
 const IMITATED: &str = "pmap from procps-ng 4.0.2";
 
-/// What a program printed, and its exit status.
+/// What a program printed and how it ended.
 #[derive(Debug, PartialEq, Eq)]
 struct Printed {
     status: i32,
@@ -43,26 +43,26 @@ fn text(printed: &Printed) -> String {
     String::from_utf8_lossy(&printed.stdout).into_owned()
 }
 
-/// Whether the imitated version of pmap is installed. If not, reports that the test is skipped.
+/// Whether the pmap that is imitated is here; says so where not.
 fn has_pmap() -> bool {
     if !is_linux() {
         return false;
     }
     let version = Command::new("pmap").arg("-V").output();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    let is_imitated = version.as_deref().is_ok_and(|version| version == IMITATED);
-    if !is_imitated {
+    let is_it = version.as_deref().is_ok_and(|version| version == IMITATED);
+    if !is_it {
         skip(&format!("the pmap here is not `{IMITATED}`: {version:?}"));
     }
-    is_imitated
+    is_it
 }
 
-/// A directory that is removed after the test.
+/// A directory that goes with the test.
 fn directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory for a test")
 }
 
-/// Stops a process (SIGSTOP), and waits until it has stopped.
+/// Stops a process, and waits until it has stopped.
 fn stop(running: &Running) {
     let stopped = Command::new("kill").args(["-STOP", &running.pid()]).status().expect("kill starts");
     assert!(stopped.success());
@@ -83,8 +83,8 @@ fn stopped_sleeper() -> Running {
     sleeper
 }
 
-/// A program with its own copies of all its libraries, in `directory`. Pss and the shared counters depend on which other
-/// processes map a page, and pmap and mmview map different pages of the common libraries.
+/// A program with copies of its own of all its libraries, in `directory`: Pss and what is shared depend on who else maps a
+/// page, and pmap and mmview themselves map other pages of the common libraries.
 fn loner(program: &Path, directory: &Path) -> Command {
     let ldd = Command::new("ldd").arg(program).output().expect("ldd starts");
     let libraries = String::from_utf8_lossy(&ldd.stdout).into_owned();
@@ -102,7 +102,7 @@ fn loner(program: &Path, directory: &Path) -> Command {
     command
 }
 
-/// A stopped process that shares no page with another process and maps the file at `path`.
+/// A stopped process that shares no page with another, and has mapped the file of that path.
 fn stopped_with_mapped(path: &Path) -> Running {
     fs::write(path, "mapped by a test\n").expect("a file for a test");
     let libraries = path.parent().expect("a file lies in a directory").join("libraries");
@@ -123,8 +123,8 @@ fn stopped_with_mapped(path: &Path) -> Running {
     }
 }
 
-/// Asserts that both programs print the same. Other processes can change Pss and the shared counters at any time, so pmap runs
-/// before and after mmview, and only a result that it prints twice counts.
+/// What other programs do just then may change Pss and what is shared, so pmap is asked before and after, and only what it says
+/// twice is compared.
 fn assert_same(arguments: &[&str]) {
     for _ in 0..50 {
         let before = theirs(arguments);
@@ -136,10 +136,10 @@ fn assert_same(arguments: &[&str]) {
             return;
         }
     }
-    skip(&format!("pmap {arguments:?} never prints the same twice"));
+    skip(&format!("pmap {arguments:?} never says the same twice"));
 }
 
-/// Compares every layout with every switch that it allows.
+/// Every layout with every switch that goes with it.
 fn assert_all_layouts_same(pid: &str) {
     let directory = directory();
     let rc = directory.path().join("rc");
@@ -155,7 +155,7 @@ fn assert_all_layouts_same(pid: &str) {
 }
 
 #[test]
-fn every_layout_of_a_sleeping_process_matches_pmap() {
+fn every_layout_of_a_sleeping_process_is_pmaps() {
     if !has_pmap() {
         return;
     }
@@ -169,7 +169,7 @@ fn every_layout_of_a_sleeping_process_matches_pmap() {
 }
 
 #[test]
-fn every_layout_with_odd_file_names_matches_pmap() {
+fn every_layout_of_a_process_with_a_file_of_an_odd_name_is_pmaps() {
     if !has_pmap() {
         return;
     }
@@ -181,7 +181,7 @@ fn every_layout_with_odd_file_names_matches_pmap() {
 }
 
 #[test]
-fn names_outside_ascii_match_pmap() {
+fn names_that_are_not_ascii_are_pmaps() {
     if !has_pmap() {
         return;
     }
@@ -189,7 +189,7 @@ fn names_outside_ascii_match_pmap() {
     for name in ["grüße".as_bytes(), b"tab\there", b"\xff\xfe", b"esc\x1b[31m"] {
         let running = stopped_with_mapped(&directory.path().join(std::ffi::OsStr::from_bytes(name)));
         for layout in ["-x", "-d", "-p"] {
-            // The command line has the name too, and pmap does not escape control characters there.
+            // The command line holds the name too, and what steers a terminal there is let through by pmap.
             let rows = |printed: Printed| text(&printed).split_once('\n').unwrap().1.to_owned();
             let pid = running.pid();
             assert_eq!(rows(ours(&[layout, &pid])), rows(theirs(&[layout, &pid])), "{name:?}");
@@ -198,7 +198,7 @@ fn names_outside_ascii_match_pmap() {
 }
 
 #[test]
-fn every_kind_of_memory_matches_pmap() {
+fn memory_of_every_sort_is_pmaps() {
     let has_python = Command::new("python3").arg("-V").output().is_ok();
     if !has_pmap() || !has_python {
         skip("no python3");
@@ -241,11 +241,11 @@ input()
     let tasks = tasks.map(|task| task.expect("a thread").file_name().into_string().expect("a number"));
     let thread = tasks.into_iter().find(|task| *task != python.pid()).expect("a second thread");
     assert_same(&["-q", &thread]);
-    assert_eq!(ours(&["-q", &thread]), ours(&["-q", &python.pid()]), "a thread ID selects its process");
+    assert_eq!(ours(&["-q", &thread]), ours(&["-q", &python.pid()]), "a thread stands for its process");
 }
 
 #[test]
-fn every_notation_of_pids_matches_pmap() {
+fn ids_may_be_written_in_every_way_of_pmap() {
     if !has_pmap() {
         return;
     }
@@ -260,7 +260,7 @@ fn every_notation_of_pids_matches_pmap() {
 }
 
 #[test]
-fn ranges_match_pmap() {
+fn ranges_are_pmaps() {
     if !has_pmap() {
         return;
     }
@@ -289,7 +289,7 @@ fn ranges_match_pmap() {
 }
 
 #[test]
-fn kernel_threads_and_zombies_have_no_rows() {
+fn threads_of_the_kernel_and_the_dead_have_no_rows() {
     if !has_pmap() {
         return;
     }
@@ -305,11 +305,11 @@ fn kernel_threads_and_zombies_have_no_rows() {
         return;
     }
     assert_all_layouts_same(&zombie);
-    assert!(ours(&[&zombie]).stderr.contains("zombie"), "the reason is on standard error");
+    assert!(ours(&[&zombie]).stderr.contains("zombie"), "and it is said why");
 }
 
 #[test]
-fn wrong_command_lines_are_refused_like_pmap() {
+fn wrong_command_lines_are_refused_in_pmaps_words() {
     if !has_pmap() {
         return;
     }
@@ -356,7 +356,7 @@ fn wrong_command_lines_are_refused_like_pmap() {
 }
 
 #[test]
-fn configurations_are_read_like_pmap() {
+fn configurations_are_read_as_pmap_reads_them() {
     if !has_pmap() {
         return;
     }
@@ -392,7 +392,7 @@ fn configurations_are_read_like_pmap() {
 }
 
 #[test]
-fn a_new_configuration_matches_pmap_and_overwrites_none() {
+fn a_new_configuration_is_pmaps_and_none_is_overwritten() {
     if !has_pmap() {
         return;
     }
@@ -401,7 +401,7 @@ fn a_new_configuration_matches_pmap_and_overwrites_none() {
     let (by_us, by_them) = (ours(&["-N", &file("ours")]), theirs(&["-N", &file("theirs")]));
     assert_eq!(by_us, by_them);
     assert_eq!(fs::read(file("ours")).unwrap(), fs::read(file("theirs")).unwrap());
-    assert_eq!(ours(&["-N", &file("ours")]), theirs(&["-N", &file("theirs")]), "the file exists already");
+    assert_eq!(ours(&["-N", &file("ours")]), theirs(&["-N", &file("theirs")]), "it is there already");
     let home = |command: &mut Command| printed(command.env("HOME", directory.path()));
     assert_eq!(home(mmview(["pmap", "-n"]).arg("-q")).status, 1);
     let by_us = home(&mut mmview(["pmap", "-n"]));
@@ -411,7 +411,7 @@ fn a_new_configuration_matches_pmap_and_overwrites_none() {
 
 /// The patterns of procps-ng's own test suite.
 #[test]
-fn the_tests_of_procps_pass() {
+fn what_procps_tests_of_pmap_holds() {
     if !is_linux() {
         return;
     }
@@ -453,7 +453,7 @@ fn the_tests_of_procps_pass() {
 }
 
 #[test]
-fn paths_longer_than_a_kilobyte_are_whole() {
+fn paths_beyond_a_kilobyte_are_whole() {
     if !is_linux() {
         return;
     }
@@ -463,7 +463,7 @@ fn paths_longer_than_a_kilobyte_are_whole() {
         path.push("d".repeat(250));
     }
     if fs::create_dir_all(&path).is_err() || !fs::exists("/proc/self/maps").unwrap_or(false) {
-        skip("long paths do not work here");
+        skip("no long paths here");
         return;
     }
     let running = stopped_with_mapped(&path.join("long"));
@@ -478,7 +478,7 @@ fn paths_longer_than_a_kilobyte_are_whole() {
 }
 
 #[test]
-fn totals_are_the_sums_of_the_rows() {
+fn totals_are_those_of_the_rows() {
     if !fs::exists("/proc/self/smaps").unwrap_or(false) {
         skip("there is no /proc here");
         return;
@@ -497,11 +497,11 @@ fn totals_are_the_sums_of_the_rows() {
     };
     let size = |total: &str| total.split_ascii_whitespace().next().unwrap().to_owned();
     let both: Vec<String> = totals(&text(&ours(&["-X", &sleeper.pid(), &sleeper.pid()])));
-    assert_eq!(size(&both[0]), size(&both[1]), "the totals of each process are separate");
+    assert_eq!(size(&both[0]), size(&both[1]), "each process for itself");
 }
 
 #[test]
-fn failures_are_reported_with_the_status_of_pmap() {
+fn failures_are_told_and_keep_pmaps_status() {
     let missing = ours(&["999999999"]);
     assert_eq!(missing.status, 42);
     assert!(missing.stderr.contains("no process with PID 999999999"), "{}", missing.stderr);
@@ -513,7 +513,7 @@ fn failures_are_reported_with_the_status_of_pmap() {
 }
 
 #[test]
-fn help_is_that_of_pmap_with_the_differences() {
+fn help_is_pmaps_with_what_is_different() {
     for option in ["-h", "--help"] {
         let help = ours(&[option]);
         assert_eq!(help.status, 0);
@@ -529,12 +529,12 @@ fn help_is_that_of_pmap_with_the_differences() {
     let page = Run::of(mmview(["man", "pmap"]).output().expect("mmview starts")).stdout;
     assert!(
         page.contains(r" \-XX  ") && !page.contains("gentle"),
-        "the page lists only the options of pmap: {page}"
+        "mmview's options are none of pmap's: {page}"
     );
 }
 
 #[test]
-fn a_link_acts_as_the_tool_it_is_named_after() {
+fn a_link_is_the_tool_that_it_is_named_for() {
     let directory = directory();
     for (name, usage) in [("pmap", "pmap [options] PID"), ("vmmap", "partial-process-name")] {
         let link = directory.path().join(name);
@@ -545,13 +545,13 @@ fn a_link_acts_as_the_tool_it_is_named_after() {
 }
 
 #[test]
-fn a_target_can_have_the_name_of_a_tool() {
+fn a_target_may_be_called_like_a_tool() {
     let named = Run::of(mmview(["--name", "pmap", "--name", "no-such-thing"]).output().unwrap());
     assert!(named.stderr.contains("is called `no-such-thing`"), "{}", named.stderr);
 }
 
 #[test]
-fn captures_are_shown_with_what_they_contain() {
+fn captures_are_shown_with_what_they_tell() {
     for (name, arguments) in [
         ("pmap -x of sleep.smaps", &["-x", "tests/fixtures/linux/sleep.smaps"][..]),
         ("pmap -XX of swap-16k.smaps", &["-XX", "tests/fixtures/linux/swap-16k.smaps"]),

@@ -1,4 +1,4 @@
-//! `mmview vmmap`: it prints a saved report unchanged, and live processes in the same layout.
+//! `mmview vmmap`: a saved report comes out as it went in, and live processes in the same form.
 #![allow(missing_docs)]
 
 mod common;
@@ -24,22 +24,22 @@ fn fixture(name: &str) -> String {
     format!("tests/fixtures/macos/{name}")
 }
 
-/// The lines of a text, without trailing blanks and trailing empty lines.
+/// The lines of a text without the blanks at their ends, and without empty ones at its end.
 fn lines(text: &str) -> Vec<&str> {
     text.trim_end().lines().map(str::trim_end).collect()
 }
 
 #[test]
-fn a_complete_report_is_printed_unchanged() {
+fn a_complete_report_comes_out_as_it_went_in() {
     for name in ["notebook.vmmap", "notebook-summary.vmmap"] {
         let text = fs::read_to_string(fixture(name)).unwrap();
         assert_eq!(lines(&report(&[&fixture(name)])), lines(&text), "{name}");
     }
 }
 
-/// vmmap of macOS 10.12 and 10.13 counts one region too many in each row of its table.
+/// vmmap of 10.12 and 10.13 counts one region too many in each row of its table.
 #[test]
-fn counts_of_a_high_sierra_report_are_corrected() {
+fn a_report_of_high_sierra_comes_out_with_true_counts() {
     let text = fs::read_to_string(fixture("clock-10.13.vmmap")).unwrap();
     let ours = report(&["-w", &fixture("clock-10.13.vmmap")]);
     let (ours, text) = (lines(&ours), lines(&text));
@@ -60,7 +60,7 @@ fn counts_of_a_high_sierra_report_are_corrected() {
 }
 
 #[test]
-fn options_select_sections_and_order() {
+fn sections_and_orders_are_as_the_options_say() {
     let notebook = fixture("notebook.vmmap");
     let summary = report(&["-summary", &notebook]);
     assert!(!summary.contains("Virtual Memory Map") && !summary.contains("\n==== "), "{summary}");
@@ -76,15 +76,15 @@ fn options_select_sections_and_order() {
     assert_snapshot!("vmmap around a gap", report(&[&notebook, "104b20000"]));
 }
 
-/// The start address in a row.
+/// Where the region of a row starts.
 fn start(row: &str) -> Option<u64> {
     let place = row.get(25..37)?.trim();
     (row.as_bytes().get(37) == Some(&b'-')).then(|| u64::from_str_radix(place, 16).ok())?
 }
 
 #[test]
-fn a_linux_capture_has_the_same_layout() {
-    // The path of this build differs between machines.
+fn a_capture_of_linux_has_the_same_form() {
+    // Where this build of mmview lies is of this machine.
     let report = |arguments: &[&str]| {
         let text = report(arguments);
         text.lines()
@@ -97,7 +97,7 @@ fn a_linux_capture_has_the_same_layout() {
 }
 
 #[test]
-fn a_live_process_has_the_same_layout() {
+fn a_live_process_has_the_same_form() {
     let sleeper = Running::sleeper();
     let text = report(&["-v", &sleeper.pid()]);
     assert!(
@@ -123,7 +123,7 @@ fn a_live_process_has_the_same_layout() {
 }
 
 #[test]
-fn a_report_of_a_live_process_can_be_parsed() {
+fn a_report_of_a_live_process_can_be_read_again() {
     if !fs::exists("/proc/self/smaps").unwrap_or(false) {
         skip("there is no /proc here");
         return;
@@ -144,7 +144,7 @@ fn a_report_of_a_live_process_can_be_parsed() {
 }
 
 #[test]
-fn failures_exit_with_255_and_a_reason() {
+fn failures_end_with_255_and_say_why() {
     let missing = vmmap(&["999999999"]);
     assert_eq!((missing.status, missing.stdout.as_str()), (255, ""));
     assert!(missing.stderr.contains("cannot examine `999999999`"), "{}", missing.stderr);
@@ -156,7 +156,7 @@ fn failures_exit_with_255_and_a_reason() {
 }
 
 #[test]
-fn help_lists_the_differences() {
+fn help_lists_what_is_different() {
     for option in ["-h", "--help", "-help"] {
         let help = report(&[option]);
         for part in
@@ -167,7 +167,7 @@ fn help_lists_the_differences() {
     }
 }
 
-/// Rows of a report, by address, as vmmap of macOS 11 and later prints them.
+/// A row of a report as vmmap of macOS 11 and later prints it, by address.
 fn rows() -> impl Strategy<Value = Vec<String>> {
     let row = (
         prop::sample::select(vec![
@@ -213,7 +213,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn rows_are_printed_unchanged(rows in rows()) {
+    fn rows_come_out_as_they_went_in(rows in rows()) {
         let head = "==== regions for process 7  (non-writable and writable regions are interleaved)\n\
                     REGION TYPE                    START - END         [ VSIZE  RSDNT  DIRTY   SWAP] PRT/MAX SHRMOD PURGE    REGION DETAIL\n";
         let text = format!("{head}{}\n\n==== Legend\n", rows.join("\n"));
