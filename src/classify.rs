@@ -3,6 +3,7 @@
 //! One pass with a short look-ahead, so that a listing streams. Each rule documents what it recognises and where it stops; the
 //! tests have an example of both.
 
+mod again;
 mod ahead;
 mod context;
 mod image;
@@ -18,6 +19,7 @@ use mmview_platform::{MemoryMap, Native, Region, Result};
 
 use crate::region::Classified;
 
+pub(crate) use again::explain_again;
 use ahead::Ahead;
 pub use context::Context;
 use past::Past;
@@ -33,6 +35,11 @@ impl<I: Iterator<Item = Result<Region>>> Classify<I> {
     /// Classifies `regions`, which are sorted by address.
     pub fn new(regions: I, context: Context) -> Classify<I> {
         Classify { ahead: Ahead::new(regions), context, past: Past::default() }
+    }
+
+    /// Goes on with `regions` after earlier ones, which `past` remembers.
+    fn resume(regions: I, context: Context, past: Past) -> Classify<I> {
+        Classify { past, ..Classify::new(regions, context) }
     }
 }
 

@@ -57,7 +57,7 @@ pub struct Call {
 }
 
 /// Opens what a word of a command line stands for: a PID, a name, a file.
-pub type OpenTarget<'a> = dyn Fn(&OsStr) -> anyhow::Result<Box<dyn RegionSource>> + 'a;
+pub type OpenTarget<'a> = dyn Fn(&OsStr) -> crate::Result<Box<dyn RegionSource>> + 'a;
 
 /// Does what the tool would do, and returns its exit status.
 ///
@@ -102,10 +102,9 @@ fn tell(err: &mut dyn Write, tool: Tool, text: &str) {
 }
 
 /// Tells why something failed, and what would help.
-fn tell_error(err: &mut dyn Write, tool: Tool, error: &anyhow::Error) {
+fn tell_error(err: &mut dyn Write, tool: Tool, error: &crate::Error) {
     tell(err, tool, &format!("{error:#}"));
-    let error = error.downcast_ref::<mmview_platform::Error>();
-    for way in error.map(mmview_platform::Error::way_out).unwrap_or_default() {
-        let _ = writeln!(err, "  {way}");
+    for hint in error.hints() {
+        let _ = writeln!(err, "  {hint}");
     }
 }

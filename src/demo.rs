@@ -1,17 +1,19 @@
-//! Lessons: each makes real mappings and shows, step by step, what becomes of them in the map of this process, and of a child.
+//! Lessons: each one makes real mappings and shows, step by step, how they change the memory map of this process and of a child.
 //!
-//! What a lesson says of a step is made from what was observed in it: systems differ, and no sentence may claim what the rows
-//! above it don't show.
+//! The explanation of a step depends on what the step observed: systems differ, and no sentence may claim what the rows above
+//! it don't show.
 
 mod advise;
 mod close_early;
 mod copy_on_write;
 mod demand_paging;
+mod error;
 mod fork;
 mod huge_pages;
 mod list;
 mod malloc;
 mod mapped_file;
+mod observer;
 mod private_vs_shared;
 mod protect;
 mod rows;
@@ -20,196 +22,220 @@ mod shared_memory;
 mod stack;
 mod stage;
 mod step;
-mod watch;
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use crate::error::Context as _;
+use serde_json::Value;
 use stage::Stage;
 
-use crate::cli::{DemoPlan, Exit, report};
-use crate::interrupt::{Interrupt, Interrupted};
+use crate::interrupt::Interrupt;
 use crate::render::{Format, Style, renderer};
-use crate::view::Tail;
+use crate::view::{Row, Tail};
 
+pub use error::Error;
+#[cfg(test)]
+pub(crate) use list::COLUMNS as LIST;
 pub(crate) use list::list;
+#[cfg(test)]
+pub(crate) use step::{COLUMNS as STEPS, OBSERVATION as OBSERVATIONS};
+
+/// Which lesson to run, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The name of the lesson; `None` for all of them.
+    pub lesson: Option<String>,
+    /// The reader's own file, for the one lesson that takes a file.
+    pub file: Option<PathBuf>,
+    /// How to wait between steps.
+    pub pace: Pace,
+}
+
+/// How to wait between the steps of a lesson.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Don't wait.
+    #[default]
+    Straight,
+    /// Wait for this long.
+    Hold(Duration),
+    /// Wait until the reader presses Enter.
+    Enter,
+}
+
+/// Reports a lesson that failed while others follow, and returns the error as machine-readable formats show it.
+pub type OnFailure<'a> = dyn FnMut(&Lesson, &crate::Error) -> Value + 'a;
 
 /// A lesson.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Lesson {
     /// Its name on the command line.
     pub name: &'static str,
     /// What it shows.
     pub about: &'static str,
-    run: fn(&DemoPlan, &mut Stage<'_>) -> anyhow::Result<()>,
+    run: fn(&Options, &mut Stage<'_>) -> Result<(), Error>,
 }
 
-/// All lessons, each on top of those before it. The first is the one that runs where none is named.
+/// All lessons; each builds on those before it. The first one is the default.
 pub const LESSONS: &[Lesson] = &[
     Lesson {
         name: "mapped-file",
-        about: "a file is mapped, read, written, flushed and closed; its region appears and vanishes",
+        about: "map a file, read it, write to it, flush it and unmap it; its region appears and disappears",
         run: mapped_file::run,
     },
     Lesson {
         name: "fork",
-        about: "a child inherits a mapped file, reads and closes it; the parent's mapping lives on",
+        about: "a child inherits a mapped file, reads it and unmaps it; the parent's mapping stays",
         run: fork::run,
     },
     Lesson {
         name: "close-early",
-        about: "a file truncated under its mapping, a mapping closed before it is flushed, a file deleted",
+        about: "truncate a mapped file, unmap a file without flushing it, delete a mapped file",
         run: close_early::run,
     },
     Lesson {
         name: "private-vs-shared",
-        about: "one file mapped MAP_PRIVATE and MAP_SHARED: who sees what is written",
+        about: "map one file with MAP_PRIVATE and with MAP_SHARED: which writes reach the file",
         run: private_vs_shared::run,
     },
     Lesson {
         name: "demand-paging",
-        about: "64M of memory is reserved, and becomes resident page by page as it is touched",
+        about: "reserve 64M of memory, which becomes resident page by page as it is touched",
         run: demand_paging::run,
     },
     Lesson {
         name: "copy-on-write",
-        about: "memory is shared after fork, until one of the two writes to it",
+        about: "after fork, parent and child share their memory until one of them writes to it",
         run: copy_on_write::run,
     },
     Lesson {
         name: "malloc",
-        about: "small and large blocks, freed again; and those of another thread",
+        about: "allocate and free small and large blocks, in the main thread and in another one",
         run: malloc::run,
     },
     Lesson {
         name: "stack",
-        about: "a stack grows, a thread has its own with a guard below it, and one overflows",
+        about: "a stack grows; a thread has its own stack, with a guard below it; a stack overflows",
         run: stack::run,
     },
     Lesson {
         name: "protect",
-        about: "a page is made read-only, which splits its region in three; a write to it is punished",
+        about: "make a page read-only: its region splits in three, and a write to the page raises a signal",
         run: protect::run,
     },
     Lesson {
         name: "shared-memory",
-        about: "two processes map one piece of memory that has no file, and talk through it",
+        about: "two processes map the same memory, which is no file on disk, and communicate through it",
         run: shared_memory::run,
     },
-    Lesson {
-        name: "huge-pages",
-        about: "one byte is touched, and a whole huge page comes",
-        run: huge_pages::run,
-    },
+    Lesson { name: "huge-pages", about: "touch one byte and get a whole huge page", run: huge_pages::run },
     Lesson {
         name: "advise",
-        about: "memory is given back at once, or when it is needed; and locked",
+        about: "give memory back to the kernel, immediately or on demand; lock memory",
         run: advise::run,
     },
 ];
 
-/// Runs a lesson, or all of them.
+/// Runs one lesson, or all of them.
 ///
-/// With all, one that fails says why, and the rest goes on; the first failure decides how it ends.
+/// When all lessons run, one that fails is passed to `on_failure` and the next one starts.
 ///
 /// # Errors
 ///
-/// There is no such lesson; what the only lesson needs can't be done; the output fails.
-pub fn run(plan: &DemoPlan, format: Format, style: Style, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let lessons = chosen(plan)?;
-    // What a lesson has made is removed, whenever it ends.
-    let interrupt = Interrupt::watch().context("failed to wait for signals")?;
-    let held = match format {
-        Format::Table => run_for_people(plan, lessons, style, &interrupt, out),
-        _ => run_for_machines(plan, lessons, format, style, &interrupt, out),
-    };
-    held.or_else(|error| match error.downcast_ref::<Interrupted>() {
-        Some(interrupted) => Ok(Exit::Imitated(interrupted.shell_status())),
-        None => Err(error),
-    })
-}
-
-fn run_for_machines(
-    plan: &DemoPlan,
-    lessons: &'static [Lesson],
+/// [`Error::NoSuchLesson`]; [`Error::Failed`] if the only lesson fails; [`Error::Interrupted`] and [`Error::Output`] always
+/// end the demo.
+pub fn run(
+    options: &Options,
     format: Format,
     style: Style,
-    interrupt: &Interrupt,
     out: &mut dyn Write,
-) -> anyhow::Result<Exit> {
-    let is_list = plan.lesson.is_none();
-    let mut render = renderer(format, style, is_list, out);
-    let mut exit = Exit::Done;
-    for lesson in lessons {
-        let mut stage = Stage::new(lesson, plan.pace, style, None, interrupt.clone())?;
-        let mut tail = Tail::default();
-        match (lesson.run)(plan, &mut stage) {
-            Ok(()) => {}
-            Err(error) if is_list && !error.is::<Interrupted>() => {
-                tail.fields.insert("error".to_owned(), crate::cli::error_value(&error));
-                fail(lesson, &error, &mut exit);
-            }
-            Err(error) => return Err(error),
-        }
-        render.begin(&stage.head()?)?;
-        for step in stage.steps() {
-            render.row(step)?;
-        }
-        render.end(&tail)?;
+    on_failure: &mut OnFailure<'_>,
+) -> Result<(), Error> {
+    let lessons = chosen(options)?;
+    // A lesson removes its files even if a signal ends it.
+    let interrupt = Interrupt::watch().context("failed to install signal handlers")?;
+    let show = Show { options, lessons, style, interrupt };
+    match format {
+        Format::Table => show.for_people(out, on_failure),
+        _ => show.for_machines(format, out, on_failure),
     }
-    render.finish()?;
-    Ok(exit)
 }
 
-fn run_for_people(
-    plan: &DemoPlan,
+/// The lessons to run, and how.
+struct Show<'a> {
+    options: &'a Options,
     lessons: &'static [Lesson],
     style: Style,
-    interrupt: &Interrupt,
-    out: &mut dyn Write,
-) -> anyhow::Result<Exit> {
-    let mut exit = Exit::Done;
-    let mut pace = plan.pace;
-    for (index, lesson) in lessons.iter().enumerate() {
-        if index > 0 {
-            writeln!(out)?;
-        }
-        let mut stage = Stage::new(lesson, pace, style, Some(&mut *out), interrupt.clone())?;
-        stage.begin(index == 0)?;
-        let result = (lesson.run)(plan, &mut stage);
-        pace = stage.pace();
-        match result {
-            Ok(()) => {}
-            Err(error) if error.is::<Interrupted>() => {
-                writeln!(out)?;
-                return Err(error);
-            }
-            Err(error) if lessons.len() > 1 && !crate::cli::is_broken_pipe(&error) => {
-                out.flush()?;
-                fail(lesson, &error, &mut exit);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    out.flush()?;
-    Ok(exit)
+    interrupt: Interrupt,
 }
 
-fn chosen(plan: &DemoPlan) -> anyhow::Result<&'static [Lesson]> {
-    let Some(name) = &plan.lesson else { return Ok(LESSONS) };
-    match LESSONS.iter().position(|lesson| lesson.name == *name) {
-        Some(place) => Ok(&LESSONS[place..=place]),
-        None => {
-            let names: Vec<_> = LESSONS.iter().map(|lesson| lesson.name).collect();
-            anyhow::bail!("there is no lesson `{name}`; the lessons are {}", names.join(", "))
+impl Show<'_> {
+    fn for_machines(
+        &self,
+        format: Format,
+        out: &mut dyn Write,
+        on_failure: &mut OnFailure<'_>,
+    ) -> Result<(), Error> {
+        let is_list = self.options.lesson.is_none();
+        let mut render = renderer(format, self.style, is_list, out);
+        for lesson in self.lessons {
+            let mut stage = Stage::new(lesson, self.options.pace, self.style, None, self.interrupt.clone())?;
+            let mut tail = Tail::default();
+            match (lesson.run)(self.options, &mut stage) {
+                Ok(()) => {}
+                Err(Error::Failed(error)) if is_list => {
+                    tail.fields.insert("error".to_owned(), on_failure(lesson, &error));
+                }
+                Err(error) => return Err(error),
+            }
+            render.begin(&stage.head()?).map_err(Error::Output)?;
+            for step in stage.steps() {
+                render.row(&Row::new(&step::COLUMNS, step)).map_err(Error::Output)?;
+            }
+            render.end(&tail).map_err(Error::Output)?;
         }
+        render.finish().map_err(Error::Output)
+    }
+
+    fn for_people(&self, out: &mut dyn Write, on_failure: &mut OnFailure<'_>) -> Result<(), Error> {
+        let mut pace = self.options.pace;
+        for (index, lesson) in self.lessons.iter().enumerate() {
+            if index > 0 {
+                writeln!(out).map_err(Error::Output)?;
+            }
+            let mut stage = Stage::new(lesson, pace, self.style, Some(&mut *out), self.interrupt.clone())?;
+            stage.begin(index == 0).map_err(Error::Output)?;
+            let result = (lesson.run)(self.options, &mut stage);
+            pace = stage.pace();
+            match result {
+                Ok(()) => {}
+                Err(error @ Error::Interrupted(_)) => {
+                    // The shell's prompt starts on its own line.
+                    writeln!(out).map_err(Error::Output)?;
+                    return Err(error);
+                }
+                Err(Error::Failed(error)) if self.lessons.len() > 1 => {
+                    out.flush().map_err(Error::Output)?;
+                    on_failure(lesson, &error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        out.flush().map_err(Error::Output)
     }
 }
 
-/// Tells why a lesson could not be held to its end, where others follow.
-fn fail(lesson: &Lesson, error: &anyhow::Error, exit: &mut Exit) {
-    if *exit == Exit::Done {
-        *exit = Exit::of(error);
-    }
-    report(error, Some(&format!("lesson {}", lesson.name)));
+fn chosen(options: &Options) -> Result<&'static [Lesson], Error> {
+    let Some(name) = &options.lesson else { return Ok(LESSONS) };
+    let place = LESSONS.iter().position(|lesson| lesson.name == *name);
+    let place = place.ok_or_else(|| Error::NoSuchLesson { name: name.clone() })?;
+    Ok(&LESSONS[place..=place])
+}
+
+/// The names of all lessons, for a message.
+fn names() -> String {
+    let names: Vec<_> = LESSONS.iter().map(|lesson| lesson.name).collect();
+    names.join(", ")
 }

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-use clap::ValueEnum;
 use globset::{GlobBuilder, GlobMatcher};
 use mmview_platform::{AddrRange, Bytes, Name};
 use thiserror::Error;
@@ -226,7 +225,7 @@ pub fn parse_kind(text: &str) -> Result<&'static [RegionKind], UnknownKind> {
 }
 
 /// The order of a listing. Sizes go from large to small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SortKey {
     /// Address

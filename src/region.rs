@@ -48,6 +48,11 @@ impl Classified {
         self.facts
     }
 
+    pub(crate) fn meaning(&self) -> &Meaning {
+        &self.meaning
+    }
+
+    #[cfg(feature = "cli")]
     pub(crate) fn facts_mut(&mut self) -> &mut Region {
         &mut self.facts
     }

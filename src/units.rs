@@ -2,12 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use clap::ValueEnum;
 use mmview_platform::Bytes;
 use thiserror::Error;
 
 /// The unit of sizes in tables. Machine formats always use bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Units {
     /// As in vmmap: `812`, `132K`, `15.2M`, `1.1G`

@@ -218,8 +218,8 @@ fn checks_are_parsed_before_anything_is_read() {
 
 #[test]
 fn without_a_check_or_a_target_an_example_is_shown() {
-    refused(["check"], "which process, and what of it?");
-    refused(["check", PYTHON], "what is to be checked of tests/fixtures");
+    refused(["check"], "which process, and what to check?");
+    refused(["check", PYTHON], "what to check of tests/fixtures");
     refused(["check", "--pid", "1"], "mmview check 4242 'mapped");
     refused(["check", "any(kind=heap)"], "which process? Write its PID, name or file before the check");
     refused(["check", "mapped \"/tmp/x\""], "which process?");

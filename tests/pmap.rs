@@ -547,7 +547,7 @@ fn a_link_is_the_tool_that_it_is_named_for() {
 #[test]
 fn a_target_may_be_called_like_a_tool() {
     let named = Run::of(mmview(["--name", "pmap", "--name", "no-such-thing"]).output().unwrap());
-    assert!(named.stderr.contains("is called `no-such-thing`"), "{}", named.stderr);
+    assert!(named.stderr.contains("matches `no-such-thing`"), "{}", named.stderr);
 }
 
 #[test]

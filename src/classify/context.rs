@@ -42,6 +42,25 @@ impl Context {
         region.range.contains(*pointer).then_some(title)
     }
 
+    /// Whether these facts explain `regions` as `others` explain `other_regions`, where those are the same.
+    pub(super) fn is_equivalent<'a>(
+        &self,
+        mut regions: impl Iterator<Item = &'a Region>,
+        others: &Context,
+        mut other_regions: impl Iterator<Item = &'a Region>,
+    ) -> bool {
+        // A stack pointer counts by the region that holds it.
+        let stacks = |context: &Context, regions: &mut dyn Iterator<Item = &'a Region>| -> Vec<_> {
+            let thread = |region: &Region| Some((region.range, context.thread_in(region)?.to_owned()));
+            regions.filter_map(thread).collect()
+        };
+        self.page_size == others.page_size
+            && self.threads == others.threads
+            && self.naming == others.naming
+            && ((self.stacks.is_empty() && others.stacks.is_empty())
+                || stacks(self, &mut regions) == stacks(others, &mut other_regions))
+    }
+
     /// Returns the title of the thread with this id.
     pub(super) fn thread_called(&self, id: &str) -> String {
         let known = id.parse().ok().and_then(|id: u64| self.threads.iter().find(|(known, _)| *known == id));

@@ -13,7 +13,7 @@ const LARGEST_HOLE: u64 = 4 << 20;
 const LARGEST_PAGE: u64 = 64 << 10;
 
 /// The limit of the look-ahead. Real images have four to eight segments.
-const LONGEST_RUN: usize = 64;
+pub(super) const LONGEST_RUN: usize = 64;
 
 /// Segments of one file that belong together: addresses and file offsets both ascend.
 #[derive(Clone, Debug)]

@@ -19,10 +19,13 @@ pub(super) struct Past {
 
 impl Past {
     pub fn remember(&mut self, region: &Region, kind: RegionKind) {
-        self.is_data_executable |= kind == RegionKind::Data
-            && region.protection.is_executable()
-            && region.share == ShareMode::Private;
+        self.is_data_executable |= Past::is_executable_data(region, kind);
         self.last = Some((Shape::from(region), kind));
+    }
+
+    /// Whether a region is executable data of an image.
+    pub fn is_executable_data(region: &Region, kind: RegionKind) -> bool {
+        kind == RegionKind::Data && region.protection.is_executable() && region.share == ShareMode::Private
     }
 }
 

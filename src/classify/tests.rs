@@ -19,7 +19,7 @@ pub(crate) fn source() -> SourceInfo {
     }
 }
 
-fn regions(text: &str) -> Vec<Region> {
+pub(crate) fn regions(text: &str) -> Vec<Region> {
     let mut reader = SmapsReader::new(text.as_bytes());
     std::iter::from_fn(|| reader.next_region().unwrap()).map(|read| read.region).collect()
 }

@@ -187,10 +187,10 @@ fn read_rc(path: Option<&Path>, err: &mut dyn Write) -> Option<rc::Config> {
 }
 
 /// Tells a failure, and gives the status it comes to.
-fn failed(error: &anyhow::Error, err: &mut dyn Write) -> u8 {
+fn failed(error: &crate::Error, err: &mut dyn Write) -> u8 {
     tell_error(err, Tool::Pmap, error);
-    match error.downcast_ref() {
-        Some(Error::NoSuchProcess { .. }) => NOT_FOUND,
+    match error.kind() {
+        crate::ErrorKind::NoSuchProcess => NOT_FOUND,
         _ => FAILED,
     }
 }

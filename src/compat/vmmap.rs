@@ -8,23 +8,22 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use anyhow::Context as _;
-use mmview_platform::{
-    Bytes, Detail, Error, PageSize, PrintedSummary, ProcessInfo, RegionSource, SourceInfo,
-};
+use mmview_platform::{Bytes, Detail, PageSize, PrintedSummary, ProcessInfo, RegionSource, SourceInfo};
 
 use self::arguments::{Arguments, Request};
 use self::row::{RowLayout, RowStyle, Sizes, detail_of};
 use self::table::Tables;
 use super::{Call, OpenTarget, Tool, tell, tell_error, tell_warnings};
 use crate::classify::{Classify, Context};
+use crate::error::Context as _;
 use crate::kind::RegionKind;
 use crate::region::Classified;
+use crate::render::words::local;
+use crate::sample::retry;
 use crate::summary::{self, Summary};
 use crate::text::{printable, printable_line};
 use crate::units::Units;
 use crate::view::address::Place;
-use crate::view::process::local;
 
 /// What vmmap ends with when anything fails.
 const FAILED: u8 = 255;
@@ -122,19 +121,13 @@ impl<'a> Report<'a> {
         source: &mut dyn RegionSource,
         arguments: &'a Arguments,
         terminal: Option<usize>,
-    ) -> anyhow::Result<Report<'a>> {
-        let mut attempts = 0;
-        let (process, regions) = loop {
-            attempts += 1;
+    ) -> crate::Result<Report<'a>> {
+        let (process, regions) = retry::unless_replaced(source, |source| {
             let process = source.process()?;
             let context = Context::new(&process, source.info());
             let regions = Classify::new(source.regions(Detail::Counts)?, context);
-            match regions.collect::<Result<Vec<_>, _>>() {
-                Ok(regions) => break (process, regions),
-                Err(Error::Replaced { .. }) if attempts < 3 => {}
-                Err(error) => return Err(error.into()),
-            }
-        };
+            Ok((process, regions.collect::<Result<Vec<_>, _>>()?))
+        })?;
         let mut summary = summary::Builder::default();
         regions.iter().for_each(|region| summary.add(region));
         let printed = source.printed().cloned();

@@ -3,31 +3,32 @@
 use mmview_platform::Bytes;
 use mmview_platform::own::{Advice, Mapping};
 
+use super::Options;
+use super::error::Result;
+use super::observer::Observer;
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::Watch;
-use crate::cli::DemoPlan;
+use super::step::{Fact, Observation, Quantity, Step};
 
 const PAGES: u64 = 16;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let map = stage.memory(Bytes(PAGES * page.0))?;
     // A huge page would be given back as one, or not at all.
     let _ = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages);
-    let mut watch = Watch::own("", map.address())?;
+    let mut observer = Observer::own("", map.address())?;
     fill(&map, page);
     let call = format!(
         "mmap(NULL, {}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0); 'x' stored to each of its {PAGES} pages",
         map.size().0
     );
-    let written = watch.look()?;
+    let written = observer.observe()?;
     let why = format!("{} of memory, all of it written.", stage.size(map.size()));
     stage.show(Step::new("written", call).region(written).why(&[&why]))?;
 
-    dont_need(stage, &map, &mut watch)?;
-    free(stage, &map, &mut watch)?;
-    lock(stage, &map, &mut watch)
+    dont_need(stage, &map, &mut observer)?;
+    free(stage, &map, &mut observer)?;
+    lock(stage, &map, &mut observer)
 }
 
 fn fill(map: &Mapping, page: Bytes) {
@@ -40,12 +41,12 @@ fn byte_fact(byte: u8) -> Fact {
     Fact::new("byte", byte, format!("the first byte is {text}"))
 }
 
-fn dont_need(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn dont_need(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Result<()> {
     map.advise(Bytes::ZERO, map.size(), Advice::DontNeed)?;
-    let given = watch.look()?;
+    let given = observer.observe()?;
     // The load may bring a page of zeros, hence after the look.
     let byte = map.read(Bytes::ZERO);
-    let why = match (given.now(Measure::Resident), byte) {
+    let why = match (given.now(Quantity::Resident), byte) {
         (Some(Bytes::ZERO), 0) => {
             "All of it is given back at once, and the region stays, as on its first day: what is read there is zeros again."
         }
@@ -56,23 +57,23 @@ fn dont_need(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow:
     stage.show(Step::new("not needed", call).region(given).fact(byte_fact(byte)).why(&[why]))
 }
 
-fn free(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn free(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Result<()> {
     let page = stage.page()?;
     fill(map, page);
-    watch.look()?;
+    observer.observe()?;
     if let Err(error) = map.advise(Bytes::ZERO, map.size(), Advice::Free) {
         let why = format!("Memory can't be left for the taking here: {error}.");
-        return stage.show(Step::new("free", "madvise(MADV_FREE)").region(watch.look()?).why(&[&why]));
+        return stage.show(Step::new("free", "madvise(MADV_FREE)").region(observer.observe()?).why(&[&why]));
     }
-    let freed = watch.look()?;
+    let freed = observer.observe()?;
     let why = freed_sentence(&freed);
     let call = format!("written again; madvise(addr, {}, MADV_FREE)", map.size().0);
     stage.show(Step::new("free", call).region(freed).why(&[why]))?;
 
     map.write(Bytes::ZERO, b'y');
-    let taken = watch.look()?;
+    let taken = observer.observe()?;
     let byte = map.read(Bytes::ZERO);
-    let why = match taken.shrank(Measure::Free) == page || taken.grew(Measure::Dirty) == page {
+    let why = match taken.shrank(Quantity::Free) == page || taken.grew(Quantity::Dirty) == page {
         true => {
             "A store takes its page back: the kernel may not take that one any more. No call is needed for it."
         }
@@ -86,10 +87,12 @@ fn free(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Resu
     )
 }
 
-fn freed_sentence(freed: &Seen) -> &'static str {
-    let is_resident = freed.shrank(Measure::Resident) == Bytes::ZERO;
-    match (is_resident, freed.grew(Measure::Free) > Bytes::ZERO || freed.shrank(Measure::Dirty) > Bytes::ZERO)
-    {
+fn freed_sentence(freed: &Observation) -> &'static str {
+    let is_resident = freed.shrank(Quantity::Resident) == Bytes::ZERO;
+    match (
+        is_resident,
+        freed.grew(Quantity::Free) > Bytes::ZERO || freed.shrank(Quantity::Dirty) > Bytes::ZERO,
+    ) {
         (true, true) => {
             "Everything is still resident, and none of it is dirty any more: the kernel takes it when it is short of memory, \
              and not before. Cheaper than MADV_DONTNEED where the memory is used again soon."
@@ -101,22 +104,22 @@ fn freed_sentence(freed: &Seen) -> &'static str {
     }
 }
 
-fn lock(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn lock(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Result<()> {
     // On a fresh start, so that it shows what locking brings in.
     map.advise(Bytes::ZERO, map.size(), Advice::DontNeed)?;
-    watch.look()?;
+    observer.observe()?;
     let call = format!("MADV_DONTNEED once more; mlock(addr, {})", map.size().0);
     if let Err(error) = map.lock() {
         let why = format!(
             "Memory can't be locked here: {error}{}. How much a user may lock is limited (ulimit -l).",
             cause(&error)
         );
-        return stage.show(Step::new("locked", call).region(watch.look()?).why(&[&why]));
+        return stage.show(Step::new("locked", call).region(observer.observe()?).why(&[&why]));
     }
-    let locked = watch.look()?;
-    let brought = match locked.grew(Measure::Resident) > Bytes::ZERO {
+    let locked = observer.observe()?;
+    let brought = match locked.grew(Quantity::Resident) > Bytes::ZERO {
         true => format!("{} became resident though nobody touched it: what is locked is there.", {
-            stage.size(locked.grew(Measure::Resident))
+            stage.size(locked.grew(Quantity::Resident))
         }),
         false => "What is locked is there.".to_owned(),
     };
@@ -126,7 +129,7 @@ fn lock(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Resu
     ]))?;
 
     let refused = map.advise(Bytes::ZERO, map.size(), Advice::DontNeed).err();
-    let kept = watch.look()?;
+    let kept = observer.observe()?;
     let (fact, why) = match &refused {
         Some(error) => (
             Fact::new("refused", true, format!("{error}{}", cause(error))),
@@ -134,7 +137,7 @@ fn lock(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Resu
         ),
         None => (
             Fact::new("refused", false, "the call has succeeded"),
-            match kept.shrank(Measure::Resident) > Bytes::ZERO {
+            match kept.shrank(Quantity::Resident) > Bytes::ZERO {
                 true => "This system gives back even what is locked.",
                 false => "The advice was taken, and everything is still resident.",
             },
@@ -144,8 +147,8 @@ fn lock(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Resu
     stage.show(Step::new("not needed", call).region(kept).fact(fact).why(&[why]))?;
 
     map.unlock()?;
-    let unlocked = watch.look()?;
-    let why = match unlocked.shrank(Measure::Resident) == Bytes::ZERO {
+    let unlocked = observer.observe()?;
+    let why = match unlocked.shrank(Quantity::Resident) == Bytes::ZERO {
         true => "It stays resident, as any memory that was touched, and may be swapped out from now on.",
         false => "Some of it has gone already.",
     };

@@ -1,20 +1,21 @@
 //! What becomes of a mapping whose file changes under it, and of bytes whose mapping is gone.
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing};
 use mmview_platform::{Bytes, Ending, Protection};
 
+use super::Options;
+use super::error::Result;
+use super::observer::Observer;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
-use super::step::{Fact, Measure, Step};
-use super::watch::Watch;
-use crate::cli::DemoPlan;
+use super::step::{Fact, Quantity, Step};
 use crate::view::regions;
 
 /// What is written over the greeting.
 const WRITTEN: &[u8] = b"HELLO, MAP";
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let scratch = Scratch::new(Bytes(2 * page.0))?;
     truncated(stage, &scratch)?;
@@ -22,18 +23,18 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     deleted(stage, scratch)
 }
 
-fn map(scratch: &Scratch, size: Bytes) -> anyhow::Result<Mapping> {
+fn map(scratch: &Scratch, size: Bytes) -> crate::error::Result<Mapping> {
     let access = Protection::READ.with(Protection::WRITE);
     Mapping::of_file(scratch.file(), size, Sharing::Shared, access)
         .with_context(|| format!("failed to map {}", scratch.title()))
 }
 
 /// The file loses its second page while both are mapped.
-fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
+fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     let page = stage.page()?;
     let size = Bytes(2 * page.0);
     let map = map(scratch, size)?;
-    let mut watch = Watch::own("", map.address())?;
+    let mut observer = Observer::own("", map.address())?;
     map.read(Bytes::ZERO);
     map.read(page);
     let call = format!(
@@ -42,14 +43,14 @@ fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
     );
     stage.show(
         Step::new("mapped", call)
-            .region(watch.look()?)
+            .region(observer.observe()?)
             .why(&["A file of two pages is mapped, and both have been read."]),
     )?;
 
     scratch.file().set_len(page.0).with_context(|| format!("failed to truncate {}", scratch.title()))?;
-    let cut = watch.look()?;
-    let lost = cut.shrank(Measure::Resident);
-    let what = if cut.now(Measure::Size) != Some(size) {
+    let cut = observer.observe()?;
+    let lost = cut.shrank(Quantity::Resident);
+    let what = if cut.now(Quantity::Size) != Some(size) {
         "The region has changed its size."
     } else if lost == page {
         "The region is as long as before, but its second page has been taken away: nothing in the file is behind those \
@@ -77,7 +78,7 @@ fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
     let call = format!("in a child: map[{}], a load from the second page; in the parent: map[0]", page.0);
     stage.show(
         Step::new("touched", call)
-            .region(watch.look()?)
+            .region(observer.observe()?)
             .fact(Fact::end(end))
             .fact(Fact::bytes("parent_reads", "the parent reads", &read))
             .why(&[why]),
@@ -85,15 +86,15 @@ fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
 }
 
 /// A mapping is dropped with nothing flushed; and used after that.
-fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
+fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     let mut map = map(scratch, stage.page()?)?;
     let size = map.size().0;
-    let mut watch = Watch::own("", map.address())?;
+    let mut observer = Observer::own("", map.address())?;
     map.read(Bytes::ZERO);
-    watch.look()?;
+    observer.observe()?;
     map.write_bytes(Bytes::ZERO, WRITTEN);
-    let written = watch.look()?;
-    let why = match written.now(Measure::Dirty) {
+    let written = observer.observe()?;
+    let why = match written.now(Quantity::Dirty) {
         Some(dirty) if dirty > Bytes::ZERO => "The page is dirty, and no msync is to follow.",
         _ => "No msync is to follow.",
     };
@@ -113,7 +114,7 @@ fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
         false => "The file doesn't have the bytes that were written.",
     };
     let call = format!("munmap(addr, {size}), with no msync; then read(fd)");
-    let dropped = watch.look()?;
+    let dropped = observer.observe()?;
     stage.show(
         Step::new("dropped", call)
             .region(dropped)
@@ -133,15 +134,15 @@ fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> anyhow::Result<()> {
 }
 
 /// The file is deleted while it is mapped.
-fn deleted(stage: &mut Stage<'_>, scratch: Scratch) -> anyhow::Result<()> {
+fn deleted(stage: &mut Stage<'_>, scratch: Scratch) -> Result<()> {
     let map = map(&scratch, stage.page()?)?;
-    let mut watch = Watch::own("", map.address())?;
+    let mut observer = Observer::own("", map.address())?;
     map.read(Bytes::ZERO);
-    watch.look()?;
+    observer.observe()?;
     let (path, title) = (scratch.path().to_owned(), scratch.title());
     std::fs::remove_file(&path).with_context(|| format!("failed to delete {title}"))?;
     let left = map.read_bytes(Bytes::ZERO, GREETING.len());
-    let deleted = watch.look()?;
+    let deleted = observer.observe()?;
     let is_told = deleted.after.as_ref().is_some_and(|after| regions::detail(after).ends_with(b" (deleted)"));
     let why = match (is_told, left == WRITTEN) {
         (true, true) => {
@@ -170,7 +171,7 @@ fn deleted(stage: &mut Stage<'_>, scratch: Scratch) -> anyhow::Result<()> {
     )?;
 
     drop(map);
-    let closed = watch.look()?;
+    let closed = observer.observe()?;
     let why = match closed.is_gone() {
         true => {
             "The last mapping is gone. Once the descriptor is closed too, nobody can reach the bytes, and they are freed."

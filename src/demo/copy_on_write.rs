@@ -3,21 +3,22 @@
 use mmview_platform::Bytes;
 use mmview_platform::own::{Advice, Child, Mapping};
 
+use super::Options;
+use super::error::Result;
+use super::observer::{Family, Observer};
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::{Family, Watch};
-use crate::cli::DemoPlan;
+use super::step::{Fact, Observation, Quantity, Step};
 
 /// How many pages there are, and how many of them the child writes.
 const PAGES: u64 = 16;
 const WRITTEN: u64 = 4;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let map = stage.memory(Bytes(PAGES * page.0))?;
     // A huge page would be copied as one.
     let _ = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages);
-    let mut parent = Watch::own("parent", map.address())?;
+    let mut parent = Observer::own("parent", map.address())?;
     let fill = |pages, byte| (0..pages).for_each(|number| map.write(Bytes(number * page.0), byte));
     fill(PAGES, b'p');
     written(stage, &map, &mut parent)?;
@@ -32,10 +33,10 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     ended(stage, &mut family, &map)
 }
 
-fn written(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::Result<()> {
-    let written = parent.look()?;
+fn written(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Observer) -> Result<()> {
+    let written = parent.observe()?;
     let size = stage.size(map.size());
-    let why = match written.now(Measure::Unique) == Some(map.size()) {
+    let why = match written.now(Quantity::Unique) == Some(map.size()) {
         true => format!("{size} of the parent's own: dirty, and unique to it."),
         false => format!("{size} that the parent has written."),
     };
@@ -46,17 +47,17 @@ fn written(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::
     stage.show(Step::new("written", call).region(written).why(&[&why]))
 }
 
-fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
-    let [parent, child] = family.look()?;
+fn forked(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
+    let [parent, child] = family.observe()?;
     let why = forked_sentence(&parent, &child);
     let call = format!("fork(), which returns {} in the parent", family.child.pid());
     let frames = Fact::frames(["parent", "child"], family.frames());
     stage.show(Step::new("forked", call).both([parent, child]).fact_if(frames).why(&[why]))
 }
 
-fn copied(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn copied(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let told = family.turn("write")?;
-    let [parent, child] = family.look()?;
+    let [parent, child] = family.observe()?;
     let read = map.read(Bytes::ZERO);
     let why = written_sentence(stage, &parent, &child, Bytes(WRITTEN * stage.page()?.0));
     stage.show(
@@ -69,10 +70,10 @@ fn copied(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::
     )
 }
 
-fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let end = family.child.finish()?;
-    let (after, ended) = (family.parent.look()?, family.other.ended());
-    let why = match after.now(Measure::Unique) == Some(map.size()) {
+    let (after, ended) = (family.parent.observe()?, family.other.ended());
+    let why = match after.now(Quantity::Unique) == Some(map.size()) {
         true => {
             "Nobody else has the parent's pages any more: everything is unique again, and the next write copies nothing."
         }
@@ -86,10 +87,10 @@ fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::R
     )
 }
 
-fn forked_sentence(parent: &Seen, child: &Seen) -> &'static str {
+fn forked_sentence(parent: &Observation, child: &Observation) -> &'static str {
     let is_shared =
-        parent.now(Measure::Unique) == Some(Bytes::ZERO) && child.now(Measure::Unique) == Some(Bytes::ZERO);
-    match (is_shared, child.now(Measure::Resident) == parent.now(Measure::Resident)) {
+        parent.now(Quantity::Unique) == Some(Bytes::ZERO) && child.now(Quantity::Unique) == Some(Bytes::ZERO);
+    match (is_shared, child.now(Quantity::Resident) == parent.now(Quantity::Resident)) {
         (true, true) => {
             "The child has all of it, and nothing was copied but the page tables: nothing is unique to either now, and each \
              carries half in PSS. The rows still say rw-: that a store to such a page faults first is between the kernel \
@@ -104,9 +105,9 @@ fn forked_sentence(parent: &Seen, child: &Seen) -> &'static str {
 }
 
 /// What the child's stores to pages of `size` in all have cost.
-fn written_sentence(stage: &Stage<'_>, parent: &Seen, child: &Seen, size: Bytes) -> String {
+fn written_sentence(stage: &Stage<'_>, parent: &Observation, child: &Observation, size: Bytes) -> String {
     let copied = stage.size(size);
-    match child.grew(Measure::Unique) == size && parent.grew(Measure::Unique) == size {
+    match child.grew(Quantity::Unique) == size && parent.grew(Quantity::Unique) == size {
         true => format!(
             "Each first store to a page faulted, and made a copy. {copied} moved from shared to unique in the child, the \
              copies; and as much in the parent, the originals, which are its alone now. The rest is still shared, and so \

@@ -3,10 +3,11 @@
 use mmview_platform::own::{Advice, Mapping};
 use mmview_platform::{Bytes, PageState};
 
+use super::Options;
+use super::error::Result;
+use super::observer::Observer;
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::Watch;
-use crate::cli::DemoPlan;
+use super::step::{Fact, Observation, Quantity, Step};
 
 /// How much is reserved.
 const RESERVED: Bytes = Bytes(64 << 20);
@@ -14,14 +15,14 @@ const RESERVED: Bytes = Bytes(64 << 20);
 /// How many pages are touched in a row.
 const MANY: u64 = 100;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let mut map = stage.memory(RESERVED)?;
-    let mut watch = Watch::own("", map.address())?;
-    reserved(stage, &map, &mut watch)?;
-    zero_page(stage, &map, &mut watch)?;
-    touched(stage, &map, &mut watch)?;
+    let mut observer = Observer::own("", map.address())?;
+    reserved(stage, &map, &mut observer)?;
+    zero_page(stage, &map, &mut observer)?;
+    touched(stage, &map, &mut observer)?;
     map.unmap()?;
-    let unmapped = watch.look()?;
+    let unmapped = observer.observe()?;
     let why = match unmapped.is_gone() {
         true => "The addresses and the pages go together.",
         false => "Something else is mapped there now.",
@@ -29,13 +30,13 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     stage.show(Step::new("unmapped", format!("munmap(addr, {})", RESERVED.0)).region(unmapped).why(&[why]))
 }
 
-fn reserved(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn reserved(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Result<()> {
     // Where every memory may have huge pages, one page would bring hundreds.
     let is_advised = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages).is_ok();
     let advised = if is_advised { "; madvise(MADV_NOHUGEPAGE)" } else { "" };
-    let reserved = watch.look()?;
+    let reserved = observer.observe()?;
     let size = stage.size(RESERVED);
-    let why = match reserved.now(Measure::Resident) {
+    let why = match reserved.now(Quantity::Resident) {
         Some(Bytes::ZERO) => {
             format!("{size} of addresses, and not a page behind them: mmap only writes down a promise.")
         }
@@ -48,21 +49,21 @@ fn reserved(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::
     stage.show(Step::new("reserved", call).region(reserved).why(&[&why]))
 }
 
-fn touched(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn touched(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Result<()> {
     let page = stage.page()?;
     map.write(Bytes::ZERO, 1);
-    let touched = watch.look()?;
+    let touched = observer.observe()?;
     let why = touched_sentence(stage, &touched, 1, page);
     stage.show(Step::new("touched", "map[0] = 1, a store to the first page").region(touched).why(&[&why]))?;
 
     let last = Bytes(RESERVED.0 - 1);
     map.write(last, 1);
-    let touched = watch.look()?;
-    let another = match touched.grew(Measure::Resident) {
+    let touched = observer.observe()?;
+    let another = match touched.grew(Quantity::Resident) {
         Bytes::ZERO => "No count has changed.".to_owned(),
         grown => format!("Another {}.", stage.size(grown)),
     };
-    let sparse = match touched.now(Measure::Resident) == Some(Bytes(2 * page.0)) {
+    let sparse = match touched.now(Quantity::Resident) == Some(Bytes(2 * page.0)) {
         true => {
             "The first page and the last are there, and nothing between them: memory has holes where nobody was."
         }
@@ -74,19 +75,19 @@ fn touched(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::R
     for number in 1..=MANY {
         map.write(Bytes(number * page.0), 1);
     }
-    let touched = watch.look()?;
+    let touched = observer.observe()?;
     let why = touched_sentence(stage, &touched, MANY, page);
     let call = format!("a store to each of the {MANY} pages after the first");
     stage.show(Step::new("page by page", call).region(touched).why(&[&why]))
 }
 
 /// A read of memory that was never written.
-fn zero_page(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow::Result<()> {
+fn zero_page(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Result<()> {
     let byte = map.read(Bytes::ZERO);
-    let state = watch.page(map.address());
-    let read = watch.look()?;
+    let state = observer.page(map.address());
+    let read = observer.observe()?;
     let is_zero_page = state.is_some_and(|state| state.has(PageState::ZERO));
-    let grown = read.grew(Measure::Resident);
+    let grown = read.grew(Quantity::Resident);
     let why = if is_zero_page && grown == Bytes::ZERO {
         "The load got a zero, and still nothing is resident: the kernel has mapped the one page of zeros that everybody \
          shares, which no count includes."
@@ -114,11 +115,11 @@ fn zero_page(stage: &mut Stage<'_>, map: &Mapping, watch: &mut Watch) -> anyhow:
 }
 
 /// What `pages` stores to as many pages have brought.
-fn touched_sentence(stage: &Stage<'_>, touched: &Seen, pages: u64, page: Bytes) -> String {
-    let grown = touched.grew(Measure::Resident);
+fn touched_sentence(stage: &Stage<'_>, touched: &Observation, pages: u64, page: Bytes) -> String {
+    let grown = touched.grew(Quantity::Resident);
     let size = stage.size(grown);
     let expected = Bytes(pages * page.0);
-    if touched.now(Measure::Resident).is_none() {
+    if touched.now(Quantity::Resident).is_none() {
         return "What is resident is not known here.".to_owned();
     }
     if grown == expected && pages == 1 {

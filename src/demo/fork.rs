@@ -1,24 +1,25 @@
 //! What a child inherits of a mapping.
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns};
 use mmview_platform::{Bytes, Protection};
 
+use super::Options;
+use super::error::Result;
+use super::observer::{Family, Observer};
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::{Family, Watch};
-use crate::cli::DemoPlan;
+use super::step::{Fact, Observation, Quantity, Step};
 
 /// What the child writes over the first byte: `Hello, map`.
 const WRITTEN: u8 = b'H';
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let scratch = Scratch::new(stage.page()?)?;
     let access = Protection::READ.with(Protection::WRITE);
     let mut map = Mapping::of_file(scratch.file(), stage.page()?, Sharing::Shared, access)
         .with_context(|| format!("failed to map {}", scratch.title()))?;
-    let mut parent = Watch::own("parent", map.address())?;
+    let mut parent = Observer::own("parent", map.address())?;
     mapped(stage, &map, &mut parent)?;
     let child = Child::fork(|turns| in_the_child(turns, &mut map))?;
     let mut family = Family::new(parent, child, map.address())?;
@@ -33,10 +34,10 @@ fn beginning(map: &Mapping) -> Vec<u8> {
     map.read_bytes(Bytes::ZERO, GREETING.len())
 }
 
-fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::Result<()> {
+fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Observer) -> Result<()> {
     let read = beginning(map);
-    let mapped = parent.look()?;
-    let why = match mapped.now(Measure::Unique) {
+    let mapped = parent.observe()?;
+    let why = match mapped.now(Quantity::Unique) {
         Some(unique) if unique > Bytes::ZERO => "Its page is resident, and nobody else has it mapped.",
         _ => "Its page is resident.",
     };
@@ -50,9 +51,9 @@ fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Watch) -> anyhow::R
     )
 }
 
-fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn forked(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let pid = family.child.pid();
-    let [parent, forked] = family.look()?;
+    let [parent, forked] = family.observe()?;
     let why = forked_sentence(&forked);
     stage.show(
         Step::new("forked", format!("fork(), which returns {pid} in the parent and 0 in the child"))
@@ -62,9 +63,9 @@ fn forked(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
     )
 }
 
-fn read(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn read(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let told = family.turn("read the mapping")?;
-    let [parent, child] = family.look()?;
+    let [parent, child] = family.observe()?;
     let frames = family.frames();
     let why = shared_sentence(&parent, frames);
     stage.show(
@@ -76,7 +77,7 @@ fn read(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
     )
 }
 
-fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     family.turn("write to the mapping")?;
     let seen = beginning(map);
     let why = match seen.first() == Some(&WRITTEN) {
@@ -88,16 +89,16 @@ fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow:
     };
     stage.show(
         Step::new("written", "in the child: map[0] = 'H', a store to it")
-            .both(family.look()?)
+            .both(family.observe()?)
             .fact(Fact::bytes("parent_reads", "the parent reads", &seen))
             .why(&[why]),
     )
 }
 
-fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     family.turn("close the mapping")?;
     let seen = beginning(map);
-    let [lives_on, gone] = family.look()?;
+    let [lives_on, gone] = family.observe()?;
     let why = match (gone.after.is_none(), lives_on.after.is_some()) {
         (true, true) => {
             "The child's region is gone, and the parent's lives on, the same address for the same file: fork copied the \
@@ -105,7 +106,7 @@ fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::
         }
         _ => "The two maps are as the rows say.",
     };
-    let whose = match lives_on.grew(Measure::Unique) > Bytes::ZERO {
+    let whose = match lives_on.grew(Quantity::Unique) > Bytes::ZERO {
         true => "The page is the parent's alone again, in PSS and among what is unique.",
         false => "",
     };
@@ -117,9 +118,9 @@ fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::
     )
 }
 
-fn ended(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn ended(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let end = family.child.finish()?;
-    let after = family.parent.look()?;
+    let after = family.parent.observe()?;
     let why = match after.after.is_some() {
         true => {
             "The child's whole map went with it; the parent's mapping is still there, until the parent closes it."
@@ -145,8 +146,8 @@ fn in_the_child(turns: &mut Turns, map: &mut Mapping) -> i32 {
     0
 }
 
-fn forked_sentence(forked: &Seen) -> &'static str {
-    match (&forked.after, forked.now(Measure::Resident)) {
+fn forked_sentence(forked: &Observation) -> &'static str {
+    match (&forked.after, forked.now(Quantity::Resident)) {
         (None, _) => "The child has no region at that address.",
         (Some(_), Some(Bytes::ZERO)) => {
             "The child has the same region at the same address, though it never called mmap: fork copies the map. Nothing \
@@ -159,8 +160,8 @@ fn forked_sentence(forked: &Seen) -> &'static str {
 }
 
 /// What is known of whether the two have one page or two.
-fn shared_sentence(parent: &Seen, frames: [Option<u64>; 2]) -> String {
-    let halved = match parent.shrank(Measure::Proportional) > Bytes::ZERO {
+fn shared_sentence(parent: &Observation, frames: [Option<u64>; 2]) -> String {
+    let halved = match parent.shrank(Quantity::Proportional) > Bytes::ZERO {
         true => "PSS now counts the page half to each of the two, and to neither as unique.",
         false => "",
     };

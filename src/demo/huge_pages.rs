@@ -3,12 +3,13 @@
 use mmview_platform::Bytes;
 use mmview_platform::own::{Advice, HugePages, Mapping, huge_pages};
 
+use super::Options;
+use super::error::Result;
+use super::observer::Observer;
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::Watch;
-use crate::cli::DemoPlan;
+use super::step::{Fact, Observation, Quantity, Step};
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let huge = match huge_pages() {
         Ok(huge) => huge,
         Err(error) => {
@@ -20,15 +21,15 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     // Twice the size has a whole one in it, wherever it lies.
     let map = stage.memory(Bytes(2 * huge.size.0))?;
     let place = Bytes(map.address().next_multiple_of(huge.size.0) - map.address());
-    let mut watch = Watch::own("", map.address())?;
-    small(stage, &huge, (&map, place), &mut watch)?;
+    let mut observer = Observer::own("", map.address())?;
+    small(stage, &huge, (&map, place), &mut observer)?;
 
     map.write(place, 1);
-    let touched = watch.look()?;
-    let is_huge = touched.grew(Measure::Huge) == huge.size;
+    let touched = observer.observe()?;
+    let is_huge = touched.grew(Quantity::Huge) == huge.size;
     let why = touched_sentence(stage, &huge, &touched)?;
     stage.show(Step::new("a huge page", "a store to the same byte").region(touched).why(&[&why]))?;
-    if is_huge { split(stage, (&map, place), &mut watch) } else { Ok(()) }
+    if is_huge { split(stage, (&map, place), &mut observer) } else { Ok(()) }
 }
 
 /// One byte without huge pages; then they are asked for.
@@ -36,11 +37,11 @@ fn small(
     stage: &mut Stage<'_>,
     huge: &HugePages,
     (map, place): (&Mapping, Bytes),
-    watch: &mut Watch,
-) -> anyhow::Result<()> {
+    observer: &mut Observer,
+) -> Result<()> {
     map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages)?;
     map.write(place, 1);
-    let small = watch.look()?;
+    let small = observer.observe()?;
     let when = match huge.when.as_str() {
         "always" => "always, where it is aligned and large enough",
         "madvise" => "where a program asks for them",
@@ -51,7 +52,7 @@ fn small(
         huge.when.as_str(),
         format!("a huge page has {}; memory gets them: {when}", stage.size(huge.size)),
     );
-    let resident = stage.size(small.now(Measure::Resident).unwrap_or_default());
+    let resident = stage.size(small.now(Quantity::Resident).unwrap_or_default());
     let call = format!(
         "mmap(NULL, {}, …, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0); madvise(MADV_NOHUGEPAGE); a store to one byte",
         map.size().0
@@ -62,8 +63,8 @@ fn small(
     // What is there already would have to be made huge by the kernel's own thread, some time later.
     map.advise(Bytes::ZERO, map.size(), Advice::DontNeed)?;
     map.advise(Bytes::ZERO, map.size(), Advice::HugePages)?;
-    let advised = watch.look()?;
-    let why = match advised.now(Measure::Resident) {
+    let advised = observer.observe()?;
+    let why = match advised.now(Quantity::Resident) {
         Some(Bytes::ZERO) => {
             "The page is given back, and huge ones are welcome now. Nothing has come of it yet."
         }
@@ -73,11 +74,15 @@ fn small(
     stage.show(Step::new("advised", call).region(advised).why(&[why]))
 }
 
-fn touched_sentence(stage: &Stage<'_>, huge: &HugePages, touched: &Seen) -> anyhow::Result<String> {
+fn touched_sentence(
+    stage: &Stage<'_>,
+    huge: &HugePages,
+    touched: &Observation,
+) -> crate::error::Result<String> {
     let page = stage.page()?;
-    let grown = touched.grew(Measure::Resident);
+    let grown = touched.grew(Quantity::Resident);
     let came = stage.size(grown);
-    Ok(if touched.grew(Measure::Huge) == huge.size {
+    Ok(if touched.grew(Quantity::Huge) == huge.size {
         format!(
             "The same store to the same byte, and {came} came at once: one fault and one entry of the page tables for what \
              would take {} of them. Fast where all of it is used, and {} more than needed where one byte is.",
@@ -95,13 +100,13 @@ fn touched_sentence(stage: &Stage<'_>, huge: &HugePages, touched: &Seen) -> anyh
 }
 
 /// A part of the huge page is given back.
-fn split(stage: &mut Stage<'_>, (map, place): (&Mapping, Bytes), watch: &mut Watch) -> anyhow::Result<()> {
+fn split(stage: &mut Stage<'_>, (map, place): (&Mapping, Bytes), observer: &mut Observer) -> Result<()> {
     let page = stage.page()?;
     // Else the kernel's own thread (khugepaged) may make it huge again before anybody has looked.
     map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages)?;
     map.advise(place, page, Advice::DontNeed)?;
-    let split = watch.look()?;
-    let why = match (split.shrank(Measure::Resident) == page, split.now(Measure::Huge)) {
+    let split = observer.observe()?;
+    let why = match (split.shrank(Quantity::Resident) == page, split.now(Quantity::Huge)) {
         (true, Some(Bytes::ZERO)) => {
             "One small page of it is given back, and the rest is mapped by small pages from here on: the huge one was split."
         }

@@ -4,13 +4,14 @@ use std::hint::black_box;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::Bytes;
 
+use super::Options;
+use super::error::Result;
+use super::observer::{Observer, between};
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::{Watch, between};
-use crate::cli::DemoPlan;
+use super::step::{Fact, Observation, Quantity, Step};
 use crate::kind::RegionKind;
 use crate::region::Classified;
 
@@ -30,13 +31,13 @@ const IN_THREAD: usize = 64;
 
 type Blocks = Vec<Vec<u8>>;
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    let mut watch = Watch::own("", 0)?;
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
+    let mut observer = Observer::own("", 0)?;
     // The first look allocates what every later one uses again.
-    watch.map()?;
-    small(stage, &mut watch)?;
-    large(stage, &mut watch)?;
-    in_a_thread(stage, &mut watch)
+    observer.regions()?;
+    small(stage, &mut observer)?;
+    large(stage, &mut observer)?;
+    in_a_thread(stage, &mut observer)
 }
 
 /// Blocks of a size, each written to, as a program would.
@@ -53,22 +54,22 @@ fn address(block: &[u8]) -> u64 {
     block.as_ptr().addr() as u64
 }
 
-fn last(blocks: &Blocks) -> anyhow::Result<u64> {
+fn last(blocks: &Blocks) -> crate::error::Result<u64> {
     Ok(address(blocks.last().context("there is no block")?))
 }
 
-fn is_kind(seen: &Seen, kind: RegionKind) -> bool {
+fn is_kind(seen: &Observation, kind: RegionKind) -> bool {
     seen.after.as_ref().is_some_and(|after| after.kind() == kind)
 }
 
-fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
+fn small(stage: &mut Stage<'_>, observer: &mut Observer) -> Result<()> {
     // What looking itself allocates is to lie below the blocks; above, it would hold them in the heap.
     let room = allocate(ROOM, ROOM_BLOCK);
-    let before = watch.map()?;
+    let before = observer.regions()?;
     let mut blocks = allocate(COUNT, SMALL);
     let at = last(&blocks)?;
     drop(room);
-    let full = watch.map()?;
+    let full = observer.regions()?;
     let grown = between("", &before, &full, at);
     let why = small_sentence(stage, &grown);
     let call = format!("malloc({}), {COUNT} times", SMALL.0);
@@ -77,9 +78,9 @@ fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
 
     let kept = blocks.pop();
     drop(blocks);
-    let nearly_empty = watch.map()?;
+    let nearly_empty = observer.regions()?;
     let held = between("", &full, &nearly_empty, at);
-    let why = match held.shrank(Measure::Size) == Bytes::ZERO {
+    let why = match held.shrank(Quantity::Size) == Bytes::ZERO {
         true if is_kind(&held, RegionKind::Heap) => {
             "Nothing went back to the kernel: the heap can be given back from its end only, and there the last block is still \
              in use. The allocator keeps what is free for the next block; the map doesn't show which part is in use."
@@ -93,11 +94,11 @@ fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
     stage.show(Step::new("freed but one", "free() of each but the last").region(held).why(&[why]))?;
 
     drop(kept);
-    let freed = between("", &nearly_empty, &watch.map()?, at);
-    let back = stage.size(freed.shrank(Measure::Size));
+    let freed = between("", &nearly_empty, &observer.regions()?, at);
+    let back = stage.size(freed.shrank(Quantity::Size));
     let why = if freed.is_gone() {
         "The region is gone: the allocator has given all of it back.".to_owned()
-    } else if freed.shrank(Measure::Size) > Bytes::ZERO {
+    } else if freed.shrank(Quantity::Size) > Bytes::ZERO {
         format!(
             "Now the end is free, and {back} went back to the kernel. One block of {} had held it all.",
             { stage.size(SMALL) }
@@ -110,10 +111,10 @@ fn small(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
     stage.show(Step::new("freed", "free() of the last").region(freed).why(&[&why]))
 }
 
-fn small_sentence(stage: &Stage<'_>, grown: &Seen) -> String {
+fn small_sentence(stage: &Stage<'_>, grown: &Observation) -> String {
     let title = grown.after.as_ref().map(|after| after.title()).unwrap_or_default();
-    let by = stage.size(grown.grew(Measure::Size));
-    if grown.grew(Measure::Size) == Bytes::ZERO {
+    let by = stage.size(grown.grew(Quantity::Size));
+    if grown.grew(Quantity::Size) == Bytes::ZERO {
         format!("They lie in a region of the type {title}, which had room for them or was made for them.")
     } else if is_kind(grown, RegionKind::Heap) {
         format!(
@@ -125,14 +126,15 @@ fn small_sentence(stage: &Stage<'_>, grown: &Seen) -> String {
     }
 }
 
-fn large(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
-    let before = watch.map()?;
+fn large(stage: &mut Stage<'_>, observer: &mut Observer) -> Result<()> {
+    let before = observer.regions()?;
     let mut block = Vec::<u8>::new();
     block
         .try_reserve_exact(LARGE.0 as usize)
+        .map_err(std::io::Error::other)
         .with_context(|| format!("failed to allocate a block of {}", stage.size(LARGE)))?;
     let at = address(black_box(&block));
-    let after = watch.map()?;
+    let after = observer.regions()?;
     let made = between("", &before, &after, at);
     let why = large_sentence(stage, &made);
     let call = format!("malloc({}), which is never touched", LARGE.0);
@@ -144,19 +146,19 @@ fn large(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
     )?;
 
     drop(block);
-    let freed = between("", &after, &watch.map()?, at);
-    let why = match freed.is_gone() || freed.shrank(Measure::Size) >= LARGE {
+    let freed = between("", &after, &observer.regions()?, at);
+    let why = match freed.is_gone() || freed.shrank(Quantity::Size) >= LARGE {
         true => "Its mapping is gone at once (munmap): a large block is given back as a whole.",
         false => "The region is still there: the allocator keeps it for the next block.",
     };
     stage.show(Step::new("given back", "free()").region(freed).why(&[why]))
 }
 
-fn large_sentence(stage: &Stage<'_>, made: &Seen) -> String {
+fn large_sentence(stage: &Stage<'_>, made: &Observation) -> String {
     let size = stage.size(LARGE);
     let own = match &made.before {
         None => "A block this large gets a mapping of its own.".to_owned(),
-        Some(before) if made.grew(Measure::Size) >= LARGE => format!(
+        Some(before) if made.grew(Quantity::Size) >= LARGE => format!(
             "A block this large is mapped by itself, and the kernel has made one region of it and the {} right beside it, \
              which are alike.",
             stage.size(before.size())
@@ -164,8 +166,8 @@ fn large_sentence(stage: &Stage<'_>, made: &Seen) -> String {
         Some(_) => "It lies in a region that was there before.".to_owned(),
     };
     let resident = match &made.before {
-        None => made.now(Measure::Resident),
-        Some(_) => Some(made.grew(Measure::Resident)),
+        None => made.now(Quantity::Resident),
+        Some(_) => Some(made.grew(Quantity::Resident)),
     };
     match resident {
         Some(resident) if resident < LARGE => format!(
@@ -177,20 +179,21 @@ fn large_sentence(stage: &Stage<'_>, made: &Seen) -> String {
     }
 }
 
-fn in_a_thread(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
+fn in_a_thread(stage: &mut Stage<'_>, observer: &mut Observer) -> Result<()> {
     let heap = {
         let here = allocate(1, SMALL);
         let at = last(&here)?;
-        between("main", &watch.map()?, &watch.map()?, at)
+        between("main", &observer.regions()?, &observer.regions()?, at)
     };
-    let before = watch.map()?;
+    let before = observer.regions()?;
     let (to_thread, from_main) = channel::<()>();
     let (to_main, from_thread) = channel();
     let thread = thread::Builder::new()
         .spawn(move || allocate_and_wait(&to_main, &from_main))
         .context("failed to start a thread")?;
-    let at = from_thread.recv().context("the thread ended before it allocated")?;
-    let after = watch.map()?;
+    let at =
+        from_thread.recv().map_err(std::io::Error::other).context("the thread ended before it allocated")?;
+    let after = observer.regions()?;
     let arena = between("thread", &before, &after, at);
     let tail = tail_of(&arena, &before, &after);
     let is_other = heap
@@ -220,7 +223,7 @@ fn in_a_thread(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
 
     drop(to_thread);
     thread.join().ok().context("the thread has failed")?;
-    let ended = between("", &after, &watch.map()?, at);
+    let ended = between("", &after, &observer.regions()?, at);
     let why = match ended.is_gone() {
         true => "The region is gone with the thread.",
         false => "The thread is gone and the region is not: the next thread will use it.",
@@ -239,7 +242,7 @@ fn allocate_and_wait(to_main: &Sender<u64>, from_main: &Receiver<()>) {
 }
 
 /// The rest of an arena, where the allocator has reserved more than it uses.
-fn tail_of(arena: &Seen, before: &[Classified], after: &[Classified]) -> Option<Seen> {
+fn tail_of(arena: &Observation, before: &[Classified], after: &[Classified]) -> Option<Observation> {
     let end = arena.after.as_ref()?.range().end();
     let tail = between("thread", before, after, end);
     let is_tail = tail.after.as_ref()?.kind() == RegionKind::MallocReserved;

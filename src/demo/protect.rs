@@ -3,10 +3,11 @@
 use mmview_platform::own::{Child, Mapping};
 use mmview_platform::{Bytes, Ending, Protection};
 
+use super::Options;
+use super::error::Result;
+use super::observer::{Observer, within};
 use super::stage::Stage;
-use super::step::{Fact, Seen, Step};
-use super::watch::{Watch, within};
-use crate::cli::DemoPlan;
+use super::step::{Fact, Observation, Step};
 use crate::region::Classified;
 
 /// What the parts of the mapping are called, where there are several.
@@ -15,13 +16,13 @@ const PARTS: [&str; 3] = ["first", "second", "third"];
 /// The mapping, page by page, and the whole map as it was when it was last looked at.
 struct Parts {
     map: Mapping,
-    watch: Watch,
+    observer: Observer,
     last: Vec<Classified>,
 }
 
 impl Parts {
-    fn look(&mut self) -> anyhow::Result<Vec<Seen>> {
-        let now = self.watch.map()?;
+    fn observe(&mut self) -> crate::error::Result<Vec<Observation>> {
+        let now = self.observer.regions()?;
         let mut seen = within(self.map.range(), &self.last, &now);
         self.last = now;
         if seen.len() > 1 {
@@ -31,19 +32,19 @@ impl Parts {
     }
 }
 
-fn show(stage: &mut Stage<'_>, step: Step, regions: Vec<Seen>, why: &str) -> anyhow::Result<()> {
+fn show(stage: &mut Stage<'_>, step: Step, regions: Vec<Observation>, why: &str) -> Result<()> {
     stage.show(regions.into_iter().fold(step, Step::region).why(&[why]))
 }
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let page = stage.page()?;
     let map = stage.memory(Bytes(3 * page.0))?;
     (0..3).for_each(|number| map.write(Bytes(number * page.0), number as u8));
     let call =
         format!("mmap(NULL, {}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0)", map.size().0);
-    let watch = Watch::own("", map.address())?;
-    let mut parts = Parts { map, watch, last: Vec::new() };
-    let mapped = parts.look()?;
+    let observer = Observer::own("", map.address())?;
+    let mut parts = Parts { map, observer, last: Vec::new() };
+    let mapped = parts.observe()?;
     let why = match count(&mapped) {
         1 => "Three pages that may be read and written, one region.",
         _ => "Three pages that may be read and written.",
@@ -51,7 +52,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     show(stage, Step::new("mapped", call), mapped, why)?;
 
     parts.map.protect(page, page, Protection::READ)?;
-    let split = parts.look()?;
+    let split = parts.observe()?;
     let why = match count(&split) {
         3 => {
             "One call on one page, and there are three regions: a region is a stretch of addresses that the kernel treats \
@@ -64,7 +65,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     punished(stage, &mut parts)?;
 
     parts.map.protect(page, page, Protection::READ.with(Protection::WRITE))?;
-    let joined = parts.look()?;
+    let joined = parts.observe()?;
     let why = match count(&joined) {
         1 => "The three are alike again, and the kernel has made one region of them.",
         _ => "The three are alike again, and this system keeps them apart all the same.",
@@ -74,7 +75,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 /// A child writes to the page.
-fn punished(stage: &mut Stage<'_>, parts: &mut Parts) -> anyhow::Result<()> {
+fn punished(stage: &mut Stage<'_>, parts: &mut Parts) -> Result<()> {
     let page = stage.page()?;
     let mut child = Child::fork(|_| {
         parts.map.write(page, b'!');
@@ -93,10 +94,10 @@ fn punished(stage: &mut Stage<'_>, parts: &mut Parts) -> anyhow::Result<()> {
     let byte = parts.map.read(page);
     let told = format!("the parent's byte there is {byte}");
     let step = Step::new("punished", call).fact(Fact::end(end)).fact(Fact::new("byte", byte, told));
-    show(stage, step, parts.look()?, why)
+    show(stage, step, parts.observe()?, why)
 }
 
 /// How many regions there are now.
-fn count(regions: &[Seen]) -> usize {
+fn count(regions: &[Observation]) -> usize {
     regions.iter().filter(|seen| seen.after.is_some()).count()
 }

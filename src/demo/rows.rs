@@ -1,121 +1,162 @@
-//! The rows of regions under a step.
+//! The table of regions below a step.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
-use serde::ser::{Serialize, Serializer};
-
-use super::step::{Measure, Seen, size_text};
-use crate::kind::Group;
+use super::step::{Observation, Quantity, size_text};
 use crate::region::Classified;
-use crate::render::{Format, Style, renderer};
+use crate::render::{Style, inset};
 use crate::units::Units;
-use crate::view::regions::{RegionRecord, bare_head, detail};
-use crate::view::{Cell, Column, Record, Shows};
+use crate::view::regions::detail;
+use crate::view::{Cell, Column, Columns, Joint, Record, Row, Shows, Spec, ValueType, Vocabulary};
 
-/// The columns: those of a listing, with what the lessons are about (PSS and what is unique) in the place of what they are not
-/// (offsets, the most that may be allowed). Narrow enough for 80 columns.
-const COLUMNS: [Column; 13] = [
-    Column::text("of", "", 7).after(""),
-    Column::text("type", "REGION TYPE", 15),
-    Column::number("start", "START", 12),
-    Column::text("end", "END", 12).after("-").shown(Shows::Wide),
-    Column::number("size", "VSIZE", 5).after(" ["),
-    Column::number("resident", "RSDNT", 5),
-    Column::number("dirty", "DIRTY", 5),
-    Column::number("proportional", "PSS", 5),
-    Column::number("unique", "UNIQ", 5).shown(Shows::Wide),
-    Column::number("swapped", "SWAP", 5),
-    Column::text("protection", "PRT", 3).after("] "),
-    Column::text("share", "SHR", 3),
-    Column::text("detail", "DETAIL", 0),
-];
+/// A region after a step.
+#[derive(Clone)]
+struct RegionRow {
+    of: &'static str,
+    region: Classified,
+    units: Units,
+}
 
-const MACOS_TYPE_WIDTH: usize = 22;
+impl RegionRow {
+    fn size(&self, quantity: Quantity) -> Cell<'_> {
+        match quantity.of(&self.region) {
+            Some(size) => Cell::text(size_text(self.units, size)),
+            None => Cell::Size(None),
+        }
+    }
+}
 
-/// Draws the regions that there are after a step.
+/// The columns of a listing, with the subjects of the lessons (proportional and unique size) in place of offsets and maximum
+/// protection. The first ones to go on a narrow terminal are those that the lines below the table repeat.
+const COLUMNS: Columns<RegionRow> = Columns {
+    tabular: &[
+        OF,
+        Column::<RegionRow>::new("type", "REGION TYPE", ValueType::Type, |row| {
+            Cell::text(row.region.title())
+        }),
+        Column::<RegionRow>::new("start", "START", ValueType::Address, |row| {
+            Cell::Address(row.region.range().start())
+        })
+        .dispensable(2),
+        Column::<RegionRow>::new("end", "END", ValueType::Address, |row| {
+            Cell::Address(row.region.range().end())
+        })
+        .joined(Joint::Range)
+        .shown(Shows::Wide),
+        Column::<RegionRow>::new("size", "VSIZE", ValueType::Size, |row| row.size(Quantity::Size))
+            .joined(Joint::Open),
+        Column::<RegionRow>::new("resident", "RSDNT", ValueType::Measured, |row| {
+            row.size(Quantity::Resident)
+        }),
+        Column::<RegionRow>::new("dirty", "DIRTY", ValueType::Measured, |row| row.size(Quantity::Dirty))
+            .dispensable(5),
+        PROPORTIONAL,
+        UNIQUE,
+        SWAPPED,
+        Column::<RegionRow>::new("protection", "PRT", ValueType::Protection, |row| {
+            Cell::Protection(row.region.protection())
+        })
+        .joined(Joint::Close),
+        Column::<RegionRow>::new("share", "SHR", ValueType::Share, |row| Cell::Share(row.region.share()))
+            .dispensable(3),
+        Column::<RegionRow>::new("detail", "DETAIL", ValueType::OptionalName, |row| {
+            let detail = detail(&row.region);
+            if detail.is_empty() { Cell::Empty } else { Cell::Name(detail) }
+        })
+        .dispensable(1),
+    ],
+    json: &[],
+};
+
+const OF: Column<RegionRow> = Column::<RegionRow>::new("of", "", ValueType::Label, |row| Cell::text(row.of));
+const PROPORTIONAL: Column<RegionRow> =
+    Column::<RegionRow>::new("proportional", "PSS", ValueType::Measured, |row| {
+        row.size(Quantity::Proportional)
+    })
+    .dispensable(4);
+const UNIQUE: Column<RegionRow> =
+    Column::<RegionRow>::new("unique", "UNIQ", ValueType::Measured, |row| row.size(Quantity::Unique))
+        .shown(Shows::Wide);
+const SWAPPED: Column<RegionRow> =
+    Column::<RegionRow>::new("swapped", "SWAP", ValueType::Measured, |row| row.size(Quantity::Swapped));
+
+/// The columns that `regions` have something for: only Linux reports proportional and unique sizes, and no lesson there uses
+/// swap.
+fn specs(rows: &[RegionRow], vocabulary: Vocabulary) -> Vec<Spec> {
+    let mut hidden = match vocabulary {
+        Vocabulary::Vmmap => vec![PROPORTIONAL.spec(), UNIQUE.spec()],
+        Vocabulary::Elf => vec![SWAPPED.spec()],
+    };
+    if rows.iter().all(|row| row.of.is_empty()) {
+        hidden.push(OF.spec());
+    }
+    let hide =
+        |spec: Spec| if hidden.contains(&spec) { Spec { shows: Shows::Machines, ..spec } } else { spec };
+    COLUMNS.specs().into_iter().map(hide).collect()
+}
+
+/// Draws the regions that exist after a step.
 pub(super) fn draw(
-    regions: &[Seen],
+    regions: &[Observation],
     os: &'static str,
     style: Style,
     indent: &str,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
-    let rows: Vec<_> = regions
-        .iter()
-        .filter_map(|seen| Some(Row { of: seen.of, is_of: seen.after.as_ref()?, units: style.units }))
-        .collect();
+    let row = |observation: &Observation| {
+        Some(RegionRow { of: observation.of, region: observation.after.clone()?, units: style.units })
+    };
+    let rows: Vec<_> = regions.iter().filter_map(row).collect();
     if rows.is_empty() {
         return Ok(());
     }
-    let has_names = rows.iter().any(|row| !row.of.is_empty());
-    // Only Linux counts PSS and what is unique; there, a lesson never gets as far as swap.
-    let shows = |column: &Column| match column.id {
-        "of" => has_names,
-        "proportional" | "unique" => os != "macos",
-        "swapped" => os == "macos",
-        _ => true,
-    };
-    let columns = COLUMNS.map(|column| match column.id {
-        _ if !shows(&column) => column.shown(Shows::MachineOnly),
-        // vmmap's names of types are longer.
-        "type" if os == "macos" => Column { width: MACOS_TYPE_WIDTH, ..column },
-        _ => column,
-    });
+    let vocabulary = Vocabulary::of(os);
+    let specs = specs(&rows, vocabulary);
+    let records: Vec<_> =
+        rows.iter().map(|row| Row::new(&COLUMNS, row).group(row.region.kind().group())).collect();
+    let records: Vec<_> = records.iter().map(|record| record as &dyn Record).collect();
     let mut text = Vec::new();
     let style = Style { width: style.width.map(|width| width.saturating_sub(indent.len())), ..style };
-    let mut render = renderer(Format::Table, style, false, &mut text);
-    let mut head = bare_head();
-    head.tables[0].columns = columns.to_vec();
-    render.begin(&head)?;
-    for row in &rows {
-        render.row(row)?;
-    }
-    drop(render);
+    inset(&specs, vocabulary, &records, style, &mut text)?;
     for line in String::from_utf8_lossy(&text).lines() {
         writeln!(out, "{indent}{line}")?;
     }
     Ok(())
 }
 
-struct Row<'a> {
-    of: &'static str,
-    is_of: &'a Classified,
-    units: Units,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::width;
 
-impl Record for Row<'_> {
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let region = self.is_of.facts();
-        let size = |measure: Measure| match measure.of(self.is_of) {
-            Some(size) => Cell::Text(Cow::Owned(size_text(self.units, size))),
-            None => Cell::Size(None),
-        };
-        let detail = detail(self.is_of);
-        vec![
-            Cell::Text(Cow::Borrowed(self.of)),
-            Cell::Text(Cow::Borrowed(self.is_of.title())),
-            Cell::Address(region.range.start()),
-            Cell::Address(region.range.end()),
-            size(Measure::Size),
-            size(Measure::Resident),
-            size(Measure::Dirty),
-            size(Measure::Proportional),
-            size(Measure::Unique),
-            size(Measure::Swapped),
-            Cell::Text(Cow::Borrowed(region.protection.as_str())),
-            Cell::Text(Cow::Borrowed(region.share.code())),
-            if detail.is_empty() { Cell::Empty } else { Cell::Name(detail) },
-        ]
+    fn drawn(columns: usize, units: Units) -> String {
+        let snapshot = crate::Snapshot::of_self().expect("this process can be read");
+        let regions = snapshot.regions.iter().take(3).map(|region| Observation {
+            of: "parent",
+            before: None,
+            after: Some(region.clone()),
+        });
+        let regions: Vec<_> = regions.collect();
+        let style = Style { width: Some(columns), units, ..Style::default() };
+        let mut text = Vec::new();
+        draw(&regions, "linux", style, "   ", &mut text).expect("memory can be written");
+        String::from_utf8(text).expect("a table is UTF-8")
     }
 
-    fn group(&self) -> Option<Group> {
-        Some(self.is_of.kind().group())
+    #[test]
+    fn tables_fit_narrow_terminals() {
+        for columns in 45..=120 {
+            let text = drawn(columns, Units::Auto);
+            for line in text.lines() {
+                assert!(width(line) <= columns, "{columns}: {text}");
+            }
+        }
     }
-}
 
-impl Serialize for Row<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        RegionRecord::new(self.is_of).serialize(serializer)
+    #[test]
+    fn detail_is_the_first_to_go() {
+        assert!(drawn(80, Units::Auto).contains("DETAIL"));
+        let narrow = drawn(75, Units::Auto);
+        assert!(!narrow.contains("DETAIL") && narrow.contains("START") && narrow.contains("SHR"), "{narrow}");
     }
 }

@@ -2,14 +2,15 @@
 
 use std::fs::File;
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns, memory_object};
 use mmview_platform::{Bytes, Protection};
 
+use super::Options;
+use super::error::Result;
+use super::observer::{Family, Observer};
 use super::stage::Stage;
-use super::step::{Fact, Measure, Step};
-use super::watch::{Family, Watch};
-use crate::cli::DemoPlan;
+use super::step::{Fact, Quantity, Step};
 
 /// What the memory is called.
 const NAME: &str = "mmview-demo";
@@ -19,13 +20,13 @@ const SAID: &[u8] = b"hello from the child";
 
 const ACCESS: Protection = Protection::READ.with(Protection::WRITE);
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let size = Bytes(4 * stage.page()?.0);
     let object = memory_object(NAME, size)?;
     let mut map = Mapping::of_file(&object, size, Sharing::Shared, ACCESS)?;
-    let mut parent = Watch::own("parent", map.address())?;
-    let mapped = parent.look()?;
-    let why = match mapped.now(Measure::Resident) {
+    let mut parent = Observer::own("parent", map.address())?;
+    let mapped = parent.observe()?;
+    let why = match mapped.now(Quantity::Resident) {
         Some(Bytes::ZERO) => "Nothing of it exists yet but its size.",
         _ => "",
     };
@@ -47,7 +48,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     ended(stage, &mut family, &map)?;
 
     map.unmap()?;
-    let closed = family.parent.look()?;
+    let closed = family.parent.observe()?;
     let why = match closed.is_gone() {
         true => {
             "That was the last mapping, and nobody has a name or a descriptor for the memory: it is freed."
@@ -57,12 +58,7 @@ pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
     stage.show(Step::new("closed", format!("munmap(addr, {})", size.0)).region(closed).why(&[why]))
 }
 
-fn mapped_twice(
-    stage: &mut Stage<'_>,
-    family: &mut Family,
-    map: &Mapping,
-    address: u64,
-) -> anyhow::Result<()> {
+fn mapped_twice(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping, address: u64) -> Result<()> {
     let why = match address == map.address() {
         true => "The child has mapped the same memory, by chance at the same address.",
         false => {
@@ -72,13 +68,13 @@ fn mapped_twice(
     };
     let size = map.size().0;
     let call = format!("fork(); in the child: mmap(NULL, {size}, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0)");
-    stage.show(Step::new("a child", call).both(family.look()?).why(&[why]))
+    stage.show(Step::new("a child", call).both(family.observe()?).why(&[why]))
 }
 
-fn written(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
+fn written(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     family.turn("write")?;
-    let [parent, child] = family.look()?;
-    let why = match (parent.now(Measure::Resident), child.now(Measure::Resident)) {
+    let [parent, child] = family.observe()?;
+    let why = match (parent.now(Quantity::Resident), child.now(Quantity::Resident)) {
         (Some(Bytes::ZERO), Some(resident)) if resident > Bytes::ZERO => {
             "The memory now has a page. The child has it mapped; the parent has not touched it, and so it counts for nothing \
              there."
@@ -89,9 +85,9 @@ fn written(stage: &mut Stage<'_>, family: &mut Family) -> anyhow::Result<()> {
     stage.show(Step::new("written", call).both([parent, child]).why(&[why]))
 }
 
-fn read(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn read(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let heard = map.read_bytes(Bytes::ZERO, SAID.len());
-    let [parent, child] = family.look()?;
+    let [parent, child] = family.observe()?;
     let frames = family.frames();
     let said = match heard == SAID {
         true => "The parent has the child's words, and no system call carried them.",
@@ -101,7 +97,7 @@ fn read(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Re
         [Some(one), Some(other)] if one == other => "Two addresses, one physical page.",
         _ => "",
     };
-    let halved = match child.shrank(Measure::Proportional) > Bytes::ZERO {
+    let halved = match child.shrank(Quantity::Proportional) > Bytes::ZERO {
         true => "Each carries half of it in PSS.",
         false => "",
     };
@@ -114,10 +110,10 @@ fn read(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Re
     )
 }
 
-fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> anyhow::Result<()> {
+fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let end = family.child.finish()?;
     let heard = map.read_bytes(Bytes::ZERO, SAID.len());
-    let (kept, ended) = (family.parent.look()?, family.other.ended());
+    let (kept, ended) = (family.parent.observe()?, family.other.ended());
     let why = match heard == SAID {
         true => {
             "The one who wrote it is gone, the descriptor is closed, and the memory lives on: the parent's mapping holds it."

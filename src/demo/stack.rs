@@ -4,14 +4,15 @@ use std::hint::black_box;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Child, set_stack_limit, stack_limit};
 use mmview_platform::{Bytes, Ending};
 
+use super::Options;
+use super::error::{Result, failure};
+use super::observer::{Observer, between};
 use super::stage::Stage;
-use super::step::{Fact, Measure, Seen, Step};
-use super::watch::{Watch, between};
-use crate::cli::DemoPlan;
+use super::step::{Fact, Observation, Quantity, Step};
 use crate::region::Classified;
 
 /// What one call takes of the stack, and how many calls are made: a megabyte.
@@ -27,16 +28,15 @@ const NEEDED: Bytes = Bytes(4 << 20);
 /// The limit that the child gets, so that it overflows soon. More than the calls above take.
 const LIMIT: Bytes = Bytes(4 << 20);
 
-pub(super) fn run(_: &DemoPlan, stage: &mut Stage<'_>) -> anyhow::Result<()> {
+pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     if let Some(limit) = stack_limit()?.filter(|limit| *limit < NEEDED) {
-        anyhow::bail!(
-            "the stack may grow to {} only (ulimit -s), and the lesson goes deeper: raise that to {} or more",
-            stage.size(limit),
-            stage.size(NEEDED)
-        );
+        let (limit, needed) = (stage.size(limit), stage.size(NEEDED));
+        let text =
+            format!("the stack limit is {limit}, and the lesson needs {needed}; raise it with `ulimit -s`");
+        return Err(failure(text).into());
     }
-    let mut watch = Watch::own("", here())?;
-    deep(stage, &mut watch)?;
+    let mut observer = Observer::own("", here())?;
+    deep(stage, &mut observer)?;
     of_a_thread(stage)?;
     overflow(stage)
 }
@@ -61,10 +61,10 @@ fn descend(calls: u32, at_the_bottom: &mut dyn FnMut()) {
     black_box(&frame);
 }
 
-fn deep(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
+fn deep(stage: &mut Stage<'_>, observer: &mut Observer) -> Result<()> {
     // The first look itself goes deeper than the later ones.
-    watch.look()?;
-    let first = Seen { before: None, ..watch.look()? };
+    observer.observe()?;
+    let first = Observation { before: None, ..observer.observe()? };
     let limit = match stack_limit()? {
         Some(limit) => format!("It may grow to {} (ulimit -s).", stage.size(limit)),
         None => "It may grow without end (ulimit -s unlimited).".to_owned(),
@@ -78,9 +78,9 @@ fn deep(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
     )?;
 
     let mut seen = None;
-    descend(CALLS, &mut || seen = Some(watch.look()));
+    descend(CALLS, &mut || seen = Some(observer.observe()));
     let deep = seen.context("nobody looked from the bottom of the stack")??;
-    let (size, resident) = (deep.grew(Measure::Size), deep.grew(Measure::Resident));
+    let (size, resident) = (deep.grew(Quantity::Size), deep.grew(Quantity::Resident));
     let why = if size > Bytes::ZERO {
         format!(
             "Nobody called mmap: an access below the region is taken for a stack that grows, and the kernel moved its lower \
@@ -101,8 +101,9 @@ fn deep(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
         });
     stage.show(Step::new("deep", call).region(deep).why(&[&why]))?;
 
-    let back = watch.look()?;
-    let is_kept = back.shrank(Measure::Size) == Bytes::ZERO && back.shrank(Measure::Resident) == Bytes::ZERO;
+    let back = observer.observe()?;
+    let is_kept =
+        back.shrank(Quantity::Size) == Bytes::ZERO && back.shrank(Quantity::Resident) == Bytes::ZERO;
     let why = match is_kept {
         true => "A stack doesn't shrink: what was touched stays resident, for the next deep call.",
         false => "The system has taken some of it back.",
@@ -110,25 +111,28 @@ fn deep(stage: &mut Stage<'_>, watch: &mut Watch) -> anyhow::Result<()> {
     stage.show(Step::new("back", "all the calls have returned").region(back).why(&[why]))
 }
 
-fn of_a_thread(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    let mut watch = Watch::own("", here())?;
-    let before = watch.map()?;
+fn of_a_thread(stage: &mut Stage<'_>) -> Result<()> {
+    let mut observer = Observer::own("", here())?;
+    let before = observer.regions()?;
     let (to_thread, from_main) = channel::<()>();
     let (to_main, from_thread) = channel();
     let thread = thread::Builder::new()
         .name("lesson".to_owned())
-        .stack_size(usize::try_from(THREAD_STACK.0)?)
+        .stack_size(THREAD_STACK.0 as usize)
         .spawn(move || {
             if to_main.send(here()).is_ok() {
                 let _ = from_main.recv();
             }
         })
         .context("failed to start a thread")?;
-    let at = from_thread.recv().context("the thread ended before it told where its stack is")?;
-    let after = watch.map()?;
+    let at = from_thread
+        .recv()
+        .map_err(std::io::Error::other)
+        .context("the thread ended before it told where its stack is")?;
+    let after = observer.regions()?;
     let stack = between("", &before, &after, at);
     let guard = guard_below(&stack, &before, &after);
-    let size = stage.size(stack.now(Measure::Size).unwrap_or_default());
+    let size = stage.size(stack.now(Quantity::Size).unwrap_or_default());
     let own = match stack.before.is_none() {
         true => format!(
             "A thread's stack is a mapping like any other: {size}, made before the thread starts, of which little is resident."
@@ -138,7 +142,7 @@ fn of_a_thread(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let guarded = match &guard {
         Some(guard) => format!(
             "Below it lie {} that nobody may touch, so that an overflow is caught and not written over somebody else's memory.",
-            stage.size(guard.now(Measure::Size).unwrap_or_default())
+            stage.size(guard.now(Quantity::Size).unwrap_or_default())
         ),
         None => "No region of its own guards it below.".to_owned(),
     };
@@ -157,7 +161,7 @@ fn of_a_thread(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 
     drop(to_thread);
     thread.join().ok().context("the thread has failed")?;
-    let ended = between("", &after, &watch.map()?, at);
+    let ended = between("", &after, &observer.regions()?, at);
     let why = match ended.is_gone() {
         true => "The thread is gone, and its stack with it.",
         false => "The thread is gone and its stack is not: the C library keeps it for the next thread.",
@@ -166,13 +170,13 @@ fn of_a_thread(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 /// What lies right below a stack, where nobody may touch it.
-fn guard_below(stack: &Seen, before: &[Classified], after: &[Classified]) -> Option<Seen> {
+fn guard_below(stack: &Observation, before: &[Classified], after: &[Classified]) -> Option<Observation> {
     let start = stack.after.as_ref()?.range().start();
     let guard = between("", before, after, start.checked_sub(1)?);
     guard.after.as_ref()?.protection().is_none().then_some(guard)
 }
 
-fn overflow(stage: &mut Stage<'_>) -> anyhow::Result<()> {
+fn overflow(stage: &mut Stage<'_>) -> Result<()> {
     let at = here();
     let mut child = Child::fork(|turns| {
         // A system that refuses has a limit all the same.
@@ -181,12 +185,12 @@ fn overflow(stage: &mut Stage<'_>) -> anyhow::Result<()> {
         descend(u32::MAX, &mut || ());
         0
     })?;
-    let mut watch = Watch::child("", &child, at)?;
-    watch.look()?;
+    let mut observer = Observer::child("", &child, at)?;
+    observer.observe()?;
     child.step()?.context("the child ended before its stack had grown")?;
-    let grown = watch.look()?;
+    let grown = observer.observe()?;
     let call = format!("in a child: ulimit -s {}; f() calls itself {} times", LIMIT.0 >> 10, CALLS * 2);
-    let why = match grown.grew(Measure::Size) > Bytes::ZERO {
+    let why = match grown.grew(Quantity::Size) > Bytes::ZERO {
         true => "The child has a copy of the parent's stack, and it grows as the parent's did.",
         false => "The child has a copy of the parent's stack.",
     };
@@ -203,7 +207,7 @@ fn overflow(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     };
     stage.show(
         Step::new("overflow", "in the child: f() calls itself without end")
-            .region(watch.ended())
+            .region(observer.ended())
             .fact(Fact::end(end))
             .why(&[&why]),
     )

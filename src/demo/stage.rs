@@ -1,35 +1,38 @@
-//! Where a lesson happens, and somebody who looks on.
+//! A lesson as it runs: its steps so far, and the output that shows them.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use mmview_platform::own::{Mapping, Sharing, has_input};
 use mmview_platform::{Bytes, Detail, OpenOptions, Protection, RegionSource, open_self};
 
-use super::Lesson;
+use super::error::{Error, Result};
 use super::rows;
 use super::step::{COLUMNS, Step, size_text};
-use crate::cli::Pace;
+use super::{Lesson, Pace};
 use crate::interrupt::{Interrupt, NAP};
 use crate::render::Style;
-use crate::view::process::Origins;
-use crate::view::{Head, Layout, Table};
+use crate::view::origins::Origins;
+use crate::view::{Head, Layout, Note, Section, Table, ViewKind};
 
-/// Sentences are folded at this column at the latest.
+/// The longest line of prose, in columns.
 const LINE: usize = 100;
 
-/// What stands before everything that a step says but its title.
+/// What failed if Enter can't be read.
+const UNREADABLE: &str = "failed to read standard input";
+
+/// The indent of everything in a step below its title.
 const INDENT: &str = "   ";
 
-/// A lesson as it is held: its steps so far, and who looks on.
+/// A lesson as it runs.
 pub(crate) struct Stage<'a> {
     source: Box<dyn RegionSource>,
     lesson: &'static Lesson,
     pace: Pace,
     style: Style,
-    /// Whoever looks on while it happens; none where the whole is written afterwards.
-    audience: Option<&'a mut dyn Write>,
+    /// The reader's terminal; `None` if the caller writes all steps at the end.
+    out: Option<&'a mut dyn Write>,
     interrupt: Interrupt,
     steps: Vec<Step>,
 }
@@ -39,31 +42,31 @@ impl<'a> Stage<'a> {
         lesson: &'static Lesson,
         pace: Pace,
         style: Style,
-        audience: Option<&'a mut dyn Write>,
+        out: Option<&'a mut dyn Write>,
         interrupt: Interrupt,
-    ) -> anyhow::Result<Stage<'a>> {
+    ) -> Result<Stage<'a>> {
         let source = open_self(&OpenOptions::default())?;
-        Ok(Stage { source, lesson, pace, style, audience, interrupt, steps: Vec::new() })
+        Ok(Stage { source, lesson, pace, style, out, interrupt, steps: Vec::new() })
     }
 
-    /// How sizes are written.
+    /// Formats a size in the reader's units.
     pub fn size(&self, size: Bytes) -> String {
         size_text(self.style.units, size)
     }
 
-    /// The system, such as `linux`.
+    /// The operating system, such as `linux`.
     pub fn os(&self) -> &'static str {
         self.source.info().os
     }
 
     /// The size of a page.
-    pub fn page(&self) -> anyhow::Result<Bytes> {
+    pub fn page(&self) -> crate::error::Result<Bytes> {
         let size = self.source.info().page_size.map(|size| size.bytes());
-        size.context("the size of this system's pages is not known, and the lesson counts in pages")
+        size.context("the page size of this system is unknown, and the lesson counts pages")
     }
 
-    /// Memory of this process alone, to be read and written; `size` is rounded up to whole pages.
-    pub fn memory(&self, size: Bytes) -> anyhow::Result<Mapping> {
+    /// Maps private, readable and writable memory; rounds `size` up to whole pages.
+    pub fn memory(&self, size: Bytes) -> crate::error::Result<Mapping> {
         let access = Protection::READ.with(Protection::WRITE);
         Mapping::anonymous(size, Sharing::Private, access)
             .with_context(|| format!("failed to map {} of memory", self.size(size)))
@@ -74,20 +77,20 @@ impl<'a> Stage<'a> {
         &self.steps
     }
 
-    /// How to wait from here on: at the end of the input there is nobody to wait for.
+    /// How to wait from here on: after the end of standard input, no step waits for Enter.
     pub fn pace(&self) -> Pace {
         self.pace
     }
 
-    /// Says what follows; and, to whoever looks on for the first time, how to look from elsewhere.
+    /// Writes the lesson's title; before the first lesson also how to watch from another terminal.
     pub fn begin(&mut self, is_first: bool) -> io::Result<()> {
         let (bold, lesson) = (self.style.bold(), self.lesson);
         let title = format!("Lesson {}: {}.", lesson.name, lesson.about);
         let pid = std::process::id();
-        let note = format!("This is process {pid}. To look on from a second terminal:  mmview {pid}");
+        let note = format!("This is process {pid}. To watch it from another terminal:  mmview {pid}");
         let lines = self.fold(&title, "", "");
         let note = self.fold(&note, "", "");
-        let Some(out) = &mut self.audience else { return Ok(()) };
+        let Some(out) = &mut self.out else { return Ok(()) };
         for line in lines {
             writeln!(out, "{bold}{line}{bold:#}")?;
         }
@@ -98,10 +101,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Shows a step, and waits.
-    pub fn show(&mut self, step: Step) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Interrupted`] and [`Error::Output`], neither of which the lesson can recover from.
+    pub fn show(&mut self, step: Step) -> Result<()> {
         self.steps.push(Step { lesson: self.lesson.name, ..step });
-        if self.audience.is_some() {
-            self.draw_last()?;
+        if self.out.is_some() {
+            self.draw_last().map_err(Error::Output)?;
             self.wait()?;
         }
         Ok(self.interrupt.check()?)
@@ -109,8 +116,21 @@ impl<'a> Stage<'a> {
 
     fn fold(&self, text: &str, first: &str, then: &str) -> Vec<String> {
         let columns = self.style.width.unwrap_or(LINE).min(LINE);
-        let options = textwrap::Options::new(columns).initial_indent(first).subsequent_indent(then);
+        let options = textwrap::Options::new(columns)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .initial_indent(first)
+            .subsequent_indent(then);
         textwrap::wrap(text, options).into_iter().map(|line| line.into_owned()).collect()
+    }
+
+    /// Folds a change on a terminal; elsewhere it stays one line.
+    fn change_lines(&self, change: &str) -> Vec<String> {
+        const BELOW: usize = "  ".len();
+        let Some(columns) = self.style.width else { return vec![change.to_owned()] };
+        let options = textwrap::Options::new(columns.saturating_sub(INDENT.len() + BELOW))
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .subsequent_indent("    ");
+        textwrap::wrap(change, options).into_iter().map(|line| line.into_owned()).collect()
     }
 
     fn draw_last(&mut self) -> io::Result<()> {
@@ -129,7 +149,9 @@ impl<'a> Stage<'a> {
         rows::draw(&step.regions, self.os(), self.style, INDENT, &mut text)?;
         for (mark, change) in step.changes(self.style.units) {
             let color = self.style.mark(mark);
-            writeln!(text, "{INDENT}  {color}{mark} {change}{color:#}")?;
+            for line in self.change_lines(&format!("{mark} {change}")) {
+                writeln!(text, "{INDENT}  {color}{line}{color:#}")?;
+            }
         }
         for fact in &step.facts {
             for line in self.fold(&fact.text, &format!("{INDENT}  · "), &format!("{INDENT}    ")) {
@@ -139,50 +161,48 @@ impl<'a> Stage<'a> {
         for line in self.fold(&step.why, INDENT, INDENT) {
             writeln!(text, "{line}")?;
         }
-        let Some(out) = &mut self.audience else { return Ok(()) };
+        let Some(out) = &mut self.out else { return Ok(()) };
         out.write_all(&text)?;
         out.flush()
     }
 
-    fn wait(&mut self) -> anyhow::Result<()> {
-        let Some(out) = &mut self.audience else { return Ok(()) };
+    fn wait(&mut self) -> Result<()> {
         match self.pace {
             Pace::Straight => Ok(()),
             Pace::Hold(time) => Ok(self.interrupt.sleep_until(Instant::now() + time)?),
-            Pace::Enter => {
-                write!(out, "{INDENT}[Enter] ")?;
-                out.flush()?;
-                // At a terminal, where a line comes at a time, whoever has seen enough leaves by Ctrl-C.
-                while io::stdin().is_terminal() && !has_input(NAP)? {
-                    self.interrupt.check()?;
-                }
-                let read = io::stdin().lock().read_line(&mut String::new())?;
-                if read == 0 {
-                    self.pace = Pace::Straight;
-                    writeln!(out)?;
-                }
-                Ok(())
-            }
+            Pace::Enter => self.wait_for_enter(),
         }
     }
 
-    /// What stands before the steps in every format but a table for people.
-    pub fn head(&mut self) -> anyhow::Result<Head> {
+    fn wait_for_enter(&mut self) -> Result<()> {
+        let Some(out) = &mut self.out else { return Ok(()) };
+        write!(out, "{INDENT}[Enter] ").and_then(|()| out.flush()).map_err(Error::Output)?;
+        // A terminal delivers whole lines; polling it lets Ctrl-C end the lesson meanwhile.
+        while io::stdin().is_terminal() && !has_input(NAP).context(UNREADABLE)? {
+            self.interrupt.check()?;
+        }
+        let read = io::stdin().lock().read_line(&mut String::new()).context(UNREADABLE)?;
+        if read == 0 {
+            self.pace = Pace::Straight;
+            writeln!(out).map_err(Error::Output)?;
+        }
+        Ok(())
+    }
+
+    /// The head of the lesson in every format but the table for people.
+    pub fn head(&mut self) -> Result<Head> {
         let process = self.source.process()?;
         let source = self.source.info().clone();
         let origins = Origins { taken: source.time(), source, process, detail: Detail::Counts };
-        let mut fields = origins.fields("demo");
-        fields.insert("lesson".to_owned(), self.lesson.name.into());
+        let mut fields = origins.fields(ViewKind::Demo);
+        let Lesson { name, about, .. } = *self.lesson;
+        fields.insert("lesson".to_owned(), name.into());
         Ok(Head {
-            view: "demo",
+            view: ViewKind::Demo,
             target: origins.target(),
-            text: vec![format!("Lesson {}: {}.", self.lesson.name, self.lesson.about)],
+            sections: vec![Section::note(Note::Lesson { name, about })],
             fields,
-            tables: vec![Table {
-                rows: ("steps", "step"),
-                columns: COLUMNS.to_vec(),
-                layout: Layout::Streamed,
-            }],
+            tables: vec![Table::new(("steps", "step"), &COLUMNS, Layout::Streamed)],
         })
     }
 }

@@ -1,31 +1,28 @@
-//! A step of a lesson: what was done, what it changed, what was observed, and why.
-
-use std::borrow::Cow;
+//! A step of a lesson: the call, the regions that it changed, other observations, and an explanation.
 
 use mmview_platform::{Bytes, Ending, SmapsField};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::region::Classified;
 use crate::text::printable;
 use crate::units::Units;
-use crate::view::regions::{RegionRecord, detail};
-use crate::view::{Cell, Column, Record, Shows};
+use crate::view::regions::{self, detail};
+use crate::view::{Cell, Column, Columns, Record, Row, ValueType};
 
 /// A step of a lesson.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Step {
-    /// Of which lesson.
+    /// The name of its lesson.
     pub lesson: &'static str,
-    /// What it is called.
+    /// Its name, an identifier in machine-readable formats.
     pub name: &'static str,
-    /// The call that was made, and the system call that it comes to.
+    /// The call, with the system call behind it.
     pub call: String,
-    /// The regions that it is about, the main one first.
-    pub regions: Vec<Seen>,
-    /// What was observed beside them.
+    /// The regions that the step is about, the main one first.
+    pub regions: Vec<Observation>,
+    /// Other observations.
     pub facts: Vec<Fact>,
-    /// Why, in a sentence or two.
+    /// The explanation, in a sentence or two.
     pub why: String,
 }
 
@@ -34,38 +31,38 @@ impl Step {
         Step { name, call: call.into(), ..Step::default() }
     }
 
-    /// With a region that it is about.
-    pub fn region(mut self, seen: Seen) -> Step {
-        self.regions.push(seen);
+    /// Adds a region that the step is about.
+    pub fn region(mut self, observation: Observation) -> Step {
+        self.regions.push(observation);
         self
     }
 
-    /// With those of a parent and its child, or of other two.
-    pub fn both(self, [one, other]: [Seen; 2]) -> Step {
+    /// Adds two regions, such as those of a parent and its child.
+    pub fn both(self, [one, other]: [Observation; 2]) -> Step {
         self.region(one).region(other)
     }
 
-    /// With something that was observed.
+    /// Adds an observation that is not a region.
     pub fn fact(mut self, fact: Fact) -> Step {
         self.facts.push(fact);
         self
     }
 
-    /// With something that was observed, where it could be.
+    /// Adds an observation that not every system provides.
     pub fn fact_if(mut self, fact: Option<Fact>) -> Step {
         self.facts.extend(fact);
         self
     }
 
-    /// With the reason, as sentences; empty ones are none.
+    /// Sets the explanation; skips empty sentences.
     pub fn why(mut self, sentences: &[&str]) -> Step {
-        let said: Vec<_> = sentences.iter().copied().filter(|sentence| !sentence.is_empty()).collect();
-        self.why = said.join(" ");
+        let sentences: Vec<_> = sentences.iter().copied().filter(|sentence| !sentence.is_empty()).collect();
+        self.why = sentences.join(" ");
         self
     }
 }
 
-/// A size as the lessons write it: the half of a page is `2K`, for which vmmap's format has `2048`.
+/// Formats a size for a lesson: half a page is `2K`, where vmmap's format has `2048`.
 pub(super) fn size_text(units: Units, size: Bytes) -> String {
     const KIB: u64 = 1 << 10;
     match units {
@@ -76,105 +73,105 @@ pub(super) fn size_text(units: Units, size: Bytes) -> String {
 
 /// A region before and after a step.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
-    /// Whose region it is, such as `child`; empty where only one is shown.
+pub(crate) struct Observation {
+    /// The owner of the region, such as `child`; empty if the step shows only one region.
     pub of: &'static str,
-    /// The region before.
+    /// The region before the step.
     pub before: Option<Classified>,
-    /// The region after.
+    /// The region after the step.
     pub after: Option<Classified>,
 }
 
-/// What is counted in a region.
+/// A quantity of a region that lessons compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Measure {
+pub(crate) enum Quantity {
     Size,
     Resident,
     Dirty,
     Swapped,
     Proportional,
     Unique,
-    /// In transparent huge pages. Linux.
+    /// Bytes in transparent huge pages. Linux only.
     Huge,
-    /// Given back with `MADV_FREE` and not taken yet. Linux.
+    /// Bytes marked with `MADV_FREE` that the kernel has not reclaimed yet. Linux only.
     Free,
-    /// Locked in memory. Linux says how much of what is resident is.
+    /// Locked bytes. Linux only, and only the resident ones.
     Locked,
 }
 
-impl Measure {
-    const ALL: [Measure; 9] = [
-        Measure::Size,
-        Measure::Resident,
-        Measure::Dirty,
-        Measure::Swapped,
-        Measure::Proportional,
-        Measure::Unique,
-        Measure::Huge,
-        Measure::Free,
-        Measure::Locked,
+impl Quantity {
+    const ALL: [Quantity; 9] = [
+        Quantity::Size,
+        Quantity::Resident,
+        Quantity::Dirty,
+        Quantity::Swapped,
+        Quantity::Proportional,
+        Quantity::Unique,
+        Quantity::Huge,
+        Quantity::Free,
+        Quantity::Locked,
     ];
 
     fn title(self) -> &'static str {
         match self {
-            Measure::Size => "size",
-            Measure::Resident => "resident",
-            Measure::Dirty => "dirty",
-            Measure::Swapped => "swapped",
-            Measure::Proportional => "proportional",
-            Measure::Unique => "unique",
-            Measure::Huge => "in huge pages",
-            Measure::Free => "free for the taking",
-            Measure::Locked => "locked",
+            Quantity::Size => "size",
+            Quantity::Resident => "resident",
+            Quantity::Dirty => "dirty",
+            Quantity::Swapped => "swapped",
+            Quantity::Proportional => "proportional",
+            Quantity::Unique => "unique",
+            Quantity::Huge => "in huge pages",
+            Quantity::Free => "lazily freed",
+            Quantity::Locked => "locked",
         }
     }
 
-    /// How much `classified` has of it; `None` where that isn't known.
+    /// Returns the quantity in `classified`; `None` if it is unknown.
     pub fn of(self, classified: &Classified) -> Option<Bytes> {
         let region = classified.facts();
         let smaps = |field| region.native.linux().and_then(|native| native.smaps.get(field));
         match self {
-            Measure::Size => Some(region.size()),
-            Measure::Resident => region.counts.resident,
-            Measure::Dirty => region.counts.dirty,
-            Measure::Swapped => region.counts.swapped,
-            Measure::Proportional => region.counts.proportional,
-            Measure::Unique => region.counts.unique,
-            Measure::Huge => smaps(SmapsField::AnonHugePages),
-            Measure::Free => smaps(SmapsField::LazyFree),
-            Measure::Locked => smaps(SmapsField::Locked),
+            Quantity::Size => Some(region.size()),
+            Quantity::Resident => region.counts.resident,
+            Quantity::Dirty => region.counts.dirty,
+            Quantity::Swapped => region.counts.swapped,
+            Quantity::Proportional => region.counts.proportional,
+            Quantity::Unique => region.counts.unique,
+            Quantity::Huge => smaps(SmapsField::AnonHugePages),
+            Quantity::Free => smaps(SmapsField::LazyFree),
+            Quantity::Locked => smaps(SmapsField::Locked),
         }
     }
 }
 
-impl Seen {
-    /// How much of it there is now; `None` where it is gone, or that isn't known.
-    pub fn now(&self, measure: Measure) -> Option<Bytes> {
-        self.after.as_ref().and_then(|after| measure.of(after))
+impl Observation {
+    /// Returns a quantity after the step; `None` if the region is gone or the quantity is unknown.
+    pub fn now(&self, quantity: Quantity) -> Option<Bytes> {
+        self.after.as_ref().and_then(|after| quantity.of(after))
     }
 
-    fn then(&self, measure: Measure) -> Option<Bytes> {
-        self.before.as_ref().and_then(|before| measure.of(before))
+    fn earlier(&self, quantity: Quantity) -> Option<Bytes> {
+        self.before.as_ref().and_then(|before| quantity.of(before))
     }
 
-    /// By how much it grew: nothing where it didn't, or that isn't known.
-    pub fn grew(&self, measure: Measure) -> Bytes {
-        let sizes = self.then(measure).zip(self.now(measure));
+    /// Returns by how much a quantity grew; zero if it didn't or is unknown.
+    pub fn grew(&self, quantity: Quantity) -> Bytes {
+        let sizes = self.earlier(quantity).zip(self.now(quantity));
         sizes.map_or(Bytes::ZERO, |(before, after)| after.saturating_sub(before))
     }
 
-    /// By how much it shrank: nothing where it didn't, or that isn't known.
-    pub fn shrank(&self, measure: Measure) -> Bytes {
-        let sizes = self.then(measure).zip(self.now(measure));
+    /// Returns by how much a quantity shrank; zero if it didn't or is unknown.
+    pub fn shrank(&self, quantity: Quantity) -> Bytes {
+        let sizes = self.earlier(quantity).zip(self.now(quantity));
         sizes.map_or(Bytes::ZERO, |(before, after)| before.saturating_sub(after))
     }
 
-    /// Whether the region was there before and isn't now.
+    /// Returns whether the region existed before the step and doesn't any more.
     pub fn is_gone(&self) -> bool {
         self.before.is_some() && self.after.is_none()
     }
 
-    /// The code of its share mode, where that is another than before.
+    /// Returns the code of the share mode if the step changed it.
     pub fn new_sharing(&self) -> Option<&'static str> {
         let code = |classified: &Classified| classified.share().code();
         let (before, after) = (self.before.as_ref().map(code)?, self.after.as_ref().map(code)?);
@@ -186,7 +183,7 @@ impl Seen {
             (None, None) => "none",
             (None, Some(_)) => "appeared",
             (Some(_), None) => "gone",
-            // What a table doesn't tell, such as what was referenced lately, is no change.
+            // Counters that no table shows, such as Referenced, don't count as a change.
             (Some(before), Some(after)) if self.differences(before, after, Units::Bytes).is_empty() => {
                 "unchanged"
             }
@@ -194,7 +191,7 @@ impl Seen {
         }
     }
 
-    /// What is different now, in words, each with its mark.
+    /// Describes each change, with its mark.
     fn changes(&self, units: Units) -> Vec<(char, String)> {
         let name = |classified: &Classified| {
             let detail = printable(&detail(classified));
@@ -214,17 +211,18 @@ impl Seen {
     fn differences(&self, before: &Classified, after: &Classified, units: Units) -> Vec<String> {
         let whose = self.whose();
         let differs = |title: &str, was: &str, is: &str| format!("{whose}{title} {was} → {is}");
-        let counted = |measure: Measure| (measure.of(before), measure.of(after));
-        let resident = counted(Measure::Resident);
+        let counted = |quantity: Quantity| (quantity.of(before), quantity.of(after));
+        let resident = counted(Quantity::Resident);
         let mut changed = Vec::new();
-        for measure in Measure::ALL {
-            let sizes = counted(measure);
-            // Where nobody else has the pages, these say what `resident` says.
-            let is_said = matches!(measure, Measure::Proportional | Measure::Unique) && sizes == resident;
-            if sizes.0 != sizes.1 && !is_said {
+        for quantity in Quantity::ALL {
+            let sizes = counted(quantity);
+            // For pages that no other process maps, these repeat `resident`.
+            let is_redundant =
+                matches!(quantity, Quantity::Proportional | Quantity::Unique) && sizes == resident;
+            if sizes.0 != sizes.1 && !is_redundant {
                 let size =
                     |size: Option<Bytes>| size.map_or_else(|| "-".to_owned(), |size| size_text(units, size));
-                changed.push(differs(measure.title(), &size(sizes.0), &size(sizes.1)));
+                changed.push(differs(quantity.title(), &size(sizes.0), &size(sizes.1)));
             }
         }
         let (was, is) = (before.protection().as_str(), after.protection().as_str());
@@ -250,13 +248,13 @@ impl Seen {
     }
 }
 
-/// Something observed that is no region.
+/// An observation that is not a region.
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
-    /// Its name in machine formats.
+    /// Its name in machine-readable formats.
     name: &'static str,
     value: Value,
-    /// The same in words.
+    /// The same for people.
     pub text: String,
 }
 
@@ -265,7 +263,7 @@ impl Fact {
         Fact { name, value: value.into(), text: text.into() }
     }
 
-    /// Bytes that somebody saw: `whose` is as in `the file has`.
+    /// Bytes that were read. `whose` begins the sentence, as in `the file contains`.
     pub fn bytes(name: &'static str, whose: &str, bytes: &[u8]) -> Fact {
         let bytes = printable(bytes);
         Fact::new(name, bytes.as_str(), format!("{whose} \"{bytes}\""))
@@ -275,16 +273,16 @@ impl Fact {
     pub fn end(end: Ending) -> Fact {
         match end {
             Ending::Exited(status) => {
-                Fact::new("exit_status", status, format!("the child has exited with status {status}"))
+                Fact::new("exit_status", status, format!("the child exited with status {status}"))
             }
             Ending::Killed(signal) => {
                 let name = Ending::signal_name(signal);
-                Fact::new("signal", &*name, format!("the child was ended by the signal {name}"))
+                Fact::new("signal", &*name, format!("{name} killed the child"))
             }
         }
     }
 
-    /// The physical page frames behind some addresses, where the system told all.
+    /// The physical page frames behind two addresses; `None` unless both are known.
     pub fn frames(of: [&'static str; 2], frames: [Option<u64>; 2]) -> Option<Fact> {
         let known = of.into_iter().zip(frames.into_iter().collect::<Option<Vec<_>>>()?);
         let known: Vec<_> = known.collect();
@@ -300,14 +298,14 @@ impl Fact {
 
 impl Step {
     fn change(&self) -> &'static str {
-        self.regions.first().map_or("none", Seen::change)
+        self.regions.first().map_or("none", Observation::change)
     }
 
-    /// What is different now, in words, each with its mark.
+    /// Describes the changes of all regions, each with its mark.
     pub fn changes(&self, units: Units) -> Vec<(char, String)> {
-        let changes: Vec<_> = self.regions.iter().flat_map(|seen| seen.changes(units)).collect();
-        let is_there = self.regions.iter().any(|seen| seen.before.is_some() && seen.after.is_some());
-        if changes.is_empty() && is_there { vec![('=', "no change".to_owned())] } else { changes }
+        let changes: Vec<_> = self.regions.iter().flat_map(|region| region.changes(units)).collect();
+        let has_stayed = self.regions.iter().any(|region| region.before.is_some() && region.after.is_some());
+        if changes.is_empty() && has_stayed { vec![('=', "no change".to_owned())] } else { changes }
     }
 
     fn main(&self) -> Option<&Classified> {
@@ -315,65 +313,94 @@ impl Step {
     }
 }
 
-pub(super) const COLUMNS: [Column; 12] = [
-    Column::text("step", "STEP", 14).after(""),
-    Column::text("change", "CHANGE", 10),
-    Column::text("type", "REGION TYPE", 14),
-    Column::number("size", "VSIZE", 6),
-    Column::number("resident", "RSDNT", 6),
-    Column::number("dirty", "DIRTY", 6),
-    Column::number("swapped", "SWAP", 6),
-    Column::text("call", "CALL", 0),
-    Column::text("why", "", 0).shown(Shows::MachineOnly),
-    Column::text("lesson", "", 0).shown(Shows::MachineOnly),
-    Column::number("proportional", "", 0).shown(Shows::MachineOnly),
-    Column::number("unique", "", 0).shown(Shows::MachineOnly),
-];
+type StepColumn = Column<Step>;
 
-impl Record for Step {
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let region = self.main().map(|main| main.facts());
-        let size = |size: Option<Bytes>| if region.is_some() { Cell::Size(size) } else { Cell::Empty };
-        let counts = region.map(|region| region.counts).unwrap_or_default();
-        vec![
-            Cell::Text(Cow::Borrowed(self.name)),
-            Cell::Text(Cow::Borrowed(self.change())),
-            self.main().map_or(Cell::Empty, |main| Cell::Text(Cow::Borrowed(main.title()))),
-            size(region.map(|region| region.size())),
-            size(counts.resident),
-            size(counts.dirty),
-            size(counts.swapped),
-            Cell::Text(Cow::Borrowed(&self.call)),
-            Cell::Text(Cow::Borrowed(&self.why)),
-            Cell::Text(Cow::Borrowed(self.lesson)),
-            size(counts.proportional),
-            size(counts.unique),
-        ]
-    }
+/// A size of the main region; nothing if there is no such region.
+fn size(step: &Step, of: fn(&Classified) -> Option<Bytes>) -> Cell<'_> {
+    step.main().map_or(Cell::Empty, |region| Cell::Size(of(region)))
 }
 
-impl Serialize for Step {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let observed = self.facts.iter().map(|fact| (fact.name.to_owned(), fact.value.clone()));
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("step", self.name)?;
-        map.serialize_entry("call", &self.call)?;
-        map.serialize_entry("change", self.change())?;
-        map.serialize_entry("region", &self.main().map(RegionRecord::new))?;
-        map.serialize_entry("why", &self.why)?;
-        map.serialize_entry("regions", &self.regions)?;
-        map.serialize_entry("observed", &Map::from_iter(observed))?;
-        map.end()
-    }
+const STEP: StepColumn = StepColumn::new("step", "STEP", ValueType::Text, |step| Cell::text(step.name));
+const CHANGE: StepColumn =
+    StepColumn::new("change", "CHANGE", ValueType::Object("change"), |step| Cell::text(step.change()))
+        .about("What became of the main region, the first of `regions`.");
+const CALL: StepColumn = StepColumn::new("call", "CALL", ValueType::Text, |step| Cell::text(&step.call));
+const WHY: StepColumn = StepColumn::machine("why", ValueType::Text, |step| Cell::text(&step.why))
+    .about("What happened and why, as far as it was observed, for people to read.");
+
+/// The columns of a step.
+pub(crate) const COLUMNS: Columns<Step> = Columns {
+    tabular: &[
+        STEP,
+        CHANGE,
+        StepColumn::new("type", "REGION TYPE", ValueType::Type, |step| {
+            step.main().map_or(Cell::Empty, |region| Cell::text(region.title()))
+        }),
+        StepColumn::new("size", "VSIZE", ValueType::Measured, |step| {
+            size(step, |region| Some(region.size()))
+        }),
+        StepColumn::new("resident", "RSDNT", ValueType::Measured, |step| {
+            size(step, |region| region.counts().resident)
+        }),
+        StepColumn::new("dirty", "DIRTY", ValueType::Measured, |step| {
+            size(step, |region| region.counts().dirty)
+        }),
+        StepColumn::new("swapped", "SWAP", ValueType::Measured, |step| {
+            size(step, |region| region.counts().swapped)
+        }),
+        CALL,
+        WHY,
+        StepColumn::machine("lesson", ValueType::Text, |step| Cell::text(step.lesson)),
+        StepColumn::machine("proportional", ValueType::Measured, |step| {
+            size(step, |region| region.counts().proportional)
+        }),
+        StepColumn::machine("unique", ValueType::Measured, |step| {
+            size(step, |region| region.counts().unique)
+        }),
+    ],
+    json: &[
+        STEP,
+        CALL,
+        CHANGE,
+        StepColumn::machine("region", ValueType::OptionalObject("region"), |step| region_cell(step.main()))
+            .about("The main region after the step."),
+        WHY,
+        StepColumn::machine("regions", ValueType::List("observation"), |step| {
+            let row = |observation| Box::new(Row::new(&OBSERVATION, observation)) as Box<dyn Record>;
+            Cell::Records(step.regions.iter().map(row).collect())
+        })
+        .about("Every region that the step is about."),
+        StepColumn::machine("observed", ValueType::Object("observed"), |step| {
+            let observed = step.facts.iter().map(|fact| (fact.name.to_owned(), fact.value.clone()));
+            Cell::Value(Map::from_iter(observed).into())
+        }),
+    ],
+};
+
+/// A region as a JSON object; null if there is none.
+fn region_cell(region: Option<&Classified>) -> Cell<'_> {
+    region.map_or(Cell::Empty, |region| Cell::Record(Box::new(regions::row(region))))
 }
 
-impl Serialize for Seen {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("of", &(!self.of.is_empty()).then_some(self.of))?;
-        map.serialize_entry("change", self.change())?;
-        map.serialize_entry("before", &self.before.as_ref().map(RegionRecord::new))?;
-        map.serialize_entry("region", &self.after.as_ref().map(RegionRecord::new))?;
-        map.end()
-    }
-}
+/// A region before and after a step, as a JSON object.
+pub(crate) const OBSERVATION: Columns<Observation> = Columns {
+    tabular: &[],
+    json: &[
+        Column::<Observation>::machine("of", ValueType::OptionalObject("word"), |observation| {
+            match observation.of {
+                "" => Cell::Empty,
+                of => Cell::text(of),
+            }
+        })
+        .about("Whose region it is, such as parent or child; null if only one process is shown."),
+        Column::<Observation>::machine("change", ValueType::Object("change"), |observation| {
+            Cell::text(observation.change())
+        }),
+        Column::<Observation>::machine("before", ValueType::OptionalObject("region"), |observation| {
+            region_cell(observation.before.as_ref())
+        }),
+        Column::<Observation>::machine("region", ValueType::OptionalObject("region"), |observation| {
+            region_cell(observation.after.as_ref())
+        }),
+    ],
+};
