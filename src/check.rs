@@ -1,17 +1,31 @@
-//! Checks: a small language over the regions of a map, for tests and CI.
+//! Checks: a small language for statements about a memory map, made for tests and CI.
 //!
-//! [`Check`] is read from text ([`FromStr`]), tells how much has to be read to decide it ([`Check::needs`]), and decides it
-//! ([`Check::verdict`]), as often as one likes: that is cheap. What was found instead ([`Check::explain`]) costs more and is for
-//! checks that were not passed.
+//! A test parses and decides a check in one step with [`Snapshot::check`]:
 //!
 //! ```
-//! # use mmview::{check::{Check, Verdict}, classify::classify, platform::{Detail, OpenOptions, RegionSource, open_self}};
-//! let check: Check = "any(kind=stack and perm=rw-) and none(perm=rwx)".parse()?;
-//! let regions = classify(&open_self(&OpenOptions::default())?.read(check.needs())?);
-//! if check.verdict(&regions) != Verdict::Holds {
-//!     eprintln!("{}", check.explain(&regions).sentence());
-//! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! use mmview::Snapshot;
+//! use mmview::check::Verdict;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let snapshot = Snapshot::of_self()?;
+//! assert_eq!(snapshot.check("any(kind=stack and perm=rw-)")?, Verdict::Holds);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Check`] is parsed once and decided often, which is cheap. [`Snapshot::explain`] says what the map has instead, for the
+//! message of a failure:
+//!
+//! ```
+//! # use mmview::Snapshot;
+//! use mmview::check::{Check, Verdict};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let snapshot = Snapshot::of_self()?;
+//! let check: Check = "none(perm=rwx)".parse()?;
+//! assert_eq!(snapshot.verdict(&check), Verdict::Holds, "{}", snapshot.explain(&check));
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # The language
@@ -30,39 +44,33 @@
 //! filter  := as expr, its atoms FIELD OP LITERAL or "deleted"
 //! ```
 
-mod field;
-mod found;
-mod lexer;
-mod nearest;
-mod parser;
-mod pattern;
+mod eval;
+mod explain;
+mod language;
 #[cfg(test)]
 mod properties;
-mod syntax;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod verdict;
 
 use std::fmt;
 use std::str::FromStr;
 
 use mmview_platform::Detail;
 
-use crate::region::Classified;
+use crate::snapshot::Snapshot;
 
-pub use found::{Finding, Found, FoundRegion};
-pub use syntax::SyntaxError;
-pub use verdict::{Evidence, Verdict, counted, missing};
+pub use eval::{Evidence, Verdict};
+pub use explain::{Finding, Found, FoundRegion};
+pub use language::SyntaxError;
 
-/// The language, as help describes it.
+/// The description of the language, for help texts.
 pub const LANGUAGE: &str = include_str!("check/language.txt");
 
-/// Something that is said of a map. Equal to another that was read to the same, whatever the blanks.
+/// A statement about a memory map. Two checks are equal if they parse to the same tree, whatever their spacing.
 #[derive(Clone, Debug)]
 pub struct Check {
     text: String,
-    expr: tree::Expr,
+    expr: language::Expr,
     needs: Detail,
 }
 
@@ -76,11 +84,11 @@ impl FromStr for Check {
     type Err = SyntaxError;
 
     fn from_str(text: &str) -> Result<Check, SyntaxError> {
-        Ok(Check::new(text.trim().to_owned(), parser::parse(text)?))
+        Ok(Check::new(text.trim().to_owned(), language::parse(text)?))
     }
 }
 
-/// In its own words: blanks and parentheses where they belong. Reading it gives the same check.
+/// In canonical form: with uniform spacing, and only the parentheses that are needed. Parses to the same check.
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.expr)
@@ -88,43 +96,48 @@ impl fmt::Display for Check {
 }
 
 impl Check {
-    fn new(text: String, expr: tree::Expr) -> Check {
-        let mut needs = Detail::Layout;
-        expr.atoms(&mut |atom| needs = needs.max(atom.needs()));
-        Check { text, expr, needs }
+    fn new(text: String, expr: language::Expr) -> Check {
+        Check { text, needs: eval::needs(&expr), expr }
     }
 
-    /// As it was written. May hold anything: not escaped.
+    /// The source text. Not escaped.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The least that has to be read of each region to decide it.
+    /// The least detail that can decide it.
     pub fn needs(&self) -> Detail {
         self.needs
     }
 
-    /// Whether it holds. Looks at each region once for each of its parts, and stops where it is decided.
+    /// Decides it. Looks at each region at most once for each part of the check.
     pub fn verdict<'a>(&self, evidence: impl Into<Evidence<'a>>) -> Verdict {
-        verdict::decide(&self.expr, evidence.into())
+        eval::decide(&self.expr, evidence.into())
     }
 
-    /// What makes it hold or fail, with the regions that do, or that come nearest. Costs several looks at each region.
+    /// Explains the verdict: what decides it, and the regions that come nearest. Costs more than [`Check::verdict`].
     pub fn explain<'a>(&self, evidence: impl Into<Evidence<'a>>) -> Found<'a> {
-        found::explain(&self.expr, evidence.into())
-    }
-
-    /// Both.
-    pub fn evaluate<'a>(&self, regions: &'a [Classified]) -> Outcome<'a> {
-        Outcome { verdict: self.verdict(regions), found: self.explain(regions) }
+        explain::explain(&self.expr, evidence.into())
     }
 }
 
-/// What a check came to, and why.
-#[derive(Clone, Debug)]
-pub struct Outcome<'a> {
-    /// Whether it holds.
-    pub verdict: Verdict,
-    /// What makes it so.
-    pub found: Found<'a>,
+impl Snapshot {
+    /// Parses a check and decides it on this map. The language is described in [`check`](crate::check).
+    ///
+    /// # Errors
+    ///
+    /// [`SyntaxError`] if the check can't be parsed.
+    pub fn check(&self, text: &str) -> Result<Verdict, SyntaxError> {
+        Ok(self.verdict(&text.parse()?))
+    }
+
+    /// Decides a check on this map.
+    pub fn verdict(&self, check: &Check) -> Verdict {
+        check.verdict(self)
+    }
+
+    /// Explains the verdict of a check on this map: what decides it, and the regions that come nearest.
+    pub fn explain(&self, check: &Check) -> Found<'_> {
+        check.explain(self)
+    }
 }

@@ -161,7 +161,7 @@ fn ways_out(error: &anyhow::Error) -> Vec<String> {
         return picture.into();
     }
     let error = error.downcast_ref::<mmview_platform::Error>();
-    error.map(|error| error.way_out().to_vec()).unwrap_or_default()
+    error.map(|error| error.hints().to_vec()).unwrap_or_default()
 }
 
 /// Whether an error is that nobody reads the output any more.

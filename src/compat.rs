@@ -69,7 +69,7 @@ pub struct Failure {
 
 impl From<mmview_platform::Error> for Failure {
     fn from(error: mmview_platform::Error) -> Failure {
-        Failure { message: sentence(&error), hints: error.way_out().to_vec() }
+        Failure { message: sentence(&error), hints: error.hints().to_vec() }
     }
 }
 

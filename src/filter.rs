@@ -6,72 +6,75 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use globset::{GlobBuilder, GlobMatcher};
 use mmview_platform::{AddrRange, Bytes, Name};
+use thiserror::Error;
 
 use crate::kind::RegionKind;
 use crate::region::Classified;
 
-/// Which regions to list: those that every part lets through.
+/// Selects regions: those that meet every condition.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Of one of these kinds, or of any where there are none.
+    /// The kind is one of these. Empty: any kind.
     pub kinds: Vec<RegionKind>,
-    /// With a name that one of these matches, or any where there are none.
+    /// The name matches one of these. Empty: any name, and none.
     pub paths: Vec<PathGlob>,
-    /// With this protection.
+    /// The protection.
     pub permissions: Option<Permissions>,
-    /// Overlapping this range.
+    /// The region overlaps this range.
     pub addresses: Option<AddrRange>,
-    /// At least this large.
+    /// The region is at least this large.
     pub min_size: Option<Bytes>,
 }
 
 impl Filter {
-    /// Whether a region is to be listed.
-    pub fn lets_through(&self, classified: &Classified) -> bool {
-        let region = classified.facts();
-        (self.kinds.is_empty() || self.kinds.contains(&classified.kind()))
-            && (self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches(classified)))
-            && self.permissions.is_none_or(|permissions| permissions.match_region(classified))
-            && self.addresses.is_none_or(|range| range.overlaps(region.range))
+    /// Whether a region meets every condition.
+    pub fn lets_through(&self, region: &Classified) -> bool {
+        (self.kinds.is_empty() || self.kinds.contains(&region.kind()))
+            && (self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches(region)))
+            && self.permissions.is_none_or(|permissions| permissions.matches(region))
+            && self.addresses.is_none_or(|range| range.overlaps(region.range()))
             && self.min_size.is_none_or(|least| region.size() >= least)
     }
 }
 
-/// A glob over the names of regions: over whole paths where it has a slash, else over their last part.
+/// A glob for the names of regions. With a slash it applies to whole paths, else to their last part; `*` matches slashes too.
 #[derive(Clone, Debug)]
 pub struct PathGlob {
     matcher: GlobMatcher,
     is_whole: bool,
 }
 
-impl FromStr for PathGlob {
-    type Err = String;
+/// A text is not a valid glob.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{reason}")]
+#[non_exhaustive]
+pub struct InvalidGlob {
+    reason: String,
+}
 
-    fn from_str(text: &str) -> Result<PathGlob, String> {
+impl FromStr for PathGlob {
+    type Err = InvalidGlob;
+
+    fn from_str(text: &str) -> Result<PathGlob, InvalidGlob> {
         let glob = GlobBuilder::new(text).literal_separator(false).backslash_escape(true).build();
-        let glob = glob.map_err(|error| error.kind().to_string())?;
+        let glob = glob.map_err(|error| InvalidGlob { reason: error.kind().to_string() })?;
         Ok(PathGlob { matcher: glob.compile_matcher(), is_whole: text.contains('/') })
     }
 }
 
 impl PathGlob {
-    fn matches(&self, classified: &Classified) -> bool {
-        classified.name().is_some_and(|name| self.matches_name(name))
+    fn matches(&self, region: &Classified) -> bool {
+        region.name().is_some_and(|name| self.matches_name(name))
     }
 
-    /// Whether a name matches: of a path its last part, unless the glob is over whole paths.
-    pub fn matches_name(&self, name: &Name) -> bool {
+    /// Whether a name matches. Of a path only the last part counts, unless the glob has a slash.
+    pub(crate) fn matches_name(&self, name: &Name) -> bool {
         let subject = if self.is_whole { name.bytes() } else { last_part(name) };
         self.matcher.is_match(as_path(subject))
     }
-
-    /// Whether it is over whole paths.
-    pub fn is_whole(&self) -> bool {
-        self.is_whole
-    }
 }
 
-/// The last part of a name that is a path, else the name.
+/// Returns the part of a path after the last slash; any other name as it is.
 pub(crate) fn last_part(name: &Name) -> &[u8] {
     let bytes = name.bytes();
     match bytes.iter().rposition(|&byte| byte == b'/') {
@@ -80,70 +83,81 @@ pub(crate) fn last_part(name: &Name) -> &[u8] {
     }
 }
 
-#[cfg(unix)]
 pub(crate) fn as_path(bytes: &[u8]) -> &std::ffi::OsStr {
     std::os::unix::ffi::OsStrExt::from_bytes(bytes)
 }
 
-/// What protection to ask for: exactly, as `rw-` or `rw-p`, or some of the letters, as `w` or `x`.
+/// A protection to search for: all of it, such as `rw-` or `rw-p`, or some letters, such as `w` or `x`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permissions {
-    /// Each place as given; the fourth is `p` or `s`.
+pub struct Permissions(Letters);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Letters {
+    /// Each place; `None` matches any letter. The fourth is `p` or `s`.
     Exactly([Option<u8>; 4]),
-    /// At least these letters of `rwxps`.
+    /// At least these of [`LETTERS`].
     AtLeast([bool; 5]),
 }
 
 const LETTERS: [u8; 5] = *b"rwxps";
 
-impl FromStr for Permissions {
-    type Err = String;
+/// A text is not a protection.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "invalid protection `{text}`: write all of it, such as rw- or r-xp, or some letters, such as w or rx"
+)]
+#[non_exhaustive]
+pub struct InvalidPermissions {
+    text: String,
+}
 
-    fn from_str(text: &str) -> Result<Permissions, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is no protection: write it whole, as rw- or r-xp, or some of its letters, as w or rx"
-            )
-        };
-        let bytes = text.as_bytes();
-        if text.contains('-') || text.contains('?') {
-            let mut places = [None; 4];
-            if !(3..=4).contains(&bytes.len()) {
-                return Err(wrong());
-            }
-            for (index, &byte) in bytes.iter().enumerate() {
-                let is_right = match index {
-                    3 => matches!(byte, b'p' | b's' | b'?'),
-                    _ => byte == LETTERS[index] || matches!(byte, b'-' | b'?'),
-                };
-                if !is_right {
-                    return Err(wrong());
-                }
-                places[index] = (byte != b'?').then_some(byte);
-            }
-            return Ok(Permissions::Exactly(places));
-        }
-        let mut letters = [false; 5];
-        for byte in bytes {
-            letters[LETTERS.iter().position(|letter| letter == byte).ok_or_else(wrong)?] = true;
-        }
-        if bytes.is_empty() {
-            return Err(wrong());
-        }
-        Ok(Permissions::AtLeast(letters))
+impl FromStr for Permissions {
+    type Err = InvalidPermissions;
+
+    fn from_str(text: &str) -> Result<Permissions, InvalidPermissions> {
+        let letters = if text.contains(['-', '?']) { exactly(text) } else { at_least(text) };
+        letters.map(Permissions).ok_or_else(|| InvalidPermissions { text: text.to_owned() })
     }
 }
 
+fn exactly(text: &str) -> Option<Letters> {
+    let bytes = text.as_bytes();
+    if !(3..=4).contains(&bytes.len()) {
+        return None;
+    }
+    let mut places = [None; 4];
+    for (index, &byte) in bytes.iter().enumerate() {
+        let is_valid = match index {
+            3 => matches!(byte, b'p' | b's' | b'?'),
+            _ => byte == LETTERS[index] || matches!(byte, b'-' | b'?'),
+        };
+        if !is_valid {
+            return None;
+        }
+        places[index] = (byte != b'?').then_some(byte);
+    }
+    Some(Letters::Exactly(places))
+}
+
+fn at_least(text: &str) -> Option<Letters> {
+    let mut letters = [false; 5];
+    for byte in text.bytes() {
+        letters[LETTERS.iter().position(|letter| *letter == byte)?] = true;
+    }
+    (!text.is_empty()).then_some(Letters::AtLeast(letters))
+}
+
 impl Permissions {
-    pub(crate) fn match_region(self, classified: &Classified) -> bool {
-        let region = classified.facts();
-        let protection = region.protection.as_str().as_bytes();
-        let share = if region.share.is_shared() { b's' } else { b'p' };
-        match self {
-            Permissions::Exactly(places) => places.iter().enumerate().all(|(index, place)| {
+    /// Whether a region has this protection.
+    pub(crate) fn matches(self, region: &Classified) -> bool {
+        let protection = region.protection();
+        let protection = protection.as_str().as_bytes();
+        let share = if region.share().is_shared() { b's' } else { b'p' };
+        match self.0 {
+            Letters::Exactly(places) => places.iter().enumerate().all(|(index, place)| {
                 place.is_none_or(|byte| byte == if index == 3 { share } else { protection[index] })
             }),
-            Permissions::AtLeast(letters) => LETTERS
+            Letters::AtLeast(letters) => LETTERS
                 .iter()
                 .zip(letters)
                 .all(|(letter, is_asked)| !is_asked || protection.contains(letter) || share == *letter),
@@ -151,68 +165,90 @@ impl Permissions {
     }
 }
 
-/// Reads an address in hexadecimal, with `0x` or without.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub fn parse_address(text: &str) -> Result<u64, String> {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
-    u64::from_str_radix(digits, 16)
-        .map_err(|_| format!("`{text}` is not an address: write it in hexadecimal, such as 0x7ffd1000"))
+/// A text is not an address, or not a range of addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidAddress {
+    /// Not a hexadecimal number of at most 64 bits.
+    #[error("invalid address `{0}`: write it in hexadecimal, such as 0x7ffd1000")]
+    NotHexadecimal(String),
+    /// The last address, after which no range can end.
+    #[error("invalid address `{0}`: it is the end of the address space")]
+    Last(String),
+    /// A range without an address.
+    #[error("invalid range `{0}`: its end must be after its start")]
+    EmptyRange(String),
 }
 
-/// Reads `A` or `A-B`, in hexadecimal; `B` is the first address after the range.
+/// Parses an address in hexadecimal, with or without `0x`.
 ///
 /// # Errors
 ///
-/// What is wrong with it.
-pub fn parse_addresses(text: &str) -> Result<AddrRange, String> {
+/// [`InvalidAddress::NotHexadecimal`].
+pub fn parse_address(text: &str) -> Result<u64, InvalidAddress> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+    u64::from_str_radix(digits, 16).map_err(|_| InvalidAddress::NotHexadecimal(text.to_owned()))
+}
+
+/// Parses `A` or `A-B` in hexadecimal. `B` is the first address after the range.
+///
+/// # Errors
+///
+/// Either is not an address, or the range is empty.
+pub fn parse_addresses(text: &str) -> Result<AddrRange, InvalidAddress> {
     let (start, end) = match text.split_once('-') {
         Some((start, end)) => (parse_address(start)?, parse_address(end)?),
         None => {
             let address = parse_address(text)?;
-            (address, address.checked_add(1).ok_or_else(|| format!("`{text}` is past the last address"))?)
+            (address, address.checked_add(1).ok_or_else(|| InvalidAddress::Last(text.to_owned()))?)
         }
     };
     AddrRange::new(start, end)
         .filter(|range| !range.is_empty())
-        .ok_or_else(|| format!("`{text}` ends before it starts"))
+        .ok_or_else(|| InvalidAddress::EmptyRange(text.to_owned()))
 }
 
-/// Reads a word for kinds: see [`RegionKind::named`].
+/// No kind has this name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("unknown kind `{text}`; the kinds are {}", RegionKind::ids().join(", "))]
+#[non_exhaustive]
+pub struct UnknownKind {
+    text: String,
+}
+
+/// Parses a name of kinds, as [`RegionKind::named`] understands it.
 ///
 /// # Errors
 ///
-/// The kinds that there are.
-pub fn parse_kind(text: &str) -> Result<&'static [RegionKind], String> {
-    RegionKind::named(text)
-        .ok_or_else(|| format!("there is no kind `{text}`; the kinds are {}", RegionKind::ids().join(", ")))
+/// No kind has this name.
+pub fn parse_kind(text: &str) -> Result<&'static [RegionKind], UnknownKind> {
+    RegionKind::named(text).ok_or_else(|| UnknownKind { text: text.to_owned() })
 }
 
-/// By what to sort a listing. Sizes are sorted from large to small.
+/// The order of a listing. Sizes go from large to small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
 pub enum SortKey {
-    /// By address, as the source has it
+    /// Address
     Address,
-    /// By address space
+    /// Address space
     Size,
-    /// By what is in memory
+    /// Resident memory
     Resident,
-    /// By what is modified
+    /// Modified memory
     Dirty,
-    /// By what is swapped out
+    /// Swapped-out memory
     Swapped,
-    /// By proportional share
+    /// Proportional share
     Pss,
-    /// By type, then address
+    /// Type, then address
     Type,
-    /// By name, then address
+    /// Name, then address
     Path,
 }
 
 impl SortKey {
-    /// Sorts `regions`, equal ones by address.
+    /// Sorts `regions`; equal ones by address.
     pub fn sort(self, regions: &mut [Classified], is_reversed: bool) {
         regions.sort_by(|one, other| {
             let order = self.compare(one, other);
@@ -225,16 +261,13 @@ impl SortKey {
         let size = |of: fn(&Classified) -> Option<Bytes>| of(other).cmp(&of(one));
         match self {
             SortKey::Address => one.range().cmp(&other.range()),
-            SortKey::Size => size(|classified| Some(classified.size())),
-            SortKey::Resident => size(|classified| classified.counts().resident),
-            SortKey::Dirty => size(|classified| classified.counts().dirty),
-            SortKey::Swapped => size(|classified| classified.counts().swapped),
-            SortKey::Pss => size(|classified| classified.counts().proportional),
+            SortKey::Size => size(|region| Some(region.size())),
+            SortKey::Resident => size(|region| region.counts().resident),
+            SortKey::Dirty => size(|region| region.counts().dirty),
+            SortKey::Swapped => size(|region| region.counts().swapped),
+            SortKey::Pss => size(|region| region.counts().proportional),
             SortKey::Type => one.title().cmp(other.title()),
-            SortKey::Path => {
-                let name = |classified: &Classified| classified.name().map(|name| name.bytes().to_vec());
-                name(one).cmp(&name(other))
-            }
+            SortKey::Path => one.name().map(Name::bytes).cmp(&other.name().map(Name::bytes)),
         }
     }
 }
@@ -296,9 +329,8 @@ mod tests {
     fn sizes_are_sorted_from_large_to_small_and_equal_ones_by_address() {
         let mut regions =
             classified("1000-2000 r--s 0 00:00 0\n3000-5000 r--s 0 00:00 0\n6000-7000 r--s 0 00:00 0\n");
-        let starts = |regions: &[Classified]| {
-            regions.iter().map(|classified| classified.range().start()).collect::<Vec<_>>()
-        };
+        let starts =
+            |regions: &[Classified]| regions.iter().map(|region| region.range().start()).collect::<Vec<_>>();
         SortKey::Size.sort(&mut regions, false);
         assert_eq!(starts(&regions), [0x3000, 0x1000, 0x6000]);
         SortKey::Size.sort(&mut regions, true);

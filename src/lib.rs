@@ -30,6 +30,7 @@ pub mod check;
 pub mod classify;
 pub mod cli;
 pub mod compat;
+pub mod completeness;
 pub mod demo;
 pub mod diff;
 pub mod filter;

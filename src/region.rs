@@ -118,6 +118,16 @@ impl Classified {
         self.facts.pages.as_deref()
     }
 
+    /// Whether a file in a file system backs it.
+    pub fn is_file_backed(&self) -> bool {
+        self.facts.is_file_backed()
+    }
+
+    /// Whether it is anonymous memory without a name.
+    pub fn is_unnamed(&self) -> bool {
+        self.facts.is_unnamed()
+    }
+
     /// What only its system reports about it.
     pub fn native(&self) -> &Native {
         &self.facts.native

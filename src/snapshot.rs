@@ -10,7 +10,6 @@ use mmview_platform::{
 };
 
 use crate::archive;
-use crate::check::{self, Check, Evidence, SyntaxError, Verdict};
 use crate::classify::{Classify, Context};
 use crate::region::{Classified, region_at};
 
@@ -149,26 +148,6 @@ impl Snapshot {
             let is_listed = |path: &Path| listed == Some(path.as_os_str().as_bytes());
             is_listed(&path) || real.as_deref().is_some_and(is_listed)
         })
-    }
-
-    /// Whether a check holds of this map. The language is that of [`crate::check`]; so is what was found instead.
-    ///
-    /// # Errors
-    ///
-    /// The check is not understood.
-    pub fn check(&self, text: &str) -> Result<Verdict, SyntaxError> {
-        Ok(self.verdict(&text.parse()?))
-    }
-
-    /// Whether a check holds of this map, that was read from its text.
-    pub fn verdict(&self, check: &Check) -> Verdict {
-        check.verdict(Evidence { regions: &self.regions, missing: self.missing().as_deref() })
-    }
-
-    /// Why there may be regions that were not read, if there may.
-    pub fn missing(&self) -> Option<String> {
-        let counted = check::counted(&self.regions, self.printed.as_ref());
-        check::missing(&self.warnings, self.regions.len(), counted)
     }
 
     /// What is resident, dirty and swapped of a range of addresses, in whole pages; what is not mapped there counts as none.

@@ -373,8 +373,7 @@ fn is_left_out(classified: &Classified) -> bool {
     let counts = &classified.counts();
     let is_clean =
         [counts.dirty, counts.swapped].iter().all(|size| size.is_none_or(|size| size == Bytes::ZERO));
-    matches!(&*classified.title(), "commpage (reserved)" | "GPU Carveout (reserved)")
-        || (is_unused && is_clean)
+    matches!(classified.title(), "commpage (reserved)" | "GPU Carveout (reserved)") || (is_unused && is_clean)
 }
 
 /// Whether a file backs a region, as the line about writable regions counts. macOS: as the kernel says, which stops looking

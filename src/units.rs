@@ -1,14 +1,16 @@
-//! How sizes are written.
+//! Formats and parses sizes.
 
 use std::fmt::{self, Write};
 
 use clap::ValueEnum;
 use mmview_platform::Bytes;
+use thiserror::Error;
 
-/// The unit of sizes in tables. Machine formats always have bytes.
+/// The unit of sizes in tables. Machine formats always use bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
 pub enum Units {
-    /// As vmmap writes them: `812`, `132K`, `15.2M`, `1.1G`
+    /// As in vmmap: `812`, `132K`, `15.2M`, `1.1G`
     #[default]
     Auto,
     /// Bytes
@@ -22,14 +24,14 @@ pub enum Units {
 }
 
 impl Units {
-    /// Writes a size.
+    /// Formats a size.
     pub fn format(self, size: Bytes) -> String {
         let mut text = String::new();
         self.push(&mut text, size);
         text
     }
 
-    /// Writes a size after what is there.
+    /// Appends a formatted size.
     pub fn push(self, text: &mut String, size: Bytes) {
         let written = match self {
             Units::Auto => push_vmmap(text, size),
@@ -38,17 +40,15 @@ impl Units {
             Units::M => write!(text, "{:.1}M", in_units_of(size, 20)),
             Units::G => write!(text, "{:.1}G", in_units_of(size, 30)),
         };
-        written.expect("a string can be written");
+        written.expect("writing to a string never fails");
     }
 
-    /// Writes a size that may not have been measured: `-` where it was not.
+    /// Formats a size, or `-` if it was not measured.
     pub fn format_measured(self, size: Option<Bytes>) -> String {
         size.map_or_else(|| "-".to_owned(), |size| self.format(size))
     }
-}
 
-impl Units {
-    /// Writes by how much a size is different, with its sign: `+132K`, `-4K`, `0K`; `-` where it was not measured.
+    /// Formats the change of a size with its sign: `+132K`, `-4K`, `0K`; `-` if it was not measured.
     pub fn format_delta(self, delta: Option<i64>) -> String {
         let Some(delta) = delta else { return "-".to_owned() };
         let sign = match delta {
@@ -60,15 +60,15 @@ impl Units {
     }
 }
 
-/// The number format of macOS' vmmap: bytes below 4096, then K without decimals (a half goes to the even neighbour) up to
-/// 9999K, then M, G and T with one.
+/// The number format of macOS' vmmap: bytes below 4096, then K without decimals up to 9999K (half to even), then M, G and T
+/// with one decimal.
 fn push_vmmap(text: &mut String, size: Bytes) -> fmt::Result {
     const GIB: u64 = 1 << 30;
     const TIB: u64 = 1 << 40;
     match size.0 {
         0 => text.write_str("0K"),
         n if n < 4096 => write!(text, "{n}"),
-        // Whole kibibytes, as nearly all are, need no rounding.
+        // Nearly all sizes are whole kibibytes and need no rounding.
         n if n % 1024 == 0 && n < 10_000 << 10 => write!(text, "{}K", n / 1024),
         _ if in_units_of(size, 10) < 9999.5 => write!(text, "{:.0}K", in_units_of(size, 10)),
         n if n < GIB => write!(text, "{:.1}M", in_units_of(size, 20)),
@@ -81,9 +81,21 @@ fn in_units_of(size: Bytes, bits: u32) -> f64 {
     size.0 as f64 / (1u64 << bits) as f64
 }
 
-/// Reads a size such as `4096`, `64K`, `1.5M` or `2G`.
-pub fn parse_size(text: &str) -> Result<Bytes, String> {
-    let wrong = || format!("`{text}` is not a size: write bytes, or a number with K, M, G or T, such as 64K");
+/// A text is not a size.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("invalid size `{text}`: write bytes, or a number with K, M, G or T, such as 64K")]
+#[non_exhaustive]
+pub struct InvalidSize {
+    text: String,
+}
+
+/// Parses a size such as `4096`, `64K`, `1.5M` or `2G`.
+///
+/// # Errors
+///
+/// It is not a number with a known suffix, or more than 64 bits hold.
+pub fn parse_size(text: &str) -> Result<Bytes, InvalidSize> {
+    let invalid = || InvalidSize { text: text.to_owned() };
     let (number, bits) = match text.trim_end_matches(['B', 'b']).trim_end_matches("i") {
         number if number.ends_with(|letter: char| letter.is_ascii_digit()) => (number, 0),
         suffixed => {
@@ -93,23 +105,23 @@ pub fn parse_size(text: &str) -> Result<Bytes, String> {
                 Some('M' | 'm') => 20,
                 Some('G' | 'g') => 30,
                 Some('T' | 't') => 40,
-                _ => return Err(wrong()),
+                _ => return Err(invalid()),
             };
             (letters.as_str(), bits)
         }
     };
     if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(1 << bits).map(Bytes).ok_or_else(wrong);
+        return whole.checked_mul(1 << bits).map(Bytes).ok_or_else(invalid);
     }
     match number.parse::<f64>() {
         Ok(fraction) if fraction >= 0.0 && fraction < (1u64 << 22) as f64 && bits > 0 => {
             Ok(Bytes((fraction * (1u64 << bits) as f64) as u64))
         }
-        _ => Err(wrong()),
+        _ => Err(invalid()),
     }
 }
 
-/// A part of a whole in percent, rounded as vmmap does: `12%`; nothing of nothing is `0%`.
+/// Formats a part of a whole in percent, rounded as in vmmap: `12%`. A part of nothing is `0%`.
 pub fn percent(part: Bytes, whole: Bytes) -> String {
     if whole == Bytes::ZERO {
         return "0%".to_owned();

@@ -1,4 +1,4 @@
-//! `mmview check` from outside: how it ends, what it prints, and what it says of a check that is not understood.
+//! `mmview check` as a program: its output, its exit status, and its syntax errors.
 #![allow(missing_docs)]
 
 mod common;
@@ -14,7 +14,7 @@ const PYTHON: &str = "tests/fixtures/linux/python-threads.smaps";
 const JAVA: &str = "tests/fixtures/linux/java.maps";
 const NOTEBOOK: &str = "tests/fixtures/macos/notebook.vmmap";
 
-/// What is printed and how it ended.
+/// Runs the program, requires this exit status, and returns its standard output.
 #[track_caller]
 fn output<const N: usize>(arguments: [&str; N], status: i32) -> String {
     let run = run(arguments);
@@ -22,7 +22,7 @@ fn output<const N: usize>(arguments: [&str; N], status: i32) -> String {
     run.stdout
 }
 
-/// It is not understood: status 2, nothing on standard output, and this on standard error.
+/// Requires a usage error: status 2, nothing on standard output, and this on standard error.
 #[track_caller]
 fn refused<const N: usize>(arguments: [&str; N], says: &str) {
     let run = run(arguments);
@@ -123,7 +123,7 @@ fn the_parts_that_decide() {
 }
 
 #[test]
-fn what_was_not_measured_is_not_passed_and_says_what_would_help() {
+fn an_unknown_check_does_not_pass_and_says_what_would_help() {
     let checks =
         ["check", JAVA, "sum(resident) < 64M", "none(kind=huge-pages)", "any(dirty > 4K) or any(kind=stack)"];
     assert_snapshot!("a saved maps", output(checks, 1));
@@ -186,19 +186,19 @@ fn a_program_reads_the_answer() {
 }
 
 #[test]
-fn what_is_not_understood_is_shown_with_its_place() {
+fn a_syntax_error_is_shown_with_its_position() {
     let run = run(["check", PYTHON, "any(kind=heap)", "any(kind=mapped-file and sise=4K)"]);
     assert_eq!(run.status, 2, "{run:?}");
     assert_eq!(run.stdout, "");
     assert_snapshot!(run.stderr, @r"
-    mmview: the check is not understood at column 26: there is no field `sise`; did you mean `size`?
+    mmview: invalid check at column 26: unknown field `sise`; did you mean `size`?
       any(kind=mapped-file and sise=4K)
                                ^
     ");
 }
 
 #[test]
-fn the_caret_stands_right_and_nothing_raw_is_drawn() {
+fn the_caret_is_aligned_and_control_characters_are_escaped() {
     let run = run(["check", "self", "mapped \"日本\x1b[31m\" && any()"]);
     assert_eq!(run.status, 2, "{run:?}");
     assert!(!run.stderr.contains('\x1b'), "{run:?}");
@@ -209,7 +209,7 @@ fn the_caret_stands_right_and_nothing_raw_is_drawn() {
 }
 
 #[test]
-fn everything_is_understood_before_anything_is_read() {
+fn checks_are_parsed_before_anything_is_read() {
     refused(["check", "4194305", "any("], "column");
     refused(["check", "/no/such/file", "any(", "any()"], "column");
     assert_eq!(run(["check", "4194305", "any()"]).status, 3);
@@ -230,7 +230,7 @@ fn without_a_check_or_a_target_an_example_is_shown() {
 #[test]
 fn with_a_named_target_every_word_is_a_check() {
     assert_eq!(output(["check", "--file", PYTHON, "any(kind=heap)", "any()"], 0).lines().count(), 2);
-    refused(["check", "--file", PYTHON, PYTHON, "any()"], "no check begins with `tests/fixtures");
+    refused(["check", "--file", PYTHON, PYTHON, "any()"], "a check can't start with `tests/fixtures");
 }
 
 #[test]
@@ -249,10 +249,7 @@ fn checks_are_kept_in_a_file() {
     assert_eq!(output(["check", PYTHON, "--from", &good, "any()"], 0).lines().count(), 3);
     assert_eq!(output(["check", "--quiet", PYTHON, "--from", &good], 0), "");
     let bad = write("bad", b"any()\nany(sise=4K)\n");
-    refused(
-        ["check", PYTHON, "--from", &bad],
-        &format!("line 2 of `{bad}`: the check is not understood at column 5"),
-    );
+    refused(["check", PYTHON, "--from", &bad], &format!("line 2 of `{bad}`: invalid check at column 5"));
     refused(["check", PYTHON, "--from", &bad], "  any(sise=4K)\n      ^\n");
     let empty = write("empty", b"# nothing\n");
     refused(["check", PYTHON, "--from", &empty], "there is no check in");
@@ -278,7 +275,7 @@ fn checks_come_from_standard_input() {
 }
 
 #[test]
-fn quiet_says_only_what_does_not_hold() {
+fn quiet_shows_only_checks_that_do_not_hold() {
     let quiet = output(["check", "-q", PYTHON, "any(kind=heap)", "none(kind=vdso)"], 1);
     assert!(quiet.starts_with("FAIL  none(kind=vdso)\n"), "{quiet}");
     assert!(quiet.contains("Of 2 checks 1 holds, 1 fails."), "{quiet}");
@@ -304,10 +301,10 @@ fn only_as_much_is_read_as_is_asked_for() {
         Run::of(command.args(arguments).output().unwrap()).json()["detail"].as_str().unwrap().to_owned()
     };
     assert_eq!(detail(&["any(perm=x)"]), "layout");
-    // macOS has resident and dirty in one call.
+    // On macOS one call returns both resident and dirty sizes.
     assert_ne!(detail(&["any(perm=x)", "sum(resident) > 0"]), "layout");
     assert_eq!(detail(&["any(perm=x)", "--detail", "counts"]), "counts");
-    assert_eq!(detail(&["max(dirty) > 0", "--detail", "layout"]), "counts", "it is raised, never lowered");
+    assert_eq!(detail(&["max(dirty) > 0", "--detail", "layout"]), "counts", "raised, never lowered");
 }
 
 #[test]

@@ -62,13 +62,13 @@ fn an_ambiguous_name_lists_the_candidates() {
 #[test]
 fn wrong_options_say_what_is_right() {
     refused(["regions", "--kind", "nonsense", "1"], 2, "the kinds are");
-    refused(["regions", "--perm", "rq", "1"], 2, "no protection");
-    refused(["regions", "--addr", "zz", "1"], 2, "not an address");
-    refused(["regions", "--min-size", "many", "1"], 2, "not a size");
+    refused(["regions", "--perm", "rq", "1"], 2, "invalid protection");
+    refused(["regions", "--addr", "zz", "1"], 2, "invalid address");
+    refused(["regions", "--min-size", "many", "1"], 2, "invalid size");
     refused(["regions", "--gaps", "--sort", "size", "1"], 2, "cannot be used with");
     refused(["regions", "1", "0x1000"], 2, "--addr 0x1000");
     refused(["1", "0x1000", "0x2000"], 2, "one ADDRESS at a time");
-    refused(["1", "0xyz"], 2, "not an address");
+    refused(["1", "0xyz"], 2, "invalid address");
     refused(["--format", "yaml", "1"], 2, "invalid value");
     refused(["demo", "no-such-lesson"], 2, "mapped-file");
     refused(["--max-stall", "soon", "--gentle", "1"], 2, "is not a time");

@@ -1,4 +1,4 @@
-//! What can go wrong, sorted by what a caller would do about it.
+//! The errors of this crate, one variant for each thing that a caller would do about them.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,27 +6,27 @@ use std::path::PathBuf;
 /// The result of a fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a map could not be read.
+/// The reason why a process or a capture could not be read.
 ///
-/// The text names the thing; the cause is the [`source`](std::error::Error::source), and [`Error::way_out`] says what
-/// would help.
+/// The text names the thing that failed. The cause is the [`source`](std::error::Error::source) and not part of the text.
+/// [`Error::kind`] sorts errors for callers, and [`Error::hints`] suggests a way out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There is no such process.
     #[error("no process with PID {pid}")]
     NoSuchProcess {
-        /// The id that was asked for.
+        /// The requested process ID.
         pid: u32,
     },
-    /// The process ended while it was being looked at, so what was read of its map is not whole.
-    #[error("process {pid} ended while its memory map was being read")]
+    /// The process exited while it was being read, so the part that was read is incomplete.
+    #[error("process {pid} exited while its memory map was being read")]
     Vanished {
         /// The process.
         pid: u32,
     },
-    /// The process has ended, and its parent has not yet taken note: there is no map any more.
-    #[error("process {pid} has ended (it is a zombie): its memory is gone")]
+    /// The process has exited, but its parent has not waited for it yet. Its memory map is gone.
+    #[error("process {pid} has exited (it is a zombie): it has no memory map anymore")]
     Zombie {
         /// The process.
         pid: u32,
@@ -37,36 +37,36 @@ pub enum Error {
         /// The process.
         pid: u32,
     },
-    /// The system does not let this user look.
+    /// The system denies this user access to the process.
     #[error("not permitted to {action} of process {pid}")]
     NotPermitted {
-        /// What was refused, such as `read the memory map`.
+        /// The operation that was denied, such as `read the memory map`.
         action: &'static str,
         /// The process.
         pid: u32,
-        /// What would help, a sentence each.
-        way_out: Vec<String>,
-        /// What the system said.
+        /// Ways to get access, one sentence each.
+        hints: Vec<String>,
+        /// The error that the system reported.
         #[source]
         source: io::Error,
     },
     /// A system call or a read failed.
     #[error("failed to {action} `{}`", path.display())]
     Io {
-        /// What was tried, such as `read`.
+        /// The operation that failed, such as `read`.
         action: &'static str,
-        /// With what.
+        /// The file or other object of the operation.
         path: PathBuf,
-        /// What the system said.
+        /// The error that the system reported.
         #[source]
         source: io::Error,
     },
-    /// A file is not what it was taken for.
+    /// A file is not a capture of a memory map, or it is damaged.
     #[error("`{}` {problem}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, as the rest of a sentence.
+        /// The problem, as the rest of a sentence that starts with the path.
         problem: String,
     },
     /// A system call on this process itself, or on a child of it, failed.
@@ -74,26 +74,78 @@ pub enum Error {
     Call {
         /// The call, such as `mmap`.
         call: &'static str,
-        /// What the system said.
+        /// The error that the system reported.
         #[source]
         source: io::Error,
     },
-    /// This system or source can't do that.
+    /// This system or source does not support the operation.
     #[error("{what} is not supported {place}")]
     Unsupported {
-        /// What was asked for.
+        /// The requested operation.
         what: &'static str,
-        /// Where, such as `for a saved capture`.
+        /// The place that lacks it, such as `for a saved capture`.
         place: &'static str,
     },
 }
 
 impl Error {
-    /// What the user can do about it, a sentence each; empty where there is nothing.
-    pub fn way_out(&self) -> &[String] {
+    /// The kind of this error.
+    pub const fn kind(&self) -> ErrorKind {
         match self {
-            Error::NotPermitted { way_out, .. } => way_out,
+            Error::NoSuchProcess { .. } => ErrorKind::NoSuchProcess,
+            Error::Vanished { .. } => ErrorKind::Vanished,
+            Error::Zombie { .. } => ErrorKind::Zombie,
+            Error::Replaced { .. } => ErrorKind::Replaced,
+            Error::NotPermitted { .. } => ErrorKind::NotPermitted,
+            Error::Malformed { .. } => ErrorKind::Malformed,
+            Error::Unsupported { .. } => ErrorKind::Unsupported,
+            Error::Io { .. } | Error::Call { .. } => ErrorKind::Unreadable,
+        }
+    }
+
+    /// Ways to solve the problem, one sentence each. Empty if there is none.
+    pub fn hints(&self) -> &[String] {
+        match self {
+            Error::NotPermitted { hints, .. } => hints,
             _ => &[],
+        }
+    }
+}
+
+/// The kind of an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is no such process.
+    NoSuchProcess,
+    /// The process exited while it was being read.
+    Vanished,
+    /// The process has exited and waits for its parent.
+    Zombie,
+    /// The process started another program while it was being read.
+    Replaced,
+    /// The system denies this user access.
+    NotPermitted,
+    /// A file is not a capture, or it is damaged.
+    Malformed,
+    /// The system or the source does not support the operation.
+    Unsupported,
+    /// A system call or a read failed.
+    Unreadable,
+}
+
+impl ErrorKind {
+    /// The identifier in machine formats, such as `not-permitted`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            ErrorKind::NoSuchProcess => "no-such-process",
+            ErrorKind::Vanished => "vanished",
+            ErrorKind::Zombie => "zombie",
+            ErrorKind::Replaced => "replaced",
+            ErrorKind::NotPermitted => "not-permitted",
+            ErrorKind::Malformed => "malformed",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::Unreadable => "unreadable",
         }
     }
 }

@@ -44,7 +44,7 @@ mod warning;
 
 pub use capture::{open_file, write_archive};
 pub use detail::Detail;
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use host::{open_process, open_self, processes};
 pub use launch::{Moment, Program, Signaller, has_terminal};
 pub use memory_map::MemoryMap;

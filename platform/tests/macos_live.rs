@@ -127,13 +127,13 @@ fn this_process_knows_itself() {
 }
 
 #[test]
-fn a_child_is_read_or_refused_with_a_way_out_and_vanishes() {
+fn a_child_is_read_or_refused_with_hints_and_vanishes() {
     let child = Command::new("/bin/sleep").arg("60").stdout(Stdio::null()).spawn();
     let Ok(mut child) = child else { return };
     let mut source = open_process(child.id(), &OpenOptions::default()).expect("a child that lives");
     match source.read(Detail::Counts) {
         Ok(snapshot) => assert!(!snapshot.regions.is_empty()),
-        Err(error @ Error::NotPermitted { .. }) => assert!(!error.way_out().is_empty()),
+        Err(error @ Error::NotPermitted { .. }) => assert!(!error.hints().is_empty()),
         Err(error) => panic!("neither read nor refused: {error}"),
     }
     child.kill().unwrap();

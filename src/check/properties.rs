@@ -1,4 +1,4 @@
-//! What is so of every check, every map and every text: on generated ones.
+//! Properties of all checks, maps and texts, on generated ones.
 
 use std::ops::Range;
 
@@ -7,12 +7,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::field::{Measure, Predicate, Share, Test};
-use super::pattern::{Pattern, TypeGlob};
-use super::tree::{Atom, Expr, Filter, Logic, Number, Op, Perm, Quantity, Value, What};
-use super::verdict::{decide, passes};
-use super::{Check, Evidence, Verdict};
+use super::Check;
+use super::eval::{Evidence, Verdict, decide, passes};
+use super::language::{
+    Atom, Condition, Expr, Filter, Logic, Measure, Number, Op, Pattern, Perm, Predicate, Quantity, Share,
+    Test, TypeGlob, Value,
+};
 use crate::classify::tests::classified;
+use crate::completeness::Missing;
 use crate::filter::parse_addresses;
 use crate::kind::RegionKind;
 use crate::region::Classified;
@@ -77,8 +79,8 @@ fn predicates() -> impl Strategy<Value = Predicate> {
         (ops(1..6), numbers()).prop_map(|(op, number)| Test::Offset(op, number)),
         (ops(1..6), any::<u64>()).prop_map(|(op, address)| Test::Start(op, address)),
         (ops(1..6), any::<u64>()).prop_map(|(op, address)| Test::End(op, address)),
-        any::<(u64, u64)>().prop_filter_map("a range", range).prop_map(Test::Holds),
-        Just(Test::Holds(parse_addresses("1000").unwrap())),
+        any::<(u64, u64)>().prop_filter_map("a range", range).prop_map(Test::Addr),
+        Just(Test::Addr(parse_addresses("1000").unwrap())),
         Just(Test::Deleted),
     ];
     (any::<bool>(), test).prop_map(|(is_negated, test)| {
@@ -118,10 +120,10 @@ fn values() -> impl Strategy<Value = Value> {
 fn exprs() -> BoxedStrategy<Expr> {
     let quantity = select(&[Quantity::Any, Quantity::All, Quantity::None][..]);
     let what = prop_oneof![
-        Just(What::Mapped),
-        Just(What::Unmapped),
-        perms().prop_map(What::Perm),
-        filters().prop_map(What::Filter)
+        Just(Condition::Mapped),
+        Just(Condition::Unmapped),
+        perms().prop_map(Condition::Perm),
+        filters().prop_map(Condition::Filter)
     ];
     logic(prop_oneof![
         vec(any::<u8>(), 1..8).prop_map(|bytes| Atom::Mapped(Pattern::new(bytes))),
@@ -133,14 +135,14 @@ fn exprs() -> BoxedStrategy<Expr> {
 }
 
 fn evidence(regions: &[Classified], is_whole: bool) -> Evidence<'_> {
-    Evidence { regions, missing: (!is_whole).then_some("the end is missing") }
+    Evidence { regions, missing: (!is_whole).then_some(Missing::Excerpt) }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn any_text_is_understood_or_refused(text in ".*") {
+    fn any_text_parses_or_is_an_error(text in ".*") {
         if let Err(error) = text.parse::<Check>() {
             let drawn = format!("{error}{}", error.picture().concat());
             prop_assert!(!drawn.contains(char::is_control));
@@ -148,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn any_words_are_understood_or_refused(words in vec(select(&[
+    fn any_tokens_parse_or_are_an_error(words in vec(select(&[
         "any", "all", "none", "sum", "max", "count", "at", "is", "not", "and", "or", "mapped", "(", ")", ",", "=", "!=",
         "<", "kind", "size", "heap", "4K", "\"x", "'y'", "0x10", "rw-", "deleted", "\\", "é",
     ][..]), 0..16)) {
@@ -158,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_as_the_same(expr in exprs()) {
+    fn a_displayed_check_parses_to_the_same(expr in exprs()) {
         let text = expr.to_string();
         let read = text.parse::<Check>();
         prop_assert!(read.is_ok(), "{}: {}", text, read.unwrap_err());
@@ -166,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn quantities_are_each_others_opposites(filter in filters(), map in maps(), is_whole: bool) {
+    fn quantities_are_opposites_of_each_other(filter in filters(), map in maps(), is_whole: bool) {
         let evidence = evidence(&map, is_whole);
         let of = |quantity, filter| decide(&Logic::Atom(Atom::Regions(quantity, Some(filter))), evidence);
         let negated = Logic::Not(Box::new(filter.clone()));
@@ -184,19 +186,19 @@ proptest! {
     #[test]
     fn de_morgans_laws_hold(parts in vec(filters(), 2..4), map in maps()) {
         let not = |filter: &Filter| Logic::Not(Box::new(filter.clone()));
-        for classified in &map {
+        for region in &map {
             let one = Logic::Not(Box::new(Logic::And(parts.clone())));
             let other = Logic::Or(parts.iter().map(not).collect());
-            prop_assert_eq!(passes(Some(&one), classified), passes(Some(&other), classified));
+            prop_assert_eq!(passes(Some(&one), region), passes(Some(&other), region));
         }
     }
 
-    /// What is measured later never turns a verdict: it only decides what was unknown.
+    /// Measuring more never changes a verdict, except an unknown one.
     #[test]
-    fn more_counts_never_turn_a_verdict(expr in exprs(), map in maps()) {
+    fn more_counts_never_change_a_verdict(expr in exprs(), map in maps()) {
         let known = decide(&expr, Evidence::from(&map));
         let mut less = map.clone();
-        less.iter_mut().for_each(|classified| classified.counts().resident = None);
+        less.iter_mut().for_each(|region| region.facts_mut().counts.resident = None);
         let guessed = decide(&expr, Evidence::from(&less));
         prop_assert!(guessed == Verdict::Unknown || guessed == known, "{}: {:?} {:?}", expr, guessed, known);
         let unsure = decide(&expr, evidence(&map, false));

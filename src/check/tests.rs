@@ -1,9 +1,10 @@
-//! The language: what is understood, what is refused and where, and what it comes to.
+//! The language: what parses, what doesn't and where, and the verdicts.
 
 use mmview_platform::{Detail, Warning};
 
-use super::{Check, Evidence, Verdict, missing};
+use super::{Check, Evidence, Verdict};
 use crate::classify::tests::classified;
+use crate::completeness::Missing;
 
 fn check(text: &str) -> Check {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -144,7 +145,8 @@ fn kinds_that_flags_tell_are_unknown_without_them() {
 #[test]
 fn where_regions_may_be_missing_nothing_is_known_not_to_be_there() {
     let regions = classified(MAP);
-    let evidence = Evidence { regions: &regions, missing: Some("the end is missing") };
+    let warning = Warning::Truncated { why: "the end is missing".into() };
+    let evidence = Evidence { regions: &regions, missing: Some(Missing::Warned(&warning)) };
     let verdict = |text: &str| check(text).verdict(evidence);
     for text in [
         "not mapped \"x\"",
@@ -204,53 +206,53 @@ fn it_is_written_in_its_own_words() {
 fn every_error_has_its_column_and_says_what_would_be_right() {
     for (text, column, says) in [
         ("", 1, "a check (mapped, any"),
-        ("any(kind=mapped-file and sise=4K)", 26, "there is no field `sise`; did you mean `size`?"),
+        ("any(kind=mapped-file and sise=4K)", 26, "unknown field `sise`; did you mean `size`?"),
         ("any(wobble=4K)", 5, "the fields are kind, type"),
-        ("any(rss>4K)", 5, "it is called `resident`"),
+        ("any(rss>4K)", 5, "use `resident`"),
         ("any(heap)", 5, "write kind=heap"),
         ("any(kind=heep)", 10, "did you mean `heap`?"),
         ("any(kind=elephant)", 10, "the kinds are text, linkedit"),
         ("any(share=sharde)", 11, "did you mean `shared`?"),
-        ("any(perm=rwq)", 10, "is no protection"),
-        ("any(size=4X)", 10, "is not a size"),
-        ("any(size=)", 10, "`)` stands where a number or a size"),
+        ("any(perm=rwq)", 10, "invalid protection"),
+        ("any(size=4X)", 10, "invalid size"),
+        ("any(size=)", 10, "expected a number or a size such as 4K, found `)`"),
         ("any(size)", 9, "such as `size=4K`"),
-        ("any(kind<heap)", 9, "`kind` has no order"),
-        ("any(start=zz)", 11, "is not an address"),
-        ("any(addr=20-10)", 10, "ends before it starts"),
+        ("any(kind<heap)", 9, "`kind` can't be ordered"),
+        ("any(start=zz)", 11, "invalid address"),
+        ("any(addr=20-10)", 10, "its end must be after its start"),
         ("any(deleted=perhaps)", 13, "true or false"),
         ("any(kind=heap, perm=w)", 14, "write `and` or `or`"),
-        ("any(kind=heap", 4, "is not closed"),
-        ("any kind=heap", 5, "a parenthesis follows here, as in any(kind=heap)"),
-        ("any(kind=heap))", 15, "closes nothing"),
-        ("(any()", 1, "is not closed"),
-        ("any() any()", 7, "`any` stands where `and`, `or` or the end should"),
+        ("any(kind=heap", 4, "unclosed parenthesis"),
+        ("any kind=heap", 5, "expected `(`, as in any(kind=heap)"),
+        ("any(kind=heap))", 15, "unmatched closing parenthesis"),
+        ("(any()", 1, "unclosed parenthesis"),
+        ("any() any()", 7, "expected `and`, `or` or the end, found `any`"),
         ("any() and", 10, "a check (mapped"),
         ("and any()", 1, "a check is missing before `and`"),
-        ("kind=heap", 1, "say of which: any(kind…)"),
+        ("kind=heap", 1, "write any(kind…)"),
         ("maped \"x\"", 1, "did you mean `mapped`?"),
         ("\"/tmp/x\"", 1, "write `mapped` before it"),
-        ("mapped", 7, "the whole check is one word for the shell"),
+        ("mapped", 7, "the whole check as one shell word"),
         ("mapped \"\"", 8, "the path is empty"),
         ("mapped (x)", 8, "a path in quotes"),
-        ("mapped \"x", 8, "no end"),
-        ("any(any())", 5, "of the whole map"),
+        ("mapped \"x", 8, "unterminated"),
+        ("any(any())", 5, "to the whole map"),
         ("sum(resident)", 14, "a comparison such as"),
         ("sum(resident) <", 16, "a number, a size"),
-        ("sum(rss) < 4K", 5, "it is called `resident`"),
-        ("sum(kind) < 4K", 5, "can't be added up"),
+        ("sum(rss) < 4K", 5, "use `resident`"),
+        ("sum(kind) < 4K", 5, "is not a size field"),
         ("sum(size kind=heap) < 4K", 10, "a comma and a filter"),
-        ("sum() < 4K", 5, "what to add up"),
+        ("sum() < 4K", 5, "a size field"),
         ("1 < count() < 3", 13, "join two with `and`"),
-        ("any(1 < 2)", 5, "there is no field `1`"),
-        ("at x is mapped", 4, "not an address"),
+        ("any(1 < 2)", 5, "unknown field `1`"),
+        ("at x is mapped", 4, "invalid address"),
         ("at 0x10 rw-", 9, "`is`"),
         ("at 0x10 is heap", 12, "(kind=heap)"),
         ("at 0x10 is not mapped", 12, "not at 0x10 is"),
         ("at 0x10 is ()", 13, "a field"),
         ("any() && all()", 7, "write `and`"),
         ("any(!deleted)", 5, "write `not`"),
-        ("日本 < 4", 1, "no check begins"),
+        ("日本 < 4", 1, "a check can't start with"),
         ("mapped \"日本\" && x", 13, "write `and`"),
     ] {
         let error = text.parse::<Check>().expect_err(text);
@@ -297,12 +299,12 @@ fn what_was_found_is_said() {
     let said = |text: &str| {
         let found = check(text).explain(&regions);
         let instead = found.findings.iter().flat_map(|finding| &finding.regions).map(|found| {
-            format!("{} {}", found.classified.range(), found.instead.join(", ")).trim_end().to_owned()
+            format!("{} {}", found.region.range(), found.instead.join(", ")).trim_end().to_owned()
         });
         (found.sentence(), instead.collect::<Vec<_>>())
     };
     let (sentence, regions_said) = said("any(path=\"/var/data.bin\" and share=shared)");
-    assert_eq!(sentence, "no region meets all of it; nearest");
+    assert_eq!(sentence, "no region matches all conditions; nearest");
     assert_eq!(
         regions_said,
         [
@@ -318,7 +320,7 @@ fn what_was_found_is_said() {
         ("9 == count(kind=stack)", "count(kind=stack) is 1, not 9"),
         ("2 < count(kind=stack)", "count(kind=stack) is 1, not > 2"),
         ("sum(size, kind=stack) == 135169", "sum(size, kind=stack) is 132K (135168 bytes), not 135169"),
-        ("1 == 2", "1 is not == 2"),
+        ("1 == 2", "1 == 2 is false"),
     ] {
         assert_eq!(said(text).0, sentence);
     }
@@ -326,21 +328,10 @@ fn what_was_found_is_said() {
         said("not mapped \"/var/data.bin\"").0,
         "1 region maps \"/var/data.bin\", 8K; its file is deleted"
     );
-    assert_eq!(said("none(perm=rwx)").0, "there is 1 region with perm=rwx, 4K");
+    assert_eq!(said("none(perm=rwx)").0, "1 region matches perm=rwx, 4K");
     assert!(said("any(kind=jit-code and kind=heap)").1[0].contains("kind is"));
     assert_eq!(said("at 0x400010 is rw-").1, ["400000-401000 perm is r-x, not rw-"]);
     assert!(said("at 0x7f0000005000 is mapped").0.contains("in a gap of 8K"));
     // The parts that decide, and no other.
     assert_eq!(said("any() and count() = 7 and any(perm=w)").0, "count() is 6, not 7");
-}
-
-#[test]
-fn what_may_be_missing_is_what_was_not_read() {
-    let truncated = Warning::Truncated { why: "it ends".into() };
-    let unsorted = Warning::Unsorted { regions: 1 };
-    assert!(missing(&[unsorted.clone(), truncated], 5, None).unwrap().contains("cut off"));
-    assert_eq!(missing(&[unsorted], 5, Some(5)), None);
-    assert!(missing(&[], 0, Some(5)).unwrap().contains("lists none"));
-    assert!(missing(&[], 4, Some(5)).unwrap().contains("counts 5 regions and lists 4"));
-    assert_eq!(missing(&[], 5, Some(4)), None, "a count one too low is vmmap's own");
 }

@@ -274,7 +274,9 @@ fn resolve_targets(args: Targets) -> anyhow::Result<(Vec<Target>, Option<u64>)> 
     let mut address = None;
     for text in args.targets {
         match text.to_str().filter(|text| text.starts_with("0x") || text.starts_with("0X")) {
-            Some(text) if address.is_none() => address = Some(parse_address(text).map_err(Usage)?),
+            Some(text) if address.is_none() => {
+                address = Some(parse_address(text).map_err(|error| Usage(error.to_string()))?)
+            }
             Some(text) => {
                 return Err(Usage(format!("one ADDRESS at a time: `{text}` is the second")).into());
             }

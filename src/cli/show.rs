@@ -2,15 +2,14 @@
 
 use std::io;
 
-use mmview_platform::{
-    AddrRange, Detail, Error, PrintedSummary, ProcessInfo, RegionSource, Regions, Warning,
-};
+use mmview_platform::{AddrRange, Detail, Error, PrintedSummary, RegionSource, Regions, Warning};
 use serde_json::{Value, json};
 
 use super::plan::{Plan, ViewPlan};
 use super::target::{Ambiguous, NoSuchName, Target};
 use super::{Exit, sentence, tell_warnings, ways_out};
 use crate::classify::{Classify, Context};
+use crate::completeness::miscounted;
 use crate::filter::Filter;
 use crate::region::Classified;
 use crate::render::{Format, Render};
@@ -373,9 +372,8 @@ impl From<io::Error> for Stopped {
 
 /// What there is to say where a report's own table counts other regions than the report lists: somebody left lines out.
 fn unlisted(printed: &PrintedSummary, summary: &Summary) -> Option<String> {
-    let counted = Summary::printed(printed, &ProcessInfo::default()).total.regions;
     let listed = summary.total.regions;
-    (counted != 0 && counted != listed).then(|| {
+    miscounted(printed, summary).map(|counted| {
         format!("This adds up the {listed} regions that the report lists; its own table counts {counted}.")
     })
 }
@@ -429,7 +427,7 @@ impl Gaps {
     /// The hole before `region`.
     fn before(&mut self, region: &Classified) -> Option<AddrRange> {
         let range = region.range();
-        let gap = view::regions::gap_between(self.last.replace(range)?, range)?;
+        let gap = self.last.replace(range)?.gap_before(range)?;
         if self.largest.is_none_or(|largest| gap.size() > largest.size()) {
             self.largest = Some(gap);
         }

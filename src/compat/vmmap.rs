@@ -24,7 +24,6 @@ use crate::text::{printable, printable_line};
 use crate::units::Units;
 use crate::view::address::Place;
 use crate::view::process::local;
-use crate::view::regions::gap_between;
 
 /// The status after any failure.
 const FAILED: u8 = 255;
@@ -371,7 +370,7 @@ impl<'a> Report<'a> {
         match &place.hit {
             Some(hit) => self.write_marked("--->  ", hit, out)?,
             None => match range(&place.before).zip(range(&place.after)) {
-                Some((before, after)) if let Some(gap) = gap_between(before, after) => {
+                Some((before, after)) if let Some(gap) = before.gap_before(after) => {
                     writeln!(out, "--->  GAP OF {:#x} BYTES", gap.size().0)?;
                 }
                 _ => writeln!(out, "--->  ")?,

@@ -49,7 +49,7 @@ impl Place {
     /// The unmapped hole around the address, where it is in no region and between two.
     pub fn gap(&self) -> Option<AddrRange> {
         let (None, Some(before), Some(after)) = (&self.hit, &self.before, &self.after) else { return None };
-        regions::gap_between(before.range(), after.range())
+        before.range().gap_before(after.range())
     }
 
     /// What stands before the rows.

@@ -167,7 +167,7 @@ impl Record for CheckRecord<'_> {
                 told.push(Told::Row {
                     indent: INDENT[2],
                     columns: &FOUND,
-                    record: Box::new(FoundRecord(region.classified)),
+                    record: Box::new(FoundRecord(region.region)),
                 });
                 if !region.instead.is_empty() {
                     told.push(line(INDENT[2] + 2, &region.instead.join("; ")));
@@ -210,7 +210,7 @@ impl Serialize for CheckRecord<'_> {
 }
 
 fn region_value(found: &FoundRegion<'_>) -> Value {
-    let mut value = serde_json::to_value(RegionRecord::new(found.classified)).expect("a region is JSON");
+    let mut value = serde_json::to_value(RegionRecord::new(found.region)).expect("a region is JSON");
     value["instead"] = found.instead.clone().into();
     value
 }

@@ -80,13 +80,6 @@ pub fn tail(warnings: &[Warning], largest_gap: Option<Option<AddrRange>>, units:
     tail
 }
 
-/// The unmapped hole between two regions. The one below the kernel's half of the address space, where Linux lists a gate page,
-/// is none: most of it can't be mapped.
-pub fn gap_between(before: AddrRange, after: AddrRange) -> Option<AddrRange> {
-    const KERNEL: u64 = 1 << 63;
-    before.hole_before(after).filter(|gap| gap.end() < KERNEL)
-}
-
 fn gap_value(gap: AddrRange) -> Value {
     json!({ "start": address_value(gap.start()), "end": address_value(gap.end()), "size": gap.size() })
 }

@@ -107,9 +107,17 @@ impl AddrRange {
         }
     }
 
-    /// The unmapped hole between this range and a later one, or `None` where they touch, overlap or are out of order.
-    pub const fn hole_before(self, later: AddrRange) -> Option<Self> {
-        if self.end < later.start { Some(AddrRange { start: self.end, end: later.start }) } else { None }
+    /// Returns the unmapped gap between this range and a later one, or `None` if they touch, overlap or are out of order.
+    ///
+    /// A gap that reaches the upper half of the address space doesn't count, because most of it can't be mapped: it is the
+    /// kernel's, and Linux lists a gate page there (`[vsyscall]`).
+    pub const fn gap_before(self, later: AddrRange) -> Option<Self> {
+        const UPPER_HALF: u64 = 1 << 63;
+        if self.end < later.start && later.start < UPPER_HALF {
+            Some(AddrRange { start: self.end, end: later.start })
+        } else {
+            None
+        }
     }
 }
 
@@ -172,10 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn hole_lies_between_ranges_in_order() {
-        assert_eq!(range(1, 3).hole_before(range(5, 6)), Some(range(3, 5)));
-        assert_eq!(range(1, 3).hole_before(range(3, 6)), None);
-        assert_eq!(range(5, 6).hole_before(range(1, 3)), None);
+    fn gap_lies_between_ranges_in_order() {
+        assert_eq!(range(1, 3).gap_before(range(5, 6)), Some(range(3, 5)));
+        assert_eq!(range(1, 3).gap_before(range(3, 6)), None);
+        assert_eq!(range(5, 6).gap_before(range(1, 3)), None);
+        assert_eq!(range(1, 3).gap_before(range(1 << 63, u64::MAX)), None);
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::path::Path;
 use anyhow::Context as _;
 use mmview_platform::Detail;
 
-use crate::check::{self, Check, Evidence, SyntaxError, Verdict};
+use crate::check::{Check, Evidence, SyntaxError, Verdict};
 use crate::cli::Exit;
 use crate::cli::args::CheckArgs;
 use crate::cli::plan::{Task, Usage, ViewPlan};
 use crate::cli::show::{Failure, Shown, classified, note_warnings};
 use crate::cli::target::Target;
+use crate::completeness::Missing;
 use crate::region::Classified;
 use crate::text::printable;
 use crate::view;
@@ -106,9 +107,8 @@ impl Shown<'_> {
     pub(in crate::cli) fn check(&mut self, checks: &[Check], is_quiet: bool) -> Result<Exit, Failure> {
         let (origins, regions) = self.regions_for(checks)?;
         let warnings = self.take_warnings();
-        let counted = check::counted(&regions, self.source.printed());
-        let missing = check::missing(&warnings, regions.len(), counted);
-        let evidence = Evidence { regions: &regions, missing: missing.as_deref() };
+        let missing = Missing::from_map(&regions, self.source.printed(), &warnings);
+        let evidence = Evidence { regions: &regions, missing };
         let mut records: Vec<_> =
             checks.iter().map(|check| CheckRecord::new(check, evidence, &origins)).collect();
         let is_passed = view::check::is_passed(&records);

@@ -81,7 +81,8 @@ pub fn parse(words: &[OsString]) -> Result<Request, String> {
             arguments.target = target.into();
             let text = address.to_string_lossy();
             let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(&text);
-            arguments.address = Some(parse_address(&format!("0x{digits}"))?);
+            arguments.address =
+                Some(parse_address(&format!("0x{digits}")).map_err(|error| error.to_string())?);
         }
         [_, _, extra, ..] => {
             return Err(format!(

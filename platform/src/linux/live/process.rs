@@ -105,7 +105,7 @@ fn hidden(pid: u32) -> Error {
     Error::NotPermitted {
         action: "see anything",
         pid,
-        way_out: vec![HIDEPID.to_owned()],
+        hints: vec![HIDEPID.to_owned()],
         source: io::ErrorKind::PermissionDenied.into(),
     }
 }
@@ -199,7 +199,7 @@ impl LiveSource {
             return Error::NotPermitted {
                 action: "read the memory map",
                 pid: self.pid,
-                way_out: way_out(&self.process, &self.procfs),
+                hints: hints(&self.process, &self.procfs),
                 source,
             };
         }
@@ -277,7 +277,7 @@ struct Opened {
 }
 
 /// What would let this user read the map of `process`.
-fn way_out(process: &Process, procfs: &Path) -> Vec<String> {
+fn hints(process: &Process, procfs: &Path) -> Vec<String> {
     let mut ways = Vec::new();
     let me = rustix::process::geteuid().as_raw();
     let owner = process.status().ok().map(|status| status.euid);

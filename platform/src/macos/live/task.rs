@@ -380,7 +380,7 @@ impl RegionSource for LiveSource {
         let port = self.task.port().map_err(|code| Error::NotPermitted {
             action: "read the memory",
             pid: self.pid,
-            way_out: refusal::way_out(is_root()),
+            hints: refusal::hints(is_root()),
             source: std::io::Error::other(code),
         })?;
         let whole = sys::read(port, address, into);

@@ -1,7 +1,7 @@
 //! What would help where macOS doesn't let a program look at another.
 
 /// The ways out, a sentence each, by what usually refuses. The system itself doesn't say which it was.
-pub(crate) fn way_out(is_root: bool) -> Vec<String> {
+pub(crate) fn hints(is_root: bool) -> Vec<String> {
     let mut ways = Vec::new();
     if !is_root {
         ways.push("macOS lets root look at most processes: run mmview with sudo".to_owned());
@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn root_is_not_told_to_become_root() {
-        assert!(way_out(false)[0].contains("sudo"));
-        assert!(way_out(true).iter().all(|way| !way.contains("run mmview with sudo")));
+        assert!(hints(false)[0].contains("sudo"));
+        assert!(hints(true).iter().all(|way| !way.contains("run mmview with sudo")));
     }
 }

@@ -219,7 +219,7 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
         Error::NotPermitted {
             action: "read the memory map",
             pid: self.plan.pid,
-            way_out: refusal::way_out(self.plan.is_root),
+            hints: refusal::hints(self.plan.is_root),
             source: cause,
         }
     }

@@ -190,10 +190,8 @@ fn a_refused_call_is_replaced_by_the_next_best() {
     assert_eq!(warnings.len(), 2);
 
     let mut kernel = FakeKernel { faults, is_process_refused: true, ..FakeKernel::new(entries) };
-    let Err(Error::NotPermitted { way_out, .. }) = walk(&mut kernel).0 else {
-        panic!("every way is refused")
-    };
-    assert!(way_out.iter().any(|way| way.contains("sudo")));
+    let Err(Error::NotPermitted { hints, .. }) = walk(&mut kernel).0 else { panic!("every way is refused") };
+    assert!(hints.iter().any(|way| way.contains("sudo")));
 }
 
 #[test]

@@ -1,29 +1,33 @@
-//! Reads a check: recursive descent, a function a rule of the grammar.
+//! Parses a check by recursive descent, with a function for each rule of the grammar.
 
-use super::field::{ALIASES, FIELDS, Measure, Predicate, Share, Test};
+use super::field::{ALIASES, FIELDS, Measure, Predicate, Test};
 use super::lexer::{Lexed, Token, lex};
+use super::literal::{Number, Op, Perm, Share};
 use super::pattern::{Pattern, Quoted, TypeGlob};
 use super::syntax::{SyntaxError, nearest, suggestion};
-use super::tree::{Atom, Expr, Filter, Logic, Number, Op, Perm, Quantity, Value, What};
-use crate::filter::{parse_address, parse_addresses};
+use super::tree::{Atom, Condition, Expr, Filter, Logic, Quantity, Value};
+use crate::filter::{InvalidPermissions, parse_address, parse_addresses};
 use crate::kind::RegionKind;
 use crate::units::parse_size;
 
-/// How deep parentheses and `not` may be nested. Far deeper than anybody writes, far from filling a stack.
+/// How deep parentheses and `not` can be nested: deeper than anyone writes, and shallow enough for any stack.
 const DEEPEST: usize = 64;
 
-/// What a check can begin with.
-const BEGINNINGS: [&str; 9] = ["mapped", "any", "all", "none", "sum", "max", "count", "at", "not"];
+/// The words that a check can start with.
+const STARTS: [&str; 9] = ["mapped", "any", "all", "none", "sum", "max", "count", "at", "not"];
 
-type Read<T> = Result<T, SyntaxError>;
+type Parsed<T> = Result<T, SyntaxError>;
 
-pub(super) fn parse(text: &str) -> Read<Expr> {
+/// Parses a whole check.
+pub fn parse(text: &str) -> Parsed<Expr> {
     let mut parser = Parser { text, tokens: lex(text), next: 0, depth: 0 };
     let expr = parser.logic(&mut Parser::atom)?;
     match parser.peek() {
         Token::End => Ok(expr),
-        Token::Close => Err(parser.wrong("this parenthesis closes nothing")),
-        Token::Comma => Err(parser.wrong("a comma stands in sum(…) and max(…) only; join checks with `and`")),
+        Token::Close => Err(parser.invalid("unmatched closing parenthesis")),
+        Token::Comma => {
+            Err(parser.invalid("a comma is only allowed in sum(…) and max(…); join checks with `and`"))
+        }
         _ => Err(parser.unexpected("`and`, `or` or the end")),
     }
 }
@@ -44,7 +48,7 @@ impl Parser<'_> {
         self.tokens[self.next].at
     }
 
-    /// Goes past the next token; never past the last.
+    /// Consumes the next token; the last one stays.
     fn take(&mut self) -> Token {
         let token = self.peek().clone();
         self.next = (self.next + 1).min(self.tokens.len() - 1);
@@ -71,20 +75,20 @@ impl Parser<'_> {
         SyntaxError::new(self.text, at, what)
     }
 
-    /// What is wrong with the next token.
-    fn wrong(&self, what: impl Into<String>) -> SyntaxError {
+    /// An error at the next token. If that is not a token at all, the lexer's own error.
+    fn invalid(&self, what: impl Into<String>) -> SyntaxError {
         match self.peek() {
-            Token::Wrong(why) => self.error(self.at(), why.clone()),
+            Token::Invalid(why) => self.error(self.at(), why.clone()),
             _ => self.error(self.at(), what),
         }
     }
 
-    /// The next token is not what should stand there.
-    fn unexpected(&self, wanted: &str) -> SyntaxError {
-        self.wrong(format!("{} stands where {wanted} should", self.described()))
+    /// An error about a token other than the `expected` one.
+    fn unexpected(&self, expected: &str) -> SyntaxError {
+        self.invalid(format!("expected {expected}, found {}", self.described()))
     }
 
-    /// How to speak of the next token.
+    /// Describes the next token.
     fn described(&self) -> String {
         match self.peek() {
             Token::Word(word) => format!("`{word}`"),
@@ -93,20 +97,20 @@ impl Parser<'_> {
             Token::Open => "`(`".to_owned(),
             Token::Close => "`)`".to_owned(),
             Token::Comma => "a comma".to_owned(),
-            Token::End | Token::Wrong(_) => "the end".to_owned(),
+            Token::End | Token::Invalid(_) => "the end".to_owned(),
         }
     }
 
-    fn deeper(&mut self) -> Read<()> {
+    fn deeper(&mut self) -> Parsed<()> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(self.wrong(format!("this is nested deeper than {DEEPEST} times; take it apart")));
+            return Err(self.invalid(format!("nested deeper than {DEEPEST} levels; split the check")));
         }
         Ok(())
     }
 
-    /// `or` of `and` of what may be negated or in parentheses.
-    fn logic<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Read<A>) -> Read<Logic<A>> {
+    /// `or` of `and` of atoms that are possibly negated or in parentheses.
+    fn logic<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Parsed<A>) -> Parsed<Logic<A>> {
         let mut parts = vec![self.conjunction(atom)?];
         while self.takes_word("or") {
             parts.push(self.conjunction(atom)?);
@@ -114,7 +118,7 @@ impl Parser<'_> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Logic::Or(parts) })
     }
 
-    fn conjunction<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Read<A>) -> Read<Logic<A>> {
+    fn conjunction<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Parsed<A>) -> Parsed<Logic<A>> {
         let mut parts = vec![self.unary(atom)?];
         while self.takes_word("and") {
             parts.push(self.unary(atom)?);
@@ -122,7 +126,7 @@ impl Parser<'_> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Logic::And(parts) })
     }
 
-    fn unary<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Read<A>) -> Read<Logic<A>> {
+    fn unary<A>(&mut self, atom: &mut dyn FnMut(&mut Self) -> Parsed<A>) -> Parsed<Logic<A>> {
         let at = self.at();
         if self.takes_word("not") {
             self.deeper()?;
@@ -140,36 +144,35 @@ impl Parser<'_> {
         Ok(Logic::Atom(atom(self)?))
     }
 
-    fn close(&mut self, opened: usize) -> Read<()> {
+    fn close(&mut self, opened: usize) -> Parsed<()> {
         if self.takes(&Token::Close) {
             return Ok(());
         }
         Err(match self.peek() {
-            Token::End => self.error(opened, "this parenthesis is not closed"),
-            Token::Comma => {
-                self.wrong("a comma stands after the field of sum(…) or max(…) only; write `and` or `or`")
-            }
+            Token::End => self.error(opened, "unclosed parenthesis"),
+            Token::Comma => self
+                .invalid("a comma is only allowed after the field of sum(…) or max(…); write `and` or `or`"),
             _ => self.unexpected("`and`, `or` or `)`"),
         })
     }
 
-    /// The opening parenthesis after `word`, and where it stands.
-    fn open(&mut self, example: &str) -> Read<usize> {
+    /// Consumes an opening parenthesis and returns its position.
+    fn open(&mut self, example: &str) -> Parsed<usize> {
         let at = self.at();
         if !self.takes(&Token::Open) {
-            return Err(self.wrong(format!("a parenthesis follows here, as in {example}")));
+            return Err(self.invalid(format!("expected `(`, as in {example}")));
         }
         Ok(at)
     }
 
-    fn atom(&mut self) -> Read<Atom> {
+    fn atom(&mut self) -> Parsed<Atom> {
         let at = self.at();
         let word = match self.peek() {
             Token::Word(word) => word.clone(),
             Token::Text(_) => {
-                return Err(self.wrong("a path by itself says nothing; write `mapped` before it"));
+                return Err(self.invalid("a path alone is not a check; write `mapped` before it"));
             }
-            _ => return Err(self.unexpected(&format!("a check ({})", BEGINNINGS.join(", ")))),
+            _ => return Err(self.unexpected(&format!("a check ({})", STARTS.join(", ")))),
         };
         match word.as_str() {
             "mapped" => {
@@ -192,16 +195,16 @@ impl Parser<'_> {
             }
             "sum" | "max" | "count" => self.comparison(),
             _ if word.starts_with(|letter: char| letter.is_ascii_digit()) => self.comparison(),
-            _ => Err(self.no_beginning(at, &word)),
+            _ => Err(self.bad_start(at, &word)),
         }
     }
 
-    fn no_beginning(&self, at: usize, word: &str) -> SyntaxError {
+    fn bad_start(&self, at: usize, word: &str) -> SyntaxError {
         let follows = self.tokens.get(self.next + 1).map(|lexed| &lexed.token);
         if FIELDS.contains(&word) && (matches!(follows, Some(Token::Op(_))) || word == "deleted") {
             return self.error(
                 at,
-                format!("`{word}` is of a region; say of which: any({word}…), all(…), none(…) or count(…)"),
+                format!("`{word}` is a field of a region; write any({word}…), all(…), none(…) or count(…)"),
             );
         }
         if matches!(word, "and" | "or" | "is") {
@@ -209,13 +212,13 @@ impl Parser<'_> {
         }
         self.error(
             at,
-            format!("no check begins with `{word}`{}", suggestion(word, &BEGINNINGS, "beginnings")),
+            format!("a check can't start with `{word}`{}", suggestion(word, &STARTS, "valid words")),
         )
     }
 
-    fn mapped(&mut self) -> Read<Pattern> {
+    fn mapped(&mut self) -> Parsed<Pattern> {
         match self.peek() {
-            Token::Text(text) if text.is_empty() => Err(self.wrong("the path is empty")),
+            Token::Text(text) if text.is_empty() => Err(self.invalid("the path is empty")),
             Token::Text(text) => {
                 let pattern = Pattern::new(text.clone());
                 self.take();
@@ -226,15 +229,14 @@ impl Parser<'_> {
                 self.take();
                 Ok(pattern)
             }
-            Token::End => Err(self.wrong(
-                "the path is missing; the whole check is one word for the shell: 'mapped \"/path/to/file\"'",
-            )),
+            Token::End => Err(self
+                .invalid("missing path; pass the whole check as one shell word: 'mapped \"/path/to/file\"'")),
             _ => Err(self.unexpected("a path in quotes")),
         }
     }
 
-    /// What stands in parentheses that were opened at `opened`: a filter, or nothing.
-    fn filter_until(&mut self, opened: usize) -> Read<Option<Filter>> {
+    /// An optional filter, up to the parenthesis that closes the one at `opened`.
+    fn filter_until(&mut self, opened: usize) -> Parsed<Option<Filter>> {
         if self.takes(&Token::Close) {
             return Ok(None);
         }
@@ -243,11 +245,11 @@ impl Parser<'_> {
         Ok(Some(filter))
     }
 
-    fn place(&mut self) -> Read<Atom> {
+    fn place(&mut self) -> Parsed<Atom> {
         let Token::Word(word) = self.peek() else {
             return Err(self.unexpected("an address such as 0x7ffd1000"));
         };
-        let address = parse_address(word).map_err(|why| self.wrong(why))?;
+        let address = parse_address(word).map_err(|error| self.invalid(error.to_string()))?;
         self.take();
         if !self.takes_word("is") {
             return Err(self.unexpected("`is`"));
@@ -258,30 +260,32 @@ impl Parser<'_> {
             let filter = self.logic(&mut Parser::predicate)?;
             self.close(at)?;
             self.depth -= 1;
-            return Ok(Atom::At(address, What::Filter(filter)));
+            return Ok(Atom::At(address, Condition::Filter(filter)));
         }
-        const WAYS: &str =
+        const CONDITIONS: &str =
             "a protection such as rw-, `mapped`, `unmapped`, or a filter in parentheses such as (kind=heap)";
-        let Token::Word(word) = self.peek().clone() else { return Err(self.unexpected(WAYS)) };
-        let what = match word.as_str() {
-            "mapped" => What::Mapped,
-            "unmapped" => What::Unmapped,
+        let Token::Word(word) = self.peek().clone() else { return Err(self.unexpected(CONDITIONS)) };
+        let condition = match word.as_str() {
+            "mapped" => Condition::Mapped,
+            "unmapped" => Condition::Unmapped,
             "not" => {
-                return Err(self.wrong(format!("`not` stands before the whole: not at {address:#x} is …")));
+                return Err(
+                    self.invalid(format!("`not` goes before the whole check: not at {address:#x} is …"))
+                );
             }
             text => match text.parse() {
-                Ok(permissions) => What::Perm(Perm { text: word, permissions }),
+                Ok(permissions) => Condition::Perm(Perm { text: word, permissions }),
                 Err(_) if RegionKind::named(text).is_some() => {
-                    return Err(self.wrong(format!("a kind stands in parentheses here: (kind={text})")));
+                    return Err(self.invalid(format!("put a kind in parentheses here: (kind={text})")));
                 }
-                Err(_) => return Err(self.unexpected(WAYS)),
+                Err(_) => return Err(self.unexpected(CONDITIONS)),
             },
         };
         self.take();
-        Ok(Atom::At(address, what))
+        Ok(Atom::At(address, condition))
     }
 
-    fn comparison(&mut self) -> Read<Atom> {
+    fn comparison(&mut self) -> Parsed<Atom> {
         let left = self.value()?;
         let Token::Op(op) = *self.peek() else {
             return Err(self.unexpected("a comparison such as `==` or `<`"));
@@ -289,12 +293,12 @@ impl Parser<'_> {
         self.take();
         let right = self.value()?;
         if let Token::Op(_) = self.peek() {
-            return Err(self.wrong("one comparison at a time; join two with `and`"));
+            return Err(self.invalid("comparisons can't be chained; join two with `and`"));
         }
         Ok(Atom::Compare(left, op, right))
     }
 
-    fn value(&mut self) -> Read<Value> {
+    fn value(&mut self) -> Parsed<Value> {
         let Token::Word(word) = self.peek().clone() else {
             return Err(self.unexpected("a number, a size such as 64M, sum(…), max(…) or count(…)"));
         };
@@ -314,19 +318,19 @@ impl Parser<'_> {
         }
     }
 
-    /// The field of a sum, and the filter after it.
-    fn measured(&mut self, opened: usize) -> Read<(Measure, Option<Filter>)> {
+    /// The field of `sum` or `max`, and the filter after it.
+    fn measured(&mut self, opened: usize) -> Parsed<(Measure, Option<Filter>)> {
         let names = Measure::ALL.map(Measure::name);
         let Token::Word(word) = self.peek() else {
-            return Err(self.unexpected(&format!("what to add up ({})", names.join(", "))));
+            return Err(self.unexpected(&format!("a size field ({})", names.join(", "))));
         };
         let Some(measure) = Measure::named(word) else {
             let known = ALIASES.iter().find(|(alias, field)| alias == word && names.contains(field));
             let hint = known.map_or_else(
-                || suggestion(word, &names, "fields that can be"),
-                |(_, field)| format!("; it is called `{field}`"),
+                || suggestion(word, &names, "size fields"),
+                |(_, field)| format!("; use `{field}`"),
             );
-            return Err(self.wrong(format!("`{word}` can't be added up{hint}")));
+            return Err(self.invalid(format!("`{word}` is not a size field{hint}")));
         };
         self.take();
         if self.takes(&Token::Comma) {
@@ -339,75 +343,74 @@ impl Parser<'_> {
                 self.take();
                 Ok((measure, None))
             }
-            Token::End => Err(self.error(opened, "this parenthesis is not closed")),
-            _ => Err(self.unexpected("a comma and a filter, or `)`,")),
+            Token::End => Err(self.error(opened, "unclosed parenthesis")),
+            _ => Err(self.unexpected("a comma and a filter, or `)`")),
         }
     }
 
-    fn number(&mut self) -> Read<Number> {
+    fn number(&mut self) -> Parsed<Number> {
         let Token::Word(word) = self.peek() else {
             return Err(self.unexpected("a number or a size such as 4K"));
         };
         let value = match word.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).map_err(|_| format!("`{word}` is not a number")),
-            None => parse_size(word).map(|size| size.0),
+            Some(digits) => u64::from_str_radix(digits, 16).map_err(|_| format!("invalid number `{word}`")),
+            None => parse_size(word).map(|size| size.0).map_err(|error| error.to_string()),
         };
-        let value = value.map_err(|why| self.wrong(why))?;
+        let value = value.map_err(|why| self.invalid(why))?;
         let text = word.clone();
         self.take();
         Ok(Number { text, value })
     }
 
-    fn predicate(&mut self) -> Read<Predicate> {
+    fn predicate(&mut self) -> Parsed<Predicate> {
         let Token::Word(field) = self.peek().clone() else {
             return Err(self.unexpected(&format!("a field ({})", FIELDS.join(", "))));
         };
         if !FIELDS.contains(&field.as_str()) {
-            return Err(self.no_field(&field));
+            return Err(self.unknown_field(&field));
         }
         self.take();
         let Token::Op(op) = *self.peek() else {
             return match field.as_str() {
                 "deleted" => Ok(Predicate { is_negated: false, test: Test::Deleted }),
                 _ => {
-                    Err(self
-                        .unexpected(&format!("a comparison of `{field}`, such as `{}`,", example(&field))))
+                    Err(self.unexpected(&format!("a comparison of `{field}`, such as `{}`", example(&field))))
                 }
             };
         };
         let is_number =
             Measure::named(&field).is_some() || matches!(field.as_str(), "offset" | "start" | "end");
         if op.is_order() && !is_number {
-            return Err(self.wrong(format!("`{field}` has no order; compare it with = or !=")));
+            return Err(self.invalid(format!("`{field}` can't be ordered; compare it with = or !=")));
         }
         self.take();
         let mut is_negated = op == Op::Unequal;
         let op = if is_negated { Op::Equal } else { op };
         let test = self.test(&field, op, &mut is_negated)?;
         if let Token::Op(_) = self.peek() {
-            return Err(self.wrong("one comparison at a time; join two with `and`"));
+            return Err(self.invalid("comparisons can't be chained; join two with `and`"));
         }
         Ok(Predicate { is_negated, test })
     }
 
-    fn no_field(&self, word: &str) -> SyntaxError {
-        if BEGINNINGS.contains(&word) && word != "not" {
-            return self.wrong(format!(
-                "`{word}` is of the whole map; here stands what is said of one region, such as kind=heap"
+    fn unknown_field(&self, word: &str) -> SyntaxError {
+        if STARTS.contains(&word) && word != "not" {
+            return self.invalid(format!(
+                "`{word}` applies to the whole map; expected a condition on one region, such as kind=heap"
             ));
         }
         if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == word) {
-            return self.wrong(format!("there is no field `{word}`; it is called `{field}`"));
+            return self.invalid(format!("unknown field `{word}`; use `{field}`"));
         }
         if nearest(word, &FIELDS).is_none() && RegionKind::named(word).is_some() {
             return self
-                .wrong(format!("there is no field `{word}`; for the kind of a region write kind={word}"));
+                .invalid(format!("unknown field `{word}`; for the kind of a region, write kind={word}"));
         }
-        self.wrong(format!("there is no field `{word}`{}", suggestion(word, &FIELDS, "fields")))
+        self.invalid(format!("unknown field `{word}`{}", suggestion(word, &FIELDS, "fields")))
     }
 
-    /// What a field is compared with.
-    fn test(&mut self, field: &str, op: Op, is_negated: &mut bool) -> Read<Test> {
+    /// The right-hand side of a comparison with `field`.
+    fn test(&mut self, field: &str, op: Op, is_negated: &mut bool) -> Parsed<Test> {
         if let Some(measure) = Measure::named(field) {
             return Ok(Test::Measured(measure, op, self.number()?));
         }
@@ -418,26 +421,28 @@ impl Parser<'_> {
             Token::Word(word) => word.clone().into_bytes(),
             Token::Text(text) => text.clone(),
             _ => {
-                return Err(
-                    self.unexpected(&format!("what `{field}` is compared with, as in `{}`,", example(field)))
-                );
+                return Err(self.unexpected(&format!("a value for `{field}`, as in `{}`", example(field))));
             }
         };
         let text = String::from_utf8_lossy(&bytes).into_owned();
+        let address = |text: &str| parse_address(text).map_err(|error| error.to_string());
         let test = match field {
             "path" => Ok(Test::Path(Pattern::new(bytes))),
             "name" => Ok(Test::Name(Pattern::new(bytes))),
             "type" => Ok(Test::Type(TypeGlob::new(&text))),
             "kind" => RegionKind::named(&text).map(Test::Kind).ok_or_else(|| {
-                format!("there is no kind `{text}`{}", suggestion(&text, &RegionKind::ids(), "kinds"))
+                format!("unknown kind `{text}`{}", suggestion(&text, &RegionKind::ids(), "kinds"))
             }),
             "share" => Share::named(&text).map(Test::Share).ok_or_else(|| {
-                format!("there is no share mode `{text}`{}", suggestion(&text, &Share::words(), "modes"))
+                format!("unknown share mode `{text}`{}", suggestion(&text, &Share::words(), "modes"))
             }),
-            "perm" => text.parse().map(|permissions| Test::Perm(Perm { text: text.clone(), permissions })),
-            "start" => parse_address(&text).map(|address| Test::Start(op, address)),
-            "end" => parse_address(&text).map(|address| Test::End(op, address)),
-            "addr" => parse_addresses(&text).map(Test::Holds),
+            "perm" => text
+                .parse()
+                .map(|permissions| Test::Perm(Perm { text: text.clone(), permissions }))
+                .map_err(|error: InvalidPermissions| error.to_string()),
+            "start" => address(&text).map(|address| Test::Start(op, address)),
+            "end" => address(&text).map(|address| Test::End(op, address)),
+            "addr" => parse_addresses(&text).map(Test::Addr).map_err(|error| error.to_string()),
             _ => match text.as_str() {
                 "true" | "yes" => Ok(Test::Deleted),
                 "false" | "no" => {
@@ -447,13 +452,13 @@ impl Parser<'_> {
                 _ => Err(format!("`{field}` is true or false, not `{text}`")),
             },
         };
-        let test = test.map_err(|why| self.wrong(why))?;
+        let test = test.map_err(|why| self.invalid(why))?;
         self.take();
         Ok(test)
     }
 }
 
-/// How a field is compared.
+/// An example of a condition on a field.
 fn example(field: &str) -> &'static str {
     match field {
         "kind" => "kind=mapped-file",

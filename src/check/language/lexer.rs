@@ -1,43 +1,43 @@
-//! The words of a check.
+//! Splits a check into tokens.
 
-use super::tree::Op;
+use super::literal::Op;
 
-/// A word of a check.
+/// A token of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub enum Token {
     /// A word without quotes: a keyword, a field, a kind, a size, an address.
     Word(String),
-    /// What stood in quotes, its escapes undone. Bytes, since `\xHH` may be any.
+    /// A quoted string, unescaped. Bytes, because `\xHH` can be any byte.
     Text(Vec<u8>),
     Op(Op),
     Open,
     Close,
     Comma,
     End,
-    /// What is no word, and why. Nothing follows.
-    Wrong(String),
+    /// Not a token, and why. Always the last.
+    Invalid(String),
 }
 
-/// A word and where it stands, in bytes.
+/// A token and its position, in bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Lexed {
+pub struct Lexed {
     pub token: Token,
     pub at: usize,
 }
 
-/// Takes a check apart. The last token is [`Token::End`] or [`Token::Wrong`].
-pub(super) fn lex(text: &str) -> Vec<Lexed> {
+/// Splits a check into tokens. The last one is [`Token::End`] or [`Token::Invalid`].
+pub fn lex(text: &str) -> Vec<Lexed> {
     let mut lexer = Lexer { text, at: 0 };
     let mut tokens = Vec::new();
     loop {
         let blanks = lexer.rest().len() - lexer.rest().trim_start().len();
         lexer.at += blanks;
         let mut at = lexer.at;
-        let token = lexer.token().unwrap_or_else(|wrong| {
-            at = wrong.at;
-            Token::Wrong(wrong.what)
+        let token = lexer.token().unwrap_or_else(|invalid| {
+            at = invalid.at;
+            Token::Invalid(invalid.what)
         });
-        let is_last = matches!(token, Token::End | Token::Wrong(_));
+        let is_last = matches!(token, Token::End | Token::Invalid(_));
         tokens.push(Lexed { token, at });
         if is_last {
             return tokens;
@@ -45,7 +45,7 @@ pub(super) fn lex(text: &str) -> Vec<Lexed> {
     }
 }
 
-struct Wrong {
+struct Invalid {
     at: usize,
     what: String,
 }
@@ -55,7 +55,7 @@ struct Lexer<'a> {
     at: usize,
 }
 
-/// What ends a word.
+/// Whether a character can be part of a word.
 fn is_word(letter: char) -> bool {
     !letter.is_whitespace()
         && !matches!(letter, '(' | ')' | ',' | '=' | '!' | '<' | '>' | '"' | '\'' | '&' | '|' | ';')
@@ -67,11 +67,11 @@ impl<'a> Lexer<'a> {
         &self.text[self.at..]
     }
 
-    fn wrong(&self, what: impl Into<String>) -> Wrong {
-        Wrong { at: self.at, what: what.into() }
+    fn invalid(&self, what: impl Into<String>) -> Invalid {
+        Invalid { at: self.at, what: what.into() }
     }
 
-    fn token(&mut self) -> Result<Token, Wrong> {
+    fn token(&mut self) -> Result<Token, Invalid> {
         const SIGNS: [(&str, Token); 10] = [
             ("==", Token::Op(Op::Equal)),
             ("!=", Token::Op(Op::Unequal)),
@@ -101,30 +101,30 @@ impl<'a> Lexer<'a> {
         if let Some((sign, instead)) = INSTEAD.iter().find(|(sign, _)| rest.starts_with(sign))
             && !rest.starts_with("!=")
         {
-            return Err(self.wrong(format!("there is no `{sign}`; write `{instead}`")));
+            return Err(self.invalid(format!("unknown operator `{sign}`; write `{instead}`")));
         }
         if let Some((sign, token)) = SIGNS.iter().find(|(sign, _)| rest.starts_with(sign)) {
             self.at += sign.len();
             return Ok(token.clone());
         }
         if matches!(first, '"' | '\'') {
-            return self.text_in(first);
+            return self.string_in(first);
         }
         let end = rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
         if end == 0 {
-            return Err(self.wrong(format!("`{first}` is no quotation mark of this language; write \" or '")));
+            return Err(self.invalid(format!("`{first}` is not a valid quotation mark; use \" or '")));
         }
         self.at += end;
         Ok(Token::Word(rest[..end].to_owned()))
     }
 
-    /// A text in quotes, from the first of them.
-    fn text_in(&mut self, quote: char) -> Result<Token, Wrong> {
-        let endless = self.wrong(format!("this text has no end: there is no second {quote}"));
+    /// A quoted string, from its opening quote.
+    fn string_in(&mut self, quote: char) -> Result<Token, Invalid> {
+        let unterminated = self.invalid(format!("unterminated string: missing the closing {quote}"));
         let mut bytes = Vec::new();
         self.at += 1;
         loop {
-            let Some(letter) = self.rest().chars().next() else { return Err(endless) };
+            let Some(letter) = self.rest().chars().next() else { return Err(unterminated) };
             if letter == '\\' {
                 bytes.push(self.escape()?);
                 continue;
@@ -137,9 +137,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<u8, Wrong> {
-        const WAYS: &str =
-            "after a backslash stands \\, \", ', n, t or xHH; the backslash itself is written \\\\";
+    fn escape(&mut self) -> Result<u8, Invalid> {
+        const UNKNOWN: &str =
+            "unknown escape; use \\\\, \\\", \\', \\n, \\t or \\xHH, and \\\\ for a backslash itself";
         let rest = &self.rest()[1..];
         let (byte, length) = match rest.as_bytes().first() {
             Some(&byte @ (b'\\' | b'"' | b'\'')) => (byte, 1),
@@ -149,9 +149,9 @@ impl<'a> Lexer<'a> {
                 let digits =
                     rest.get(1..3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
                 let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-                (byte.ok_or_else(|| self.wrong("after \\x stand two hexadecimal digits, as in \\x1b"))?, 3)
+                (byte.ok_or_else(|| self.invalid("\\x needs two hexadecimal digits, such as \\x1b"))?, 3)
             }
-            _ => return Err(self.wrong(WAYS)),
+            _ => return Err(self.invalid(UNKNOWN)),
         };
         self.at += 1 + length;
         Ok(byte)
@@ -195,20 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_word_says_what_to_write() {
+    fn an_invalid_token_says_what_to_write() {
         for (wrong, at, says) in [
             ("a && b", 2, "write `and`"),
             ("a || b", 2, "write `or`"),
             ("!a", 0, "write `not`"),
             ("a =< b", 2, "write `<=`"),
-            ("a \"b", 2, "no end"),
-            ("\"\\q\"", 1, "after a backslash"),
+            ("a \"b", 2, "unterminated"),
+            ("\"\\q\"", 1, "unknown escape"),
             ("\"\\xg1\"", 1, "two hexadecimal digits"),
             ("\"\\x\u{e9}1\"", 1, "two hexadecimal digits"),
             ("“a”", 0, "quotation mark"),
         ] {
             let last = lex(wrong).pop().unwrap();
-            let Token::Wrong(what) = &last.token else { panic!("{wrong}: {last:?}") };
+            let Token::Invalid(what) = &last.token else { panic!("{wrong}: {last:?}") };
             assert!(what.contains(says), "{wrong}: {what}");
             assert_eq!(last.at, at, "{wrong}");
         }

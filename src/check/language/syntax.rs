@@ -1,4 +1,4 @@
-//! What is wrong with the text of a check, and where.
+//! Syntax errors of checks.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use unicode_width::UnicodeWidthChar;
 
 use crate::text::{is_deceptive, printable_line};
 
-/// What is wrong with the text of a check: what was read, what would be right there, and the place.
+/// A check that can't be parsed: what is wrong, what was expected, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
     text: String,
-    /// Where, in bytes, at the start of a character or at the end.
+    /// The position in bytes: on a character boundary.
     at: usize,
     what: String,
 }
@@ -20,17 +20,18 @@ impl SyntaxError {
         SyntaxError { text: text.to_owned(), at, what: what.into() }
     }
 
-    /// The column, in characters from 1.
+    /// The column of the error, in characters, from 1.
     pub fn column(&self) -> usize {
         self.text[..self.at].chars().count() + 1
     }
 
-    /// What is wrong, without the place. Not escaped.
+    /// What is wrong, without the position. Not escaped.
     pub fn what(&self) -> &str {
         &self.what
     }
 
-    /// The check as it was written, safe to draw, and under it a caret at the place. Of a long check, what is around it.
+    /// Returns two lines, safe to print: the check, and a caret below the error. A long check is cut to the part around
+    /// the error.
     pub fn picture(&self) -> [String; 2] {
         const BEFORE: usize = 60;
         const AFTER: usize = 40;
@@ -51,7 +52,7 @@ impl SyntaxError {
     }
 }
 
-/// Writes a part of a check so that it is safe to draw, and returns how many columns that takes.
+/// Appends a part of a check, escaped for a terminal, and returns its width in columns.
 fn draw(line: &mut String, text: &str) -> usize {
     let mut columns = 0;
     for letter in text.chars() {
@@ -67,28 +68,28 @@ fn draw(line: &mut String, text: &str) -> usize {
     columns
 }
 
-/// One line, safe to draw; [`SyntaxError::picture`] has the place.
+/// One line, safe to print. [`SyntaxError::picture`] shows the position.
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the check is not understood at column {}: {}", self.column(), printable_line(&self.what))
+        write!(f, "invalid check at column {}: {}", self.column(), printable_line(&self.what))
     }
 }
 
 impl std::error::Error for SyntaxError {}
 
-/// `; did you mean …?` where one of `known` is close to `word`, else what there is, as `; the THINGS are …`.
-pub(super) fn suggestion(word: &str, known: &[&str], things: &str) -> String {
+/// Returns `; did you mean …?` if one of `known` is close to `word`, else `; the THINGS are …`.
+pub fn suggestion(word: &str, known: &[&str], things: &str) -> String {
     match nearest(word, known) {
         Some(name) => format!("; did you mean `{name}`?"),
         None => format!("; the {things} are {}", known.join(", ")),
     }
 }
 
-/// The one of `known` that `word` is likely to be a slip of.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+/// Returns the one of `known` that `word` is probably a typo of.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&word, &name.to_lowercase());
-    // Longer words are not slips, and comparing costs the product of the lengths.
+    // Longer words are not typos, and the comparison costs the product of the lengths.
     let most = if word.len() > 40 { return None } else { (word.chars().count() / 3).clamp(1, 3) };
     known
         .iter()
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caret_stands_under_the_place() {
+    fn the_caret_is_below_the_error() {
         let error = SyntaxError::new("日本 x\ty", "日本 x\t".len(), "wrong");
         assert_eq!(error.column(), 6);
         assert_eq!(error.picture(), ["日本 x\\ty".to_owned(), "        ^".to_owned()]);
@@ -112,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_raw_is_drawn() {
+    fn control_characters_are_escaped() {
         let error = SyntaxError::new("a\x1b[31m\u{202e}b", 0, "there is no `\x1b\u{9b}`");
         let said = format!("{error}{}", error.picture().concat());
         assert!(!said.contains(|letter: char| letter.is_control() || is_deceptive(letter)), "{said:?}");
     }
 
     #[test]
-    fn of_a_long_check_the_surroundings_are_drawn() {
+    fn a_long_check_is_cut_around_the_error() {
         let text = "x".repeat(1000);
         let [line, caret] = SyntaxError::new(&text, 500, "wrong").picture();
         assert_eq!((line.chars().count(), caret.chars().count()), (61 + 1 + 40 + 1, 63));
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_recognised_and_other_words_are_not() {
+    fn typos_are_recognised_and_other_words_are_not() {
         assert_eq!(nearest("sise", &["size", "share"]), Some("size"));
         assert_eq!(nearest("NOT", &["not", "at"]), Some("not"));
         assert_eq!(nearest("elephant", &["size", "share"]), None);

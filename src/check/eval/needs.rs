@@ -1,0 +1,59 @@
+//! How much of each region a check needs.
+
+use mmview_platform::Detail;
+
+use super::region::NEED_FLAGS;
+use crate::check::language::{Atom, Condition, Expr, Filter, Measure, Predicate, Test, Value};
+
+/// The least detail that can decide a check.
+pub fn needs(expr: &Expr) -> Detail {
+    let mut least = Detail::Layout;
+    expr.for_each_atom(&mut |atom| least = least.max(of_atom(atom)));
+    least
+}
+
+fn of_atom(atom: &Atom) -> Detail {
+    match atom {
+        Atom::Regions(_, filter) => of_optional(filter),
+        Atom::Compare(left, _, right) => of_value(left).max(of_value(right)),
+        Atom::At(_, Condition::Filter(filter)) => of_filter(filter),
+        Atom::Mapped(_) | Atom::At(..) => Detail::Layout,
+    }
+}
+
+fn of_value(value: &Value) -> Detail {
+    match value {
+        Value::Sum(measure, filter) | Value::Max(measure, filter) => {
+            of_measure(*measure).max(of_optional(filter))
+        }
+        Value::Count(filter) => of_optional(filter),
+        Value::Number(_) => Detail::Layout,
+    }
+}
+
+fn of_optional(filter: &Option<Filter>) -> Detail {
+    filter.as_ref().map_or(Detail::Layout, of_filter)
+}
+
+fn of_filter(filter: &Filter) -> Detail {
+    let mut least = Detail::Layout;
+    filter.for_each_atom(&mut |predicate| least = least.max(of_predicate(predicate)));
+    least
+}
+
+fn of_predicate(predicate: &Predicate) -> Detail {
+    match &predicate.test {
+        Test::Measured(measure, ..) => of_measure(*measure),
+        Test::Kind(kinds) if kinds.iter().any(|kind| NEED_FLAGS.contains(kind)) => Detail::Counts,
+        Test::Type(glob) if NEED_FLAGS.iter().any(|kind| glob.matches(kind.title())) => Detail::Counts,
+        _ => Detail::Layout,
+    }
+}
+
+fn of_measure(measure: Measure) -> Detail {
+    match measure {
+        Measure::Size => Detail::Layout,
+        Measure::Resident | Measure::Swapped => Detail::Resident,
+        Measure::Dirty | Measure::Pss | Measure::Unique => Detail::Counts,
+    }
+}

@@ -1,0 +1,118 @@
+//! Why a part of a check can't be decided.
+
+use std::collections::BTreeSet;
+
+use super::finding::{Finding, MATCHES, Tally};
+use super::instead::{PATH, unmeasured_in};
+use super::value::value;
+use crate::check::eval::{Evidence, Span, Verdict, decide_atom, passes};
+use crate::check::language::{Atom, Condition, Filter, Measure, Value};
+use crate::region::Classified;
+
+/// Finds what was not measured, and for which regions; or else why regions may be missing.
+pub fn unknown<'a>(atom: &Atom, evidence: Evidence<'a>) -> (Vec<Finding<'a>>, BTreeSet<&'static str>) {
+    debug_assert!(decide_atom(atom, evidence) == Verdict::Unknown);
+    let mut findings = Vec::new();
+    if let Atom::Compare(left, op, right) = atom {
+        for (one, op, other) in [(left, *op, right), (right, op.mirrored(), left)] {
+            if Span::of(one, evidence) != Span::UNKNOWN {
+                findings.extend(value(one, (op, other), true, evidence));
+            }
+        }
+    }
+    let mut unmeasured = BTreeSet::new();
+    let undecided = undecided(atom, evidence, &mut unmeasured);
+    if !undecided.is_empty() {
+        findings.push(gaps_in(undecided, &unmeasured, evidence));
+    } else if let Some(why) = evidence.missing {
+        findings.push(format!("regions may be missing: {why}").into());
+    }
+    (findings, unmeasured)
+}
+
+/// The regions that leave `atom` undecided. Adds what was not measured of them to `unmeasured`.
+fn undecided<'a>(
+    atom: &Atom,
+    evidence: Evidence<'a>,
+    unmeasured: &mut BTreeSet<&'static str>,
+) -> Vec<&'a Classified> {
+    if let Atom::Mapped(pattern) = atom {
+        let undecided: Vec<_> = evidence
+            .regions
+            .iter()
+            .filter(|region| pattern.matches_path(region) == Verdict::Unknown)
+            .collect();
+        unmeasured.extend((!undecided.is_empty()).then_some(PATH));
+        return undecided;
+    }
+    let needs = needs(atom);
+    let candidates: Vec<&Classified> = match atom {
+        Atom::At(address, _) => evidence.at(*address).into_iter().collect(),
+        _ => evidence.regions.iter().collect(),
+    };
+    let mut is_undecided = |region: &Classified| {
+        // Not `any`: every need adds to what was not measured.
+        needs.iter().filter(|need| need.is_undecided(region, unmeasured)).count() > 0
+    };
+    candidates.into_iter().filter(|region| is_undecided(region)).collect()
+}
+
+/// A filter that a part of a check applies to regions, and the size that it takes of those that pass.
+struct Need<'e> {
+    filter: Option<&'e Filter>,
+    measure: Option<Measure>,
+}
+
+impl Need<'_> {
+    fn is_undecided(&self, region: &Classified, unmeasured: &mut BTreeSet<&'static str>) -> bool {
+        let verdict = passes(self.filter, region);
+        if verdict == Verdict::Unknown {
+            self.filter.iter().for_each(|filter| unmeasured_in(filter, region, unmeasured));
+        }
+        let lacking = self.measure.filter(|measure| measure.of(region).is_none());
+        if verdict != Verdict::Fails {
+            unmeasured.extend(lacking.map(Measure::name));
+        }
+        verdict == Verdict::Unknown || (verdict == Verdict::Holds && lacking.is_some())
+    }
+}
+
+fn needs(atom: &Atom) -> Vec<Need<'_>> {
+    match atom {
+        Atom::Regions(_, filter) => vec![Need { filter: filter.as_ref(), measure: None }],
+        Atom::Compare(left, _, right) => [left, right]
+            .into_iter()
+            .filter(|value| !matches!(value, Value::Number(_)))
+            .map(|value| Need { filter: value.filter(), measure: value.measure() })
+            .collect(),
+        Atom::At(_, Condition::Filter(filter)) => vec![Need { filter: Some(filter), measure: None }],
+        Atom::Mapped(_) | Atom::At(..) => Vec::new(),
+    }
+}
+
+/// Says what was not measured. Lists the regions only if they are few, and not all.
+fn gaps_in<'a>(
+    undecided: Vec<&'a Classified>,
+    unmeasured: &BTreeSet<&'static str>,
+    evidence: Evidence<'a>,
+) -> Finding<'a> {
+    let names: Vec<_> = unmeasured.iter().copied().collect();
+    let subject = if names.is_empty() { "the answer".to_owned() } else { names.join(" and ") };
+    // Sizes are measured, everything else is known.
+    let is_measured = names.iter().all(|name| Measure::named(name).is_some());
+    let state = match (is_measured, names.len() > 1) {
+        (true, true) => "were not measured",
+        (true, false) => "was not measured",
+        (false, true) => "are unknown",
+        (false, false) => "is unknown",
+    };
+    let count = undecided.len();
+    let regions = if count == 1 { "1 region".to_owned() } else { format!("{count} regions") };
+    let sentence = format!("{subject} {state} for {regions}");
+    if count > MATCHES || count == evidence.regions.len() {
+        return sentence.into();
+    }
+    let mut tally = Tally::default();
+    undecided.iter().for_each(|region| tally += *region);
+    Finding::listing(sentence, undecided, tally)
+}

@@ -1,0 +1,20 @@
+//! From the text of a check to its tree: lexer, parser and syntax errors. Nothing here looks at a region.
+
+mod field;
+mod lexer;
+mod literal;
+mod parser;
+mod pattern;
+mod syntax;
+mod tree;
+
+pub use field::{Measure, Predicate, Test};
+#[cfg(test)]
+pub use literal::Number;
+pub use literal::{Op, Perm, Share};
+pub use parser::parse;
+#[cfg(test)]
+pub use pattern::TypeGlob;
+pub use pattern::{Pattern, Quoted};
+pub use syntax::SyntaxError;
+pub use tree::{Atom, Condition, Expr, Filter, Logic, Quantity, Value};

@@ -1,0 +1,163 @@
+//! The tree of a check. `Display` writes it in canonical form, which parses to the same tree.
+
+use std::fmt;
+
+use super::field::{Measure, Predicate};
+use super::literal::{Number, Op, Perm};
+use super::pattern::Pattern;
+
+/// Atoms joined by `and`, `or` and `not`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Logic<A> {
+    Atom(A),
+    Not(Box<Logic<A>>),
+    /// At least two.
+    And(Vec<Logic<A>>),
+    /// At least two.
+    Or(Vec<Logic<A>>),
+}
+
+/// A check: conditions on a whole map.
+pub type Expr = Logic<Atom>;
+
+/// Conditions on one region.
+pub type Filter = Logic<Predicate>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Atom {
+    /// Some region maps this file.
+    Mapped(Pattern),
+    /// So many regions match; without a filter, every region does.
+    Regions(Quantity, Option<Filter>),
+    Compare(Value, Op, Value),
+    /// The place at this address meets a condition.
+    At(u64, Condition),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    Any,
+    All,
+    None,
+}
+
+/// A number that is computed from a map, or a literal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Sum(Measure, Option<Filter>),
+    Max(Measure, Option<Filter>),
+    Count(Option<Filter>),
+    Number(Number),
+}
+
+/// A condition on the place at an address.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    Mapped,
+    Unmapped,
+    Perm(Perm),
+    Filter(Filter),
+}
+
+impl Value {
+    /// The filter, if it has one.
+    pub fn filter(&self) -> Option<&Filter> {
+        match self {
+            Value::Sum(_, filter) | Value::Max(_, filter) | Value::Count(filter) => filter.as_ref(),
+            Value::Number(_) => None,
+        }
+    }
+
+    /// The size that it takes of each region, if it does.
+    pub fn measure(&self) -> Option<Measure> {
+        match self {
+            Value::Sum(measure, _) | Value::Max(measure, _) => Some(*measure),
+            Value::Count(_) | Value::Number(_) => None,
+        }
+    }
+}
+
+impl<A> Logic<A> {
+    /// Calls `visit` for every atom, from left to right.
+    pub fn for_each_atom<'a>(&'a self, visit: &mut dyn FnMut(&'a A)) {
+        match self {
+            Logic::Atom(atom) => visit(atom),
+            Logic::Not(inner) => inner.for_each_atom(visit),
+            Logic::And(parts) | Logic::Or(parts) => parts.iter().for_each(|part| part.for_each_atom(visit)),
+        }
+    }
+}
+
+impl<A: fmt::Display> fmt::Display for Logic<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut joined = |parts: &[Logic<A>], word: &str, is_loose: fn(&Logic<A>) -> bool| {
+            for (index, part) in parts.iter().enumerate() {
+                if index > 0 {
+                    write!(f, " {word} ")?;
+                }
+                if is_loose(part) { write!(f, "({part})") } else { write!(f, "{part}") }?;
+            }
+            Ok(())
+        };
+        match self {
+            Logic::And(parts) => joined(parts, "and", |part| matches!(part, Logic::And(_) | Logic::Or(_))),
+            Logic::Or(parts) => joined(parts, "or", |part| matches!(part, Logic::Or(_))),
+            Logic::Not(inner) if matches!(**inner, Logic::And(_) | Logic::Or(_)) => {
+                write!(f, "not ({inner})")
+            }
+            Logic::Not(inner) => write!(f, "not {inner}"),
+            Logic::Atom(atom) => write!(f, "{atom}"),
+        }
+    }
+}
+
+impl fmt::Display for Atom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Atom::Mapped(pattern) => write!(f, "mapped {pattern}"),
+            Atom::Regions(quantity, None) => write!(f, "{quantity}()"),
+            Atom::Regions(quantity, Some(filter)) => write!(f, "{quantity}({filter})"),
+            Atom::Compare(left, op, right) => write!(f, "{left} {} {right}", op.as_str()),
+            Atom::At(address, condition) => write!(f, "at {address:#x} is {condition}"),
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Quantity::Any => "any",
+            Quantity::All => "all",
+            Quantity::None => "none",
+        })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filtered =
+            |f: &mut fmt::Formatter<'_>, word: &str, measure: &Measure, filter: &Option<Filter>| match filter
+            {
+                None => write!(f, "{word}({})", measure.name()),
+                Some(filter) => write!(f, "{word}({}, {filter})", measure.name()),
+            };
+        match self {
+            Value::Sum(measure, filter) => filtered(f, "sum", measure, filter),
+            Value::Max(measure, filter) => filtered(f, "max", measure, filter),
+            Value::Count(None) => f.write_str("count()"),
+            Value::Count(Some(filter)) => write!(f, "count({filter})"),
+            Value::Number(number) => f.write_str(&number.text),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Condition::Mapped => f.write_str("mapped"),
+            Condition::Unmapped => f.write_str("unmapped"),
+            Condition::Perm(perm) => f.write_str(&perm.text),
+            Condition::Filter(filter) => write!(f, "({filter})"),
+        }
+    }
+}
