@@ -6,12 +6,10 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use mmview::Classified;
 use mmview::check::Check;
 use mmview::classify::{Classify, Context};
-use mmview::region::Classified;
-use mmview::render::{Format, Style, renderer};
 use mmview::summary::Builder;
-use mmview::view::regions::{self, RegionRecord};
 use mmview_platform::linux::smaps::SmapsReader;
 use mmview_platform::{Capabilities, CaptureFormat, Detail, Origin, ProcessInfo, Region, SourceInfo};
 
@@ -117,18 +115,9 @@ fn stages(criterion: &mut Criterion) {
         group.bench_function("explain a miss", |bencher| {
             bencher.iter(|| check.explain(black_box(&classified)).findings.len())
         });
-        for format in [Format::Table, Format::Json, Format::Csv] {
-            group.bench_function(format!("draw as {format:?}"), |bencher| {
-                bencher.iter(|| {
-                    let mut out = Vec::new();
-                    let mut render = renderer(format, Style::default(), false, &mut out);
-                    render.begin(&regions::bare_head()).expect("memory can be written");
-                    for region in &classified {
-                        render.row(&RegionRecord::new(region)).expect("memory can be written");
-                    }
-                    drop(render);
-                    out.len()
-                });
+        for format in ["table", "json", "csv"] {
+            group.bench_function(format!("draw as {format}"), |bencher| {
+                bencher.iter(|| mmview::draw_regions(black_box(&classified), format).len());
             });
         }
         group.finish();

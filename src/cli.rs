@@ -1,108 +1,73 @@
-//! The command line: what was typed (`args`), what it comes to (`plan`), and doing it (`run`, and a file a command).
+//! The command line: what was typed (`args`), resolved (`options`, `target`), and the `commands`, one file each.
 
 mod args;
 mod commands;
-mod plan;
-mod run;
-mod show;
+mod diagnostics;
+mod exit;
+mod options;
+mod session;
+mod shown;
 mod target;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, BufWriter};
+use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::compat::Tool;
+use crate::error::{ErrorKind, Result};
+use args::Args;
+use commands::Task;
+use diagnostics::{Diagnostics, Stderr};
+use exit::Exit;
+use options::Options;
+use session::Session;
 
-pub use args::command;
-pub use plan::Plan;
+/// How much of the output is buffered.
+const BUFFER: usize = 64 << 10;
 
-/// What the program ended with, as its exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Everything was done.
-    Done,
-    /// A check was not passed.
-    CheckFailed,
-    /// The command line was wrong, or a name stands for several processes.
-    Usage,
-    /// There is no such process, or no longer.
-    NoSuchProcess,
-    /// The system doesn't let this user look.
-    NotPermitted,
-    /// Something could not be read, or is malformed.
-    Unreadable,
-    /// As the tool ended whose place mmview took.
-    Imitated(u8),
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let diagnostics = Stderr;
+    let exit = match plan(std::env::args_os(), &diagnostics) {
+        Ok((task, options)) => {
+            env_logger::Builder::new().filter_level(options.log_level()).parse_default_env().init();
+            execute(&task, &options, &diagnostics)
+        }
+        Err(exit) => exit,
+    };
+    exit.code().into()
 }
 
-impl Exit {
-    /// The status.
-    pub const fn code(self) -> u8 {
-        match self {
-            Exit::Done => 0,
-            Exit::CheckFailed => 1,
-            Exit::Usage => 2,
-            Exit::NoSuchProcess => 3,
-            Exit::NotPermitted => 4,
-            Exit::Unreadable => 5,
-            Exit::Imitated(status) => status,
-        }
-    }
-
-    /// The status that an error comes to.
-    pub fn of(error: &anyhow::Error) -> Exit {
-        use mmview_platform::Error;
-        if error.downcast_ref::<target::Ambiguous>().is_some()
-            || error.downcast_ref::<plan::Usage>().is_some()
-            || commands::check::picture(error).is_some()
-        {
-            return Exit::Usage;
-        }
-        if error.downcast_ref::<target::NoSuchName>().is_some() {
-            return Exit::NoSuchProcess;
-        }
-        match error.downcast_ref::<Error>() {
-            Some(
-                Error::NoSuchProcess { .. }
-                | Error::Vanished { .. }
-                | Error::Zombie { .. }
-                | Error::Replaced { .. },
-            ) => Exit::NoSuchProcess,
-            Some(Error::NotPermitted { .. }) => Exit::NotPermitted,
-            _ => Exit::Unreadable,
-        }
-    }
-}
-
-/// What the command line comes to.
-///
-/// # Errors
-///
-/// How it ends at once: after help or a version (status 0), or because the line is wrong (2) or a file
-/// that it names can't be read (5). It has been said already.
-pub fn plan(arguments: impl IntoIterator<Item = OsString>) -> Result<Plan, Exit> {
+/// Reads the command line. An error is how the program ends immediately, after a message: help or a version (status 0), a wrong
+/// command line (2), a file of checks that can't be read (5).
+fn plan(
+    arguments: impl IntoIterator<Item = OsString>,
+    diagnostics: &dyn Diagnostics,
+) -> Result<(Task, Options), Exit> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let (ours, tools) = split(&arguments);
-    let args = match args::Args::try_parse_from(ours.as_ref()) {
+    let args = match Args::try_parse_from(ours.as_ref()) {
         Ok(args) => args,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // If even that can't be written, nothing is left to do.
             let _ = error.print();
             return Err(exit);
         }
     };
-    Plan::resolve(args).map(|plan| plan.with_tool_arguments(tools)).map_err(|error| {
-        report(&error, None);
+    commands::plan(args, tools).map_err(|error| {
+        diagnostics.error(None, &error);
         Exit::of(&error)
     })
 }
 
-/// The part of the line that is mmview's, and what is for the tool whose place it takes: that tool's options look like
+/// Splits the command line into mmview's part and the arguments of a tool that mmview imitates: that tool's options look like
 /// mmview's own and mean something else.
 ///
-/// Where options of mmview's stand before the tool's name, the line is not split: what follows is mmview's to read first.
+/// If options of mmview come before the tool's name, the line is not split: mmview reads all of it.
 fn split(arguments: &[OsString]) -> (Cow<'_, [OsString]>, Option<&[OsString]>) {
     let Some((program, rest)) = arguments.split_first() else { return (Cow::Borrowed(arguments), None) };
     if let Some(tool) = Tool::called(program) {
@@ -116,59 +81,16 @@ fn split(arguments: &[OsString]) -> (Cow<'_, [OsString]>, Option<&[OsString]>) {
     }
 }
 
-/// Does what was planned, and tells how it ended. Failures of single targets have been told.
-///
-/// # Errors
-///
-/// What ended it early: a failure of the output.
-pub fn run(plan: Plan) -> anyhow::Result<Exit> {
-    run::run(plan)
-}
-
-/// Tells an error on standard error: what, why, and the way out.
-pub fn report(error: &anyhow::Error, about: Option<&str>) {
-    let mut stderr = io::stderr().lock();
-    let about = about.map(|about| format!("{about}: ")).unwrap_or_default();
-    // Nothing is left to do where even this fails.
-    let _ = writeln!(stderr, "mmview: {about}{}", sentence(error));
-    for way in ways_out(error) {
-        let _ = writeln!(stderr, "  {way}");
+/// Runs a command. A closed pipe is no error.
+fn execute(task: &Task, options: &Options, diagnostics: &dyn Diagnostics) -> Exit {
+    let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
+    let mut session = Session { options, diagnostics, out: &mut out };
+    match commands::run(task, &mut session) {
+        Ok(exit) => exit,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => {
+            diagnostics.error(None, &error);
+            Exit::of(&error)
+        }
     }
-}
-
-/// Tells the doubts about what has this title on standard error.
-fn tell_warnings(title: &str, warnings: &[mmview_platform::Warning]) {
-    for warning in warnings {
-        let text = crate::text::printable_line(&warning.to_string());
-        // A warning that can't be written is still among the output's.
-        let _ = writeln!(io::stderr(), "mmview: {title}: warning: {text}");
-    }
-}
-
-/// What failed when nothing else did.
-const UNWRITABLE: &str = "failed to write the output";
-
-/// The error and its causes in a sentence, safe to draw.
-fn sentence(error: &anyhow::Error) -> String {
-    crate::text::printable_line(&format!("{error:#}"))
-}
-
-fn ways_out(error: &anyhow::Error) -> Vec<String> {
-    if let Some(ambiguous) = error.downcast_ref::<target::Ambiguous>() {
-        return ambiguous.candidates();
-    }
-    if let Some(picture) = commands::check::picture(error) {
-        return picture.into();
-    }
-    let error = error.downcast_ref::<mmview_platform::Error>();
-    error.map(|error| error.hints().to_vec()).unwrap_or_default()
-}
-
-/// Whether an error is that nobody reads the output any more.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-            || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind)
-                == Some(io::ErrorKind::BrokenPipe)
-    })
 }

@@ -56,22 +56,7 @@ pub struct Call {
 }
 
 /// Opens a target of the command line: a PID, a name or a file.
-pub type OpenTarget<'a> = dyn Fn(&OsStr) -> Result<Box<dyn RegionSource>, Failure> + 'a;
-
-/// Why a tool can't show a target, ready for a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The error and its causes, in one sentence.
-    pub message: String,
-    /// What the user can do, a line each.
-    pub hints: Vec<String>,
-}
-
-impl From<mmview_platform::Error> for Failure {
-    fn from(error: mmview_platform::Error) -> Failure {
-        Failure { message: sentence(&error), hints: error.hints().to_vec() }
-    }
-}
+pub type OpenTarget<'a> = dyn Fn(&OsStr) -> crate::Result<Box<dyn RegionSource>> + 'a;
 
 /// Imitates the tool, and returns its exit status.
 ///
@@ -115,16 +100,10 @@ fn report(err: &mut dyn Write, tool: Tool, text: &str) {
     let _ = writeln!(err, "{}: {}", tool.name(), printable_line(text));
 }
 
-/// Reports a failure, with hints.
-fn report_failure(err: &mut dyn Write, tool: Tool, failure: &Failure) {
-    report(err, tool, &failure.message);
-    for hint in &failure.hints {
+/// Reports an error and its causes, with hints.
+fn report_error(err: &mut dyn Write, tool: Tool, error: &crate::Error) {
+    report(err, tool, &format!("{error:#}"));
+    for hint in error.hints() {
         let _ = writeln!(err, "  {hint}");
     }
-}
-
-/// The error and its causes, in one sentence.
-fn sentence(error: &mmview_platform::Error) -> String {
-    let causes: Vec<_> = anyhow::Chain::new(error).map(ToString::to_string).collect();
-    causes.join(": ")
 }

@@ -28,11 +28,11 @@ pub enum Missing<'a> {
 }
 
 impl<'a> Missing<'a> {
-    /// Returns why regions may be missing beside `regions`, or `None` if the list is complete.
+    /// Returns why regions may be missing from `regions`, or `None` if the list is complete.
     ///
     /// `printed` is the report's own summary, if it has one. A map that changed while it was read
     /// ([`Warning::Torn`]) is complete: every region in it existed.
-    pub fn from_map(
+    pub(crate) fn from_map(
         regions: &[Classified],
         printed: Option<&PrintedSummary>,
         warnings: &'a [Warning],
@@ -78,7 +78,7 @@ impl fmt::Display for Missing<'_> {
 
 /// Returns the number of regions in a report's own table if it differs from the number in `listed`, the summary of the
 /// regions that the report lists: someone removed lines from it.
-pub fn miscounted(printed: &PrintedSummary, listed: &Summary) -> Option<u64> {
+pub(crate) fn miscounted(printed: &PrintedSummary, listed: &Summary) -> Option<u64> {
     let counted = counted(printed);
     (counted != 0 && counted != listed.total.regions).then_some(counted)
 }

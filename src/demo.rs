@@ -27,16 +27,20 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use crate::error::Context as _;
 use serde_json::Value;
 use stage::Stage;
 
 use crate::interrupt::Interrupt;
 use crate::render::{Format, Style, renderer};
-use crate::view::Tail;
+use crate::view::{Row, Tail};
 
 pub use error::Error;
+#[cfg(test)]
+pub(crate) use list::COLUMNS as LIST;
 pub(crate) use list::list;
+#[cfg(test)]
+pub(crate) use step::{COLUMNS as STEPS, OBSERVATION as OBSERVATIONS};
 
 /// Which lesson to run, and how.
 #[derive(Clone, Debug, Default)]
@@ -62,10 +66,10 @@ pub enum Pace {
 }
 
 /// Reports a lesson that failed while others follow, and returns the error as machine-readable formats show it.
-pub type OnFailure<'a> = dyn FnMut(&Lesson, &anyhow::Error) -> Value + 'a;
+pub type OnFailure<'a> = dyn FnMut(&Lesson, &crate::Error) -> Value + 'a;
 
 /// A lesson.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Lesson {
     /// Its name on the command line.
     pub name: &'static str,
@@ -188,7 +192,7 @@ impl Show<'_> {
             }
             render.begin(&stage.head()?).map_err(Error::Output)?;
             for step in stage.steps() {
-                render.row(step).map_err(Error::Output)?;
+                render.row(&Row::new(&step::COLUMNS, step)).map_err(Error::Output)?;
             }
             render.end(&tail).map_err(Error::Output)?;
         }

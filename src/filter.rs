@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-use clap::ValueEnum;
 use globset::{GlobBuilder, GlobMatcher};
 use mmview_platform::{AddrRange, Bytes, Name};
 use thiserror::Error;
@@ -44,7 +43,7 @@ pub struct PathGlob {
     is_whole: bool,
 }
 
-/// A text is not a valid glob.
+/// The text is not a valid glob.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason}")]
 #[non_exhaustive]
@@ -101,7 +100,7 @@ enum Letters {
 
 const LETTERS: [u8; 5] = *b"rwxps";
 
-/// A text is not a protection.
+/// The text is not a protection.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "invalid protection `{text}`: write all of it, such as rw- or r-xp, or some letters, such as w or rx"
@@ -165,7 +164,7 @@ impl Permissions {
     }
 }
 
-/// A text is not an address, or not a range of addresses.
+/// The text is not an address, or not a range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InvalidAddress {
@@ -226,7 +225,7 @@ pub fn parse_kind(text: &str) -> Result<&'static [RegionKind], UnknownKind> {
 }
 
 /// The order of a listing. Sizes go from large to small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SortKey {
     /// Address

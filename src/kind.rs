@@ -1,10 +1,10 @@
-//! What a region is for.
+//! The kinds of regions.
 
 use std::fmt;
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $id:literal, $title:literal, $group:ident;)+) => {
-        /// What a region is for. Computed from the facts (see [`classify`](crate::classify)), never stored.
+        /// The purpose of a region. Always computed from the kernel's facts (see [`classify`](crate::classify)), never stored.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum RegionKind {
@@ -15,7 +15,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &[RegionKind] = &[$(RegionKind::$variant),+];
 
-            /// The stable identifier, for machine formats and filters.
+            /// The stable identifier in machine formats and filters.
             pub const fn id(self) -> &'static str {
                 match self { $(RegionKind::$variant => $id),+ }
             }
@@ -25,7 +25,7 @@ macro_rules! kinds {
                 match self { $(RegionKind::$variant => $title),+ }
             }
 
-            /// The group by which it is coloured.
+            /// The group that decides the colour.
             pub const fn group(self) -> Group {
                 match self { $(RegionKind::$variant => Group::$group),+ }
             }
@@ -36,25 +36,25 @@ macro_rules! kinds {
 kinds! {
     /// Code of a program or library.
     Text = "text", ".text", Code;
-    /// What the linker left in a Mach-O image for the loader and for debuggers.
+    /// Symbols, relocations and signatures of a Mach-O image, for the loader and for debuggers.
     LinkEdit = "linkedit", "__LINKEDIT", Code;
-    /// Constants of a program or library, and its headers.
+    /// Constants and headers of a program or library.
     Rodata = "rodata", ".rodata", Code;
-    /// Data that the loader made read-only once it had filled it in.
+    /// Data that the loader makes read-only after relocation.
     Relro = "relro", ".relro", Data;
     /// Initialised data of a program or library.
     Data = "data", ".data", Data;
-    /// Data of a program or library that starts as zeros.
+    /// Zero-initialised data of a program or library.
     Bss = "bss", ".bss", Data;
-    /// Data of libraries in the shared cache that this process doesn't use.
+    /// Data of libraries in the shared cache that the process doesn't use.
     UnusedLibrary = "unused-library", "unused library data", Data;
-    /// The heap that `brk` grows.
+    /// The heap that `brk` extends.
     Heap = "heap", "Heap", Heap;
-    /// A further heap of glibc's malloc.
+    /// A heap of glibc's malloc other than the one that `brk` extends.
     MallocArena = "malloc-arena", "MALLOC arena", Heap;
-    /// Address space that an arena of glibc's malloc may grow into.
+    /// Address space into which an arena of glibc's malloc can grow.
     MallocReserved = "malloc-reserved", "MALLOC reserved", Reserved;
-    /// Memory of an allocator that names it.
+    /// Memory that its allocator names.
     Malloc = "malloc", "MALLOC", Heap;
     /// The heap of a garbage collector.
     GcHeap = "gc-heap", "GC heap", Heap;
@@ -62,59 +62,59 @@ kinds! {
     Stack = "stack", "Stack", Stack;
     /// The stack of another thread.
     ThreadStack = "thread-stack", "Stack (thread)", Stack;
-    /// The shadow stack of a thread: return addresses only.
+    /// The shadow stack of a thread, which holds return addresses only.
     ShadowStack = "shadow-stack", "shadow stack", Stack;
-    /// No access, right below a stack: running over faults.
+    /// A guard directly below a stack: no access, so that an overflow faults.
     StackGuard = "stack-guard", "STACK GUARD", Reserved;
-    /// No access, small, beside memory in use: running over faults.
+    /// A small region without access next to memory in use, so that an overrun faults.
     Guard = "guard", "guard", Reserved;
-    /// No access and nothing to guard: address space set aside.
+    /// Reserved address space: no access, and too large or too isolated for a guard.
     Reserved = "reserved", "reserved", Reserved;
-    /// A file that a program mapped, private or shared.
+    /// A mapped file that is not an executable image, private or shared.
     MappedFile = "mapped-file", "mapped file", File;
-    /// Memory shared by several processes, or meant to be: System V, POSIX, memfd, shared anonymous.
+    /// Memory that several processes share, or can: System V, POSIX, memfd, shared anonymous.
     SharedMemory = "shared-memory", "shared memory", Shared;
-    /// A map within the map, shared with other tasks, that was not looked into.
+    /// A nested map, shared with other tasks, whose regions were not read.
     Submap = "submap", "Submap", Shared;
-    /// Machine code made at run time.
+    /// Machine code that was generated at run time.
     JitCode = "jit-code", "JIT code", Code;
-    /// Memory in pages of hugetlb.
+    /// Memory in hugetlb pages.
     HugePages = "huge-pages", "huge pages", Data;
-    /// Memory or registers of a device.
+    /// Device memory or registers.
     Device = "device", "device memory", Shared;
-    /// Private anonymous memory that the program gave a name.
+    /// Private anonymous memory that the program named.
     Named = "named", "named memory", Data;
     /// Private anonymous memory.
     Anonymous = "anonymous", "anonymous", Data;
-    /// The kernel's code for fast system calls.
+    /// Kernel code for system calls that need no mode switch.
     Vdso = "vdso", "[vdso]", Kernel;
-    /// The data of that code.
+    /// The data that this code reads.
     Vvar = "vvar", "[vvar]", Kernel;
-    /// The older way of fast system calls, at a fixed address.
+    /// The predecessor of the vDSO, at a fixed address.
     Vsyscall = "vsyscall", "[vsyscall]", Kernel;
-    /// Another page of the kernel's making.
+    /// Another page that the kernel provides.
     KernelPage = "kernel-page", "kernel page", Kernel;
-    /// The queues of an io_uring.
+    /// Queues of an io_uring.
     IoUring = "io-uring", "io_uring", Kernel;
-    /// The ring of asynchronous I/O.
+    /// The ring buffer of asynchronous I/O.
     Aio = "aio", "aio ring", Kernel;
-    /// The ring of perf events.
+    /// The ring buffer of perf events.
     Perf = "perf", "perf ring", Kernel;
-    /// A BPF map or ring.
+    /// A BPF map or ring buffer.
     Bpf = "bpf", "BPF", Kernel;
-    /// The ring of a packet socket.
+    /// The ring buffer of a packet socket.
     SocketRing = "socket-ring", "socket ring", Kernel;
-    /// An object of the kernel without a path.
+    /// A kernel object without a path.
     KernelObject = "kernel-object", "kernel object", Kernel;
 }
 
 impl RegionKind {
-    /// Whether it is address space only, which no access can ever fill.
+    /// Whether it is reserved address space, which no access can fill.
     pub const fn is_reserved(self) -> bool {
         matches!(self, RegionKind::Reserved | RegionKind::MallocReserved)
     }
 
-    /// Whether it is part of the read-only portion of programs and libraries.
+    /// Whether it is in the read-only part of programs and libraries.
     pub const fn is_library(self) -> bool {
         matches!(self, RegionKind::Text | RegionKind::Rodata | RegionKind::LinkEdit)
     }
@@ -124,8 +124,10 @@ impl RegionKind {
         RegionKind::ALL.iter().map(|kind| kind.id()).collect()
     }
 
-    /// The kinds that a word stands for, in filters and in checks: `stack` the stacks of all threads, `heap` all that malloc
-    /// hands out, every other identifier its own kind alone. A name in tables stands for the kind too; case doesn't matter.
+    /// Returns the kinds that a word means in filters and checks, or `None` if it is unknown.
+    ///
+    /// `stack` means the stacks of all threads and `heap` everything that malloc manages; any other identifier means its
+    /// own kind only. Titles work too, and case doesn't matter.
     pub fn named(word: &str) -> Option<&'static [RegionKind]> {
         const STACKS: &[RegionKind] = &[RegionKind::Stack, RegionKind::ThreadStack];
         const HEAPS: &[RegionKind] = &[RegionKind::Heap, RegionKind::MallocArena, RegionKind::Malloc];
@@ -147,8 +149,9 @@ impl fmt::Display for RegionKind {
 
 /// Kinds that share a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Group {
-    /// What is executed, and its constants.
+    /// Code and constants.
     Code,
     /// Data.
     Data,
@@ -158,11 +161,11 @@ pub enum Group {
     Stack,
     /// Files.
     File,
-    /// What others may see.
+    /// Memory that other processes can see.
     Shared,
-    /// The kernel's own.
+    /// Memory that the kernel provides.
     Kernel,
-    /// What can't be accessed.
+    /// Memory that can't be accessed.
     Reserved,
 }
 

@@ -25,25 +25,65 @@
 //! # }
 //! ```
 
-pub mod archive;
+mod archive;
 pub mod check;
 pub mod classify;
-pub mod cli;
-pub mod compat;
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "cli")]
+mod compat;
 pub mod completeness;
-pub mod demo;
+#[cfg(feature = "cli")]
+mod demo;
 pub mod diff;
+mod error;
 pub mod filter;
-pub mod interrupt;
+#[cfg(feature = "cli")]
+mod interrupt;
 pub mod kind;
-pub mod region;
-pub mod render;
+mod region;
+#[cfg(feature = "cli")]
+mod render;
 pub mod sample;
-pub mod snapshot;
+mod snapshot;
 pub mod summary;
-pub mod text;
+mod text;
 pub mod units;
-pub mod view;
+#[cfg(feature = "cli")]
+mod view;
 
+pub use error::{Error, ErrorKind, Result};
 pub use mmview_platform as platform;
+pub use region::Classified;
 pub use snapshot::Snapshot;
+
+/// Runs the program `mmview`; for its `main` alone.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub fn main() -> std::process::ExitCode {
+    cli::main()
+}
+
+/// Draws a listing of `regions`; for the benchmarks alone.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub fn draw_regions(regions: &[Classified], format: &str) -> Vec<u8> {
+    use clap::ValueEnum;
+    let format = render::Format::from_str(format, true).expect("a format");
+    let mut out = Vec::new();
+    let mut render = render::renderer(format, render::Style::default(), false, &mut out);
+    let table = view::Table::new(("regions", "region"), &view::regions::COLUMNS, view::Layout::Streamed);
+    let head = view::Head {
+        view: view::ViewKind::Regions,
+        target: String::new(),
+        sections: Vec::new(),
+        fields: serde_json::Map::new(),
+        tables: vec![table],
+    };
+    render.begin(&head).expect("memory can be written");
+    for region in regions {
+        render.row(&view::regions::row(region)).expect("memory can be written");
+    }
+    drop(render);
+    out
+}

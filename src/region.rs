@@ -1,4 +1,4 @@
-//! A region and what it is for.
+//! A region and its purpose.
 
 use std::borrow::Cow;
 
@@ -6,21 +6,20 @@ use mmview_platform::{AddrRange, Bytes, Name, Native, PageCounts, PageRun, Prote
 
 use crate::kind::RegionKind;
 
-/// A region of a memory map, explained: the kernel's facts and what they mean.
+/// A region with its purpose: the kernel's facts, and the kind that follows from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Classified {
     facts: Region,
     meaning: Meaning,
 }
 
-/// What a region is for.
+/// The purpose of a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meaning {
-    /// Its kind.
     pub kind: RegionKind,
     /// The name of its type in tables: the kind's own, or a finer one.
     pub title: Cow<'static, str>,
-    /// What explains the region beside its name, such as the thread that owns a stack.
+    /// A detail that the name doesn't show, such as the thread that owns a stack.
     pub note: Option<Cow<'static, str>>,
 }
 
@@ -39,21 +38,26 @@ impl Classified {
         Classified { facts, meaning }
     }
 
-    /// The facts, as the kernel or the capture reports them.
+    /// The facts as the kernel or the capture reports them.
     pub fn facts(&self) -> &Region {
         &self.facts
     }
 
-    /// The facts alone.
+    /// Converts into the facts, without the purpose.
     pub fn into_facts(self) -> Region {
         self.facts
     }
 
+    pub(crate) fn meaning(&self) -> &Meaning {
+        &self.meaning
+    }
+
+    #[cfg(feature = "cli")]
     pub(crate) fn facts_mut(&mut self) -> &mut Region {
         &mut self.facts
     }
 
-    /// What the region is for.
+    /// The purpose of the region.
     pub fn kind(&self) -> RegionKind {
         self.meaning.kind
     }
@@ -63,7 +67,7 @@ impl Classified {
         &self.meaning.title
     }
 
-    /// What explains the region beside its name, such as the thread that owns a stack.
+    /// A detail that the name doesn't show, such as the thread that owns a stack.
     pub fn note(&self) -> Option<&str> {
         self.meaning.note.as_deref()
     }
@@ -73,17 +77,17 @@ impl Classified {
         self.facts.range
     }
 
-    /// How much address space it covers.
+    /// The size of its address range.
     pub fn size(&self) -> Bytes {
         self.facts.size()
     }
 
-    /// Which accesses are allowed now.
+    /// The accesses that are allowed now.
     pub fn protection(&self) -> Protection {
         self.facts.protection
     }
 
-    /// The most that `mprotect` can allow, where that is known.
+    /// The most that `mprotect` can allow, if known.
     pub fn max_protection(&self) -> Option<Protection> {
         self.facts.max_protection
     }
@@ -93,27 +97,27 @@ impl Classified {
         self.facts.share
     }
 
-    /// The kernel's name for it; `None` for unnamed anonymous memory.
+    /// Its name in the kernel's listing; `None` for unnamed anonymous memory.
     pub fn name(&self) -> Option<&Name> {
         self.facts.name.as_ref()
     }
 
-    /// The path of the file or memory object behind it.
+    /// The path of the file or memory object that backs it.
     pub fn path(&self) -> Option<&[u8]> {
         self.name()?.path()
     }
 
-    /// Where in its file or object it starts, in bytes.
+    /// The offset of its start in the file or memory object, in bytes.
     pub fn offset(&self) -> u64 {
         self.facts.offset
     }
 
-    /// How much of it is in memory.
+    /// How much of it is resident, dirty and swapped.
     pub fn counts(&self) -> PageCounts {
         self.facts.counts
     }
 
-    /// The state of its pages, in runs; `None` unless [`Detail::Pages`](mmview_platform::Detail::Pages) was read.
+    /// The state of its pages, in runs of equal state; `None` unless read with [`Detail::Pages`](mmview_platform::Detail::Pages).
     pub fn pages(&self) -> Option<&[PageRun]> {
         self.facts.pages.as_deref()
     }
@@ -128,13 +132,13 @@ impl Classified {
         self.facts.is_unnamed()
     }
 
-    /// What only its system reports about it.
+    /// The facts that only its system reports.
     pub fn native(&self) -> &Native {
         &self.facts.native
     }
 }
 
-/// The region of `regions` that holds `address`. `regions` are sorted by address and don't overlap. Costs a binary search.
+/// Returns the region that contains `address`. `regions` are sorted by address and don't overlap. Costs a binary search.
 pub(crate) fn region_at(regions: &[Classified], address: u64) -> Option<&Classified> {
     let after = regions.partition_point(|region| region.range().end() <= address);
     regions.get(after).filter(|region| region.range().contains(address))

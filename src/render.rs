@@ -1,4 +1,4 @@
-//! Formats: each writes any view, one file a format; none knows another.
+//! Formats: each draws any view, one file per format. None knows another.
 
 mod csv;
 mod json;
@@ -7,24 +7,24 @@ mod markdown;
 mod ndjson;
 mod style;
 mod table;
+pub mod words;
 
 use std::io::{self, Write};
 
-use clap::ValueEnum;
-
+pub use listing::inset;
 pub use style::Style;
 
 use crate::view::{Head, Record, Tail};
 
 /// The format of the output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// A table for people
     #[default]
     Table,
     /// One JSON document
     Json,
-    /// One JSON value a line
+    /// One JSON value per line
     Ndjson,
     /// Comma-separated values, sizes in bytes
     Csv,
@@ -32,59 +32,55 @@ pub enum Format {
     Markdown,
 }
 
+/// Who reads a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// A person at a terminal: text around the tables, as it happens.
+    Terminal,
+    /// A person reading a document.
+    Document,
+    /// A spreadsheet: rows only.
+    Spreadsheet,
+    /// A program: everything, and errors among the data.
+    Program,
+}
+
 impl Format {
-    /// Whether it is for machines: sizes in bytes, errors among the data.
-    pub fn is_for_machines(self) -> bool {
-        matches!(self, Format::Json | Format::Ndjson)
+    /// Who reads it.
+    pub const fn audience(self) -> Audience {
+        match self {
+            Format::Table => Audience::Terminal,
+            Format::Markdown => Audience::Document,
+            Format::Csv => Audience::Spreadsheet,
+            Format::Json | Format::Ndjson => Audience::Program,
+        }
     }
 }
 
-/// Writes views in one format: for each a head, the rows of its tables as they come, and a tail.
+/// Draws views in one format: for each a head, the rows of its tables as they come, and a tail.
+///
+/// Every method fails if the output does.
 pub trait Render {
     /// Begins a view.
-    ///
-    /// # Errors
-    ///
-    /// Those of the output, here and below.
     fn begin(&mut self, head: &Head) -> io::Result<()>;
 
-    /// Writes a row.
-    ///
-    /// # Errors
-    ///
-    /// Those of the output.
+    /// Draws a row.
     fn row(&mut self, record: &dyn Record) -> io::Result<()>;
 
     /// Ends the table and begins the view's next.
-    ///
-    /// # Errors
-    ///
-    /// Those of the output.
     fn next_table(&mut self) -> io::Result<()>;
 
-    /// Sees to it that what was written is there for whoever looks.
-    ///
-    /// # Errors
-    ///
-    /// Those of the output.
+    /// Makes what was drawn visible.
     fn flush(&mut self) -> io::Result<()>;
 
     /// Ends the view.
-    ///
-    /// # Errors
-    ///
-    /// Those of the output.
     fn end(&mut self, tail: &Tail) -> io::Result<()>;
 
     /// Ends the output, after the last view.
-    ///
-    /// # Errors
-    ///
-    /// Those of the output.
     fn finish(&mut self) -> io::Result<()>;
 }
 
-/// A writer of `format`. `is_list` says that several views follow, which JSON puts into an array.
+/// A renderer for `format`. `is_list` announces several views, which JSON puts into an array.
 pub fn renderer<'a>(
     format: Format,
     style: Style,
@@ -93,8 +89,8 @@ pub fn renderer<'a>(
 ) -> Box<dyn Render + 'a> {
     match format {
         Format::Table => Box::new(table::Table::new(out, style)),
-        Format::Json => Box::new(json::Json::new(out, is_list)),
-        Format::Ndjson => Box::new(ndjson::Ndjson::new(out)),
+        Format::Json => Box::new(json::Json::new(out, style.units, is_list)),
+        Format::Ndjson => Box::new(ndjson::Ndjson::new(out, style.units)),
         Format::Csv => Box::new(csv::Csv::new(out)),
         Format::Markdown => Box::new(markdown::Markdown::new(out, style)),
     }

@@ -1,3 +1,6 @@
-//! Reading a map again and again.
+//! Reading a map again and again: `retry` reads one whole map, [`watch`] reports what changes, `peak` keeps the largest.
 
+#[cfg(feature = "cli")]
+pub(crate) mod peak;
+pub(crate) mod retry;
 pub mod watch;

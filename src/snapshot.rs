@@ -1,4 +1,4 @@
-//! A map at one time, explained: what a program, a test or a comparison looks at.
+//! A memory map at one point in time, with the purpose of each region.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -13,9 +13,9 @@ use crate::archive;
 use crate::classify::{Classify, Context};
 use crate::region::{Classified, region_at};
 
-/// A map at one time, each region with what it is for.
+/// A memory map at one point in time, with the purpose of each region.
 ///
-/// A program that checks itself looks at [`Snapshot::of_self`]:
+/// A test takes one of its own process with [`Snapshot::of_self`]:
 ///
 /// ```
 /// use mmview::Snapshot;
@@ -23,27 +23,28 @@ use crate::region::{Classified, region_at};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let buffer = vec![1_u8; 1 << 20];
 /// let snapshot = Snapshot::of_self()?;
-/// let region = snapshot.region_of(&*buffer).expect("a buffer lies in a region");
+/// let region = snapshot.region_of(&*buffer).expect("a buffer is mapped");
 /// assert!(region.protection().is_writable());
 /// assert!(snapshot.counts_of(&*buffer).resident >= Some((1 << 20).into()));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Snapshot {
-    /// Where it comes from.
+    /// Where the map comes from.
     pub source: SourceInfo,
-    /// Whose it is.
+    /// The process.
     pub process: ProcessInfo,
-    /// When it was read; `None` for a capture that doesn't say.
+    /// When it was read; `None` if a capture doesn't record that.
     pub taken: Option<SystemTime>,
     /// How much was read of each region.
     pub detail: Detail,
-    /// The regions by address, none overlapping another.
+    /// The regions by address. They don't overlap.
     pub regions: Vec<Classified>,
-    /// What a saved report says in its own summary: all there is where it lists no regions.
+    /// The summary in a saved report. If the report lists no regions, there is nothing else.
     pub printed: Option<PrintedSummary>,
-    /// What is doubtful or missing.
+    /// What is doubtful or missing in the map.
     pub warnings: Vec<Warning>,
 }
 
@@ -52,7 +53,7 @@ impl From<mmview_platform::MemoryMap> for Snapshot {
         let context = Context::new(&facts.process, &facts.source);
         let regions = Classify::new(facts.regions.into_iter().map(Ok), context);
         Snapshot {
-            regions: regions.map(|region| region.expect("what was read doesn't fail any more")).collect(),
+            regions: regions.map(|region| region.expect("regions that were read are no errors")).collect(),
             taken: facts.taken,
             source: facts.source,
             process: facts.process,
@@ -64,101 +65,102 @@ impl From<mmview_platform::MemoryMap> for Snapshot {
 }
 
 impl Snapshot {
-    /// This process, with everything that the system tells. On Linux its page tables are walked twice, at some 40 ns a
-    /// resident page.
+    /// Reads the map of this process, in full detail. On Linux this walks the page tables twice, which costs about 40 ns for
+    /// each resident page.
     ///
     /// # Errors
     ///
-    /// As [`RegionSource::regions`].
+    /// The errors of [`RegionSource::read`].
     pub fn of_self() -> mmview_platform::Result<Snapshot> {
         Snapshot::read(open_self(&OpenOptions::default())?.as_mut(), Detail::Pages)
     }
 
-    /// A process of this machine.
+    /// Reads the map of a process on this machine.
     ///
     /// # Errors
     ///
-    /// There is no such process, or this user may not look.
+    /// The process doesn't exist, or this user may not inspect it.
     pub fn of_process(pid: u32, detail: Detail) -> mmview_platform::Result<Snapshot> {
         Snapshot::read(open_process(pid, &OpenOptions::default())?.as_mut(), detail)
     }
 
-    /// A saved map: `maps` or `smaps`, a report of vmmap, an archive.
+    /// Reads a capture: a saved `maps` or `smaps`, a report of vmmap, or an archive.
     ///
     /// # Errors
     ///
-    /// It can't be read, or is none.
+    /// The file can't be read, or is not a capture.
     pub fn of_file(path: impl AsRef<Path>) -> mmview_platform::Result<Snapshot> {
         Snapshot::read(open_file(path.as_ref())?.as_mut(), Detail::Pages)
     }
 
-    /// Reads `source`, and explains what it says.
+    /// Reads the map of any source.
     ///
     /// # Errors
     ///
-    /// As [`RegionSource::snapshot`].
+    /// The errors of [`RegionSource::read`].
     pub fn read(source: &mut dyn RegionSource, detail: Detail) -> mmview_platform::Result<Snapshot> {
         source.read(detail).map(Snapshot::from)
     }
 
-    /// The same without what each region is for: what an archive holds.
+    /// Copies the facts, without the purpose of each region: the content of an archive.
     pub fn facts(&self) -> mmview_platform::MemoryMap {
         mmview_platform::MemoryMap {
             source: self.source.clone(),
             process: self.process.clone(),
             taken: self.taken,
             detail: self.detail,
-            regions: self.regions.iter().map(|classified| classified.facts().clone()).collect(),
+            regions: self.regions.iter().map(|region| region.facts().clone()).collect(),
             printed: self.printed.clone(),
             warnings: self.warnings.clone(),
         }
     }
 
-    /// Saves it as an archive, and returns how many bytes that takes.
+    /// Saves the facts to an archive, atomically, and returns its size in bytes.
     ///
     /// # Errors
     ///
-    /// As [`archive::save`].
+    /// [`Error::Io`](mmview_platform::Error::Io) if the file can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> mmview_platform::Result<u64> {
         archive::save(&self.facts(), path.as_ref())
     }
 
-    /// Whether it is a report that lists no regions, only what they come to.
+    /// Whether it is a report that has totals only, and lists no regions.
     pub fn is_summary(&self) -> bool {
         self.regions.is_empty() && self.printed.is_some()
     }
 
-    /// The region that holds `address`. Costs a binary search.
+    /// Returns the region that contains `address`. Costs a binary search.
     pub fn region_at(&self, address: u64) -> Option<&Classified> {
         region_at(&self.regions, address)
     }
 
-    /// The region in which `value` begins: of the map that is this process's own.
+    /// Returns the region that contains the start of `value`, in a map of this process.
     pub fn region_of<T: ?Sized>(&self, value: &T) -> Option<&Classified> {
         self.region_at(std::ptr::from_ref(value).addr() as u64)
     }
 
-    /// The regions of the file at `path`, by address. In the map of a live process a file that is there is looked for by its real
-    /// path too, as the system lists it; in a capture, by the path as it is given.
+    /// Returns the regions that map the file at `path`, by address.
+    ///
+    /// In the map of a live process, a relative path or one with symbolic links matches too: the system lists real paths. In a
+    /// capture, the path must be as it was listed.
     pub fn regions_of_file(&self, path: impl AsRef<Path>) -> impl Iterator<Item = &Classified> {
         let path = path.as_ref().to_owned();
         let real = if self.source.capabilities.live { path.canonicalize().ok() } else { None };
-        self.regions.iter().filter(move |classified| {
-            let listed = classified.name().and_then(|name| name.path());
-            let is_listed = |path: &Path| listed == Some(path.as_os_str().as_bytes());
+        self.regions.iter().filter(move |region| {
+            let is_listed = |path: &Path| region.path() == Some(path.as_os_str().as_bytes());
             is_listed(&path) || real.as_deref().is_some_and(is_listed)
         })
     }
 
-    /// What is resident, dirty and swapped of a range of addresses, in whole pages; what is not mapped there counts as none.
+    /// Returns how much of an address range is resident, dirty and swapped, in whole pages. Unmapped addresses count as 0.
     ///
-    /// Of a part of a region only the state of its pages ([`Detail::Pages`]) tells; `None` where it wasn't read. Linux tells of
-    /// regions, not of pages, how much is dirty: for a part that is `None` too where it can't be concluded.
+    /// For a part of a region this needs the state of its pages ([`Detail::Pages`]), and is `None` if that was not read. Linux
+    /// reports dirty memory for regions, not for pages: for a part, `dirty` is `None` unless it follows from other counts.
     pub fn counts(&self, range: AddrRange) -> PageCounts {
         let range = self.source.page_size.map_or(range, |page| range.of_whole_pages(page));
         let mut sum = PageCounts::ZERO;
-        let first = self.regions.partition_point(|classified| classified.range().end() <= range.start());
-        let regions = self.regions[first..].iter().map(|classified| classified.facts());
+        let first = self.regions.partition_point(|region| region.range().end() <= range.start());
+        let regions = self.regions[first..].iter().map(Classified::facts);
         for region in regions.take_while(|region| region.range.start() < range.end()) {
             sum += match region.range.within(range) {
                 true => region.counts,
@@ -168,7 +170,7 @@ impl Snapshot {
         sum
     }
 
-    /// What is resident, dirty and swapped of the pages that `value` lies on; see [`Snapshot::counts`].
+    /// Returns how much is resident, dirty and swapped of the pages that contain `value`. See [`Snapshot::counts`].
     pub fn counts_of<T: ?Sized>(&self, value: &T) -> PageCounts {
         let start = std::ptr::from_ref(value).addr() as u64;
         let range = AddrRange::with_size(start, Bytes(size_of_val(value) as u64));
@@ -176,7 +178,7 @@ impl Snapshot {
     }
 }
 
-/// The counts of the pages of `region` that lie in `part`.
+/// Counts the pages of `region` in `part`.
 fn counts_of_part(region: &Region, part: AddrRange) -> PageCounts {
     let Some(runs) = &region.pages else { return PageCounts::UNMEASURED };
     let count = |range: AddrRange, is_counted: &dyn Fn(PageState) -> bool| -> Bytes {
@@ -187,7 +189,8 @@ fn counts_of_part(region: &Region, part: AddrRange) -> PageCounts {
     let dirty = match region.native {
         Native::Macos(_) => Some(count(part, &|state| state.has(PageState::DIRTY))),
         _ => {
-            // Private memory that was written is anonymous and dirty. Where that is all that is dirty, it is known page by page.
+            // A written page of private memory is anonymous and dirty. If there are no other dirty pages, the page states show
+            // which are.
             let is_written = |state: PageState| state.is_resident() && !state.has(PageState::FILE);
             match region.counts.dirty {
                 Some(dirty) if dirty == count(region.range, &is_written) => Some(count(part, &is_written)),
@@ -231,12 +234,12 @@ mod tests {
         let region = region(0x3000, &[(0x10000, 0x13000, present), (0x14000, 0x15000, swapped)]);
         let counts = counts_of_part(&region, range(0x12000, 0x15000));
         assert_eq!(counts.resident, Some(Bytes(0x1000)));
-        assert_eq!(counts.dirty, Some(Bytes(0x1000)), "what is private and written is dirty");
+        assert_eq!(counts.dirty, Some(Bytes(0x1000)), "a written private page is dirty");
         assert_eq!(counts.swapped, Some(Bytes(0x1000)));
     }
 
     #[test]
-    fn what_cannot_be_concluded_is_not_known() {
+    fn dirty_is_unknown_unless_it_follows_from_other_counts() {
         let file = PageState::PRESENT.with(PageState::FILE);
         let some_dirty = region(0x1000, &[(0x10000, 0x13000, file)]);
         assert_eq!(counts_of_part(&some_dirty, range(0x10000, 0x11000)).dirty, None);

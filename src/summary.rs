@@ -1,4 +1,4 @@
-//! What all regions come to, by type.
+//! Totals of a map by type.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::kind::RegionKind;
 use crate::region::Classified;
 use crate::snapshot::Snapshot;
 
-/// A sum that tells *nothing measured* from *measured, none*.
+/// A sum of sizes that may not have been measured. Keeps *not measured* apart from *measured, none*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     bytes: Bytes,
@@ -23,8 +23,8 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// Adds a size, or that there was none to add.
-    pub fn add(&mut self, size: Option<Bytes>) {
+    /// Adds a size, or counts one that was not measured.
+    fn add(&mut self, size: Option<Bytes>) {
         match size {
             Some(size) => {
                 self.bytes += size;
@@ -34,19 +34,27 @@ impl Sum {
         }
     }
 
-    /// The sum of what was measured; `None` where there was something to measure and nothing of it was.
+    /// The sum of the sizes that were measured; `None` if there were sizes to measure and none was.
     pub fn value(self) -> Option<Bytes> {
         (self.measured > 0 || self.unmeasured == 0).then_some(self.bytes)
     }
 
-    /// The sum; `None` where something was not measured.
+    /// The sum; `None` if any size was not measured.
     pub fn whole(self) -> Option<Bytes> {
         (self.unmeasured == 0).then_some(self.bytes)
     }
 
-    /// Whether something was measured and something was not.
+    /// Whether some sizes were measured and others were not.
     pub fn is_partial(self) -> bool {
         self.measured > 0 && self.unmeasured > 0
+    }
+}
+
+impl From<Option<Bytes>> for Sum {
+    fn from(size: Option<Bytes>) -> Sum {
+        let mut sum = Sum::default();
+        sum.add(size);
+        sum
     }
 }
 
@@ -58,41 +66,43 @@ impl Serialize for Sum {
 
 /// Sums over regions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Totals {
-    /// How many regions.
+    /// The number of regions.
     pub regions: u64,
     /// Address space.
     #[serde(rename = "virtual")]
     pub virtual_size: Bytes,
-    /// In memory.
+    /// Resident.
     pub resident: Sum,
-    /// In memory and modified.
+    /// Resident and modified.
     pub dirty: Sum,
     /// Swapped out or compressed.
     pub swapped: Sum,
-    /// In memory, shared pages divided by their users.
+    /// Resident, with each shared page divided by the number of its users.
     pub proportional: Sum,
-    /// In memory and nobody else's.
+    /// Resident and not shared with another process.
     pub unique: Sum,
-    /// Purgeable memory by its state; macOS only.
+    /// Purgeable memory by state; macOS only.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub purgeable: Option<Purgeable>,
 }
 
 /// Purgeable memory by its state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Purgeable {
-    /// In memory, and may be taken away at any time.
+    /// Resident, and can be purged at any time.
     pub volatile: Sum,
-    /// In memory and in use.
+    /// Resident and in use.
     pub nonvolatile: Sum,
-    /// Address space whose pages were taken away.
+    /// Address space whose pages were purged.
     pub empty: Sum,
 }
 
 impl Totals {
     /// Adds a region.
-    pub fn add(&mut self, region: &Region) {
+    fn add(&mut self, region: &Region) {
         self.regions += 1;
         self.virtual_size += region.size();
         self.resident.add(region.counts.resident);
@@ -108,7 +118,7 @@ impl Totals {
         }
     }
 
-    /// Adds memory that is charged to the process and mapped nowhere in it.
+    /// Adds memory that is charged to the process but not mapped in it.
     fn add_off_map(&mut self, row: &OffMapRow) {
         self.regions += 1;
         self.virtual_size += row.size;
@@ -118,8 +128,9 @@ impl Totals {
     }
 }
 
-/// A line of the summary: all regions of a type.
+/// A row of the summary: all regions of one type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Row {
     /// Their kind.
     #[serde(serialize_with = "serialize_kind")]
@@ -136,72 +147,64 @@ fn serialize_kind<S: Serializer>(kind: &RegionKind, serializer: S) -> Result<S::
     serializer.serialize_str(kind.id())
 }
 
-/// The read-only portion of programs and libraries: code and constants.
+/// The read-only part of programs and libraries: code and constants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Libraries {
     /// Address space.
     pub total: Bytes,
-    /// In memory.
+    /// Resident.
     pub resident: Sum,
 }
 
 /// The writable regions that no file backs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Writable {
     /// Address space.
     pub total: Bytes,
-    /// In memory or swapped out, of the private ones: each such page was written.
+    /// Resident or swapped out in private regions: pages that were written.
     pub written: Sum,
-    /// In memory.
+    /// Resident.
     pub resident: Sum,
     /// Swapped out or compressed.
     pub swapped: Sum,
-    /// Neither in memory nor swapped out: never touched, or given back.
+    /// Neither resident nor swapped out: never touched, or freed.
     pub unallocated: Option<Bytes>,
 }
 
-/// What all regions come to.
+/// The totals of a map.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Summary {
-    /// A row for each type, by its name in byte order.
+    /// A row for each type, sorted by name in byte order.
     pub rows: Vec<Row>,
-    /// Over all regions.
+    /// The sums over all regions.
     pub total: Totals,
-    /// Over all but address space that is only reserved; `None` where there is none of that.
+    /// The sums over all regions but reserved address space; `None` if nothing is reserved.
     pub total_unreserved: Option<Totals>,
-    /// The read-only portion of libraries.
+    /// The read-only part of programs and libraries.
     pub libraries: Libraries,
-    /// The writable regions.
+    /// The writable regions that no file backs.
     pub writable: Writable,
-    /// The physical footprint: what would be free at once if the process ended and nobody else used it.
+    /// The physical footprint: the memory that would be freed if the process ended.
     ///
-    /// Linux: resident anonymous memory and what is swapped out, summed over the regions; where they don't tell, by the
-    /// kernel's own counters (`RssAnon` and `VmSwap`). macOS: the kernel's own.
+    /// On Linux, the anonymous resident and the swapped memory of all regions, or if that was not measured, the kernel's
+    /// `RssAnon` and `VmSwap`. On macOS, the kernel's `phys_footprint`.
     pub footprint: Option<Bytes>,
-    /// In pages of hugetlb, which Linux doesn't count as resident.
+    /// Memory in hugetlb pages, which Linux doesn't count as resident.
     pub hugetlb: Bytes,
-    /// How many regions count against the limit of mappings: all but the kernel's gate page.
+    /// The number of regions that count against the limit of mappings: all but the kernel's gate page.
     pub mappings: u64,
 }
 
 impl Summary {
-    /// Whether some regions were measured and others not.
+    /// Whether some regions were measured and others were not.
     pub fn is_partial(&self) -> bool {
         self.total.resident.is_partial() || self.total.dirty.is_partial()
     }
-}
 
-impl Sum {
-    /// A sum of one size, or of nothing that was measured.
-    fn of(size: Option<Bytes>) -> Sum {
-        let mut sum = Sum::default();
-        sum.add(size);
-        sum
-    }
-}
-
-impl Summary {
-    /// What the regions of `snapshot` come to; where it is a report that lists none, what the report says itself.
+    /// Adds up the regions of `snapshot`. If it is a report that lists none, returns the report's own summary.
     pub fn of(snapshot: &Snapshot) -> Summary {
         match &snapshot.printed {
             Some(printed) if snapshot.regions.is_empty() => Summary::printed(printed, &snapshot.process),
@@ -209,20 +212,20 @@ impl Summary {
         }
     }
 
-    /// What `regions` come to, with what a report lists beside them.
-    pub fn listed(
+    /// Adds up `regions`, and the memory that a report lists apart from them.
+    pub(crate) fn listed(
         regions: &[Classified],
         printed: Option<&PrintedSummary>,
         process: &ProcessInfo,
     ) -> Summary {
         let mut builder = Builder::default();
-        regions.iter().for_each(|classified| builder.add(classified));
+        regions.iter().for_each(|region| builder.add(region));
         printed.iter().flat_map(|printed| &printed.off_map).for_each(|row| builder.add_off_map(row));
         builder.finish(process)
     }
 
-    /// What a report says in its own summary, exact to the digits that it prints.
-    pub fn printed(printed: &PrintedSummary, process: &ProcessInfo) -> Summary {
+    /// Converts the summary in a report, which is exact to the digits that it prints.
+    pub(crate) fn printed(printed: &PrintedSummary, process: &ProcessInfo) -> Summary {
         let mut summary = Summary { footprint: process.totals.footprint, ..Summary::default() };
         if let Some(table) = &printed.types {
             let row = |row: &PrintedRow| Row {
@@ -240,14 +243,14 @@ impl Summary {
         }
         if let Some(libraries) = printed.libraries {
             summary.libraries =
-                Libraries { total: libraries.total, resident: Sum::of(Some(libraries.resident)) };
+                Libraries { total: libraries.total, resident: Sum::from(Some(libraries.resident)) };
         }
         if let Some(writable) = printed.writable {
             summary.writable = Writable {
                 total: writable.total,
-                written: Sum::of(Some(writable.written)),
-                resident: Sum::of(Some(writable.resident)),
-                swapped: Sum::of(Some(writable.swapped_out)),
+                written: Sum::from(Some(writable.written)),
+                resident: Sum::from(Some(writable.resident)),
+                swapped: Sum::from(Some(writable.swapped_out)),
                 unallocated: Some(writable.unallocated),
             };
         }
@@ -259,7 +262,7 @@ impl Summary {
 impl Totals {
     fn printed(table: &PrintedTable, row: &PrintedRow) -> Totals {
         let size = |title: &str| table.column(title).and_then(|column| row.size(column));
-        let sum = |title: &str| Sum::of(size(title));
+        let sum = |title: &str| Sum::from(size(title));
         let count = |title: &str| table.column(title).and_then(|column| row.count(column));
         Totals {
             regions: count("REGION COUNT").unwrap_or_default(),
@@ -267,8 +270,8 @@ impl Totals {
             resident: sum("RESIDENT SIZE"),
             dirty: sum("DIRTY SIZE"),
             swapped: sum("SWAPPED SIZE"),
-            proportional: Sum::of(None),
-            unique: Sum::of(None),
+            proportional: Sum::from(None),
+            unique: Sum::from(None),
             purgeable: Some(Purgeable {
                 volatile: sum("VOLATILE SIZE"),
                 nonvolatile: sum("NONVOL SIZE"),
@@ -278,7 +281,7 @@ impl Totals {
     }
 }
 
-/// Adds up regions as they come, in memory for the types only.
+/// Adds up regions one at a time. Its size depends on the number of types only.
 #[derive(Debug, Default)]
 pub struct Builder {
     rows: BTreeMap<Cow<'static, str>, Row>,
@@ -289,29 +292,29 @@ pub struct Builder {
 
 impl Builder {
     /// Adds a region.
-    pub fn add(&mut self, classified: &Classified) {
-        let region = classified.facts();
-        if is_left_out(classified) {
+    pub fn add(&mut self, region: &Classified) {
+        if is_excluded(region) {
             return;
         }
-        self.row(classified.kind(), classified.title()).add(region);
-        self.summary.total.add(region);
-        if !classified.kind().is_reserved() {
-            self.unreserved.add(region);
+        let (kind, facts) = (region.kind(), region.facts());
+        self.row(kind, region.title()).add(facts);
+        self.summary.total.add(facts);
+        if !kind.is_reserved() {
+            self.unreserved.add(facts);
         }
-        if classified.kind().is_library() {
+        if kind.is_library() {
             self.summary.libraries.total += region.size();
-            self.summary.libraries.resident.add(region.counts.resident);
+            self.summary.libraries.resident.add(region.counts().resident);
         }
-        if region.protection.is_writable() && !is_file_backed(region) {
-            self.summary.writable.add(region);
+        if region.protection().is_writable() && !has_pager(region) {
+            self.summary.writable.add(facts);
         }
         self.footprint.add(footprint(region));
         self.summary.hugetlb += hugetlb(region);
-        self.summary.mappings += u64::from(classified.kind() != RegionKind::Vsyscall);
+        self.summary.mappings += u64::from(kind != RegionKind::Vsyscall);
     }
 
-    /// The sums of the row of that title, in which all unused data of libraries is one.
+    /// Returns the sums of the row with this title. All unused data of libraries is in one row.
     fn row(&mut self, kind: RegionKind, title: &str) -> &mut Totals {
         let title = if kind == RegionKind::UnusedLibrary { UNUSED } else { title };
         if !self.rows.contains_key(title) {
@@ -321,14 +324,14 @@ impl Builder {
         &mut self.rows.get_mut(title).expect("inserted just now").totals
     }
 
-    /// Adds memory that a report charges to the process and that is mapped nowhere in it.
+    /// Adds memory that a report charges to the process but that is not mapped in it.
     pub fn add_off_map(&mut self, row: &OffMapRow) {
         self.row(RegionKind::KernelPage, &row.kind).add_off_map(row);
         self.summary.total.add_off_map(row);
         self.unreserved.add_off_map(row);
     }
 
-    /// The sums. `process` tells the footprint where its system does.
+    /// Returns the summary. If `process` has a footprint from the kernel, that one counts.
     pub fn finish(self, process: &ProcessInfo) -> Summary {
         let mut summary = self.summary;
         let kept_by_kernel = process.totals.anonymous.zip(process.totals.swapped);
@@ -362,37 +365,37 @@ impl Writable {
     }
 }
 
-/// What vmmap calls the row of unused data of libraries, which has pages only where it lies beside data in use.
+/// vmmap's name for unused data of libraries. Such data is resident only next to data in use.
 const UNUSED: &str = "unused but dirty shlib __DATA";
 
-/// Whether vmmap leaves a region out of its table: address space that the system sets aside in every process, and what lies
-/// between the segments of the shared cache on pages that were never written.
-fn is_left_out(classified: &Classified) -> bool {
-    let Native::Macos(native) = &classified.native() else { return false };
-    let is_unused = classified.kind() == RegionKind::UnusedLibrary && native.printed_type.is_none();
-    let counts = &classified.counts();
+/// Whether vmmap excludes a region from its table: address space that the system reserves in every process, and clean pages
+/// between the segments of the shared cache.
+fn is_excluded(region: &Classified) -> bool {
+    let Native::Macos(native) = region.native() else { return false };
+    let is_unused = region.kind() == RegionKind::UnusedLibrary && native.printed_type.is_none();
+    let counts = region.counts();
     let is_clean =
         [counts.dirty, counts.swapped].iter().all(|size| size.is_none_or(|size| size == Bytes::ZERO));
-    matches!(classified.title(), "commpage (reserved)" | "GPU Carveout (reserved)") || (is_unused && is_clean)
+    matches!(region.title(), "commpage (reserved)" | "GPU Carveout (reserved)") || (is_unused && is_clean)
 }
 
-/// Whether a file backs a region, as the line about writable regions counts. macOS: as the kernel says, which stops looking
-/// at a private copy.
-fn is_file_backed(region: &Region) -> bool {
-    match &region.native {
+/// Whether a file backs a region, for the totals of writable regions. On macOS the kernel's answer, which doesn't look below a
+/// private copy.
+fn has_pager(region: &Classified) -> bool {
+    match region.native() {
         Native::Macos(native) => native.external_pager,
         _ => region.is_file_backed(),
     }
 }
 
-/// Anonymous memory and swapped memory. Kernels before 2.6.37 don't tell the first; then it is what is dirty and private.
-fn footprint(region: &Region) -> Option<Bytes> {
-    let smaps = &region.native.linux()?.smaps;
+/// Anonymous and swapped memory. Kernels before 2.6.37 don't report anonymous memory; private dirty memory takes its place.
+fn footprint(region: &Classified) -> Option<Bytes> {
+    let smaps = &region.native().linux()?.smaps;
     let anonymous = smaps.get(SmapsField::Anonymous).or_else(|| smaps.get(SmapsField::PrivateDirty))?;
-    Some(anonymous + region.counts.swapped.unwrap_or_default())
+    Some(anonymous + region.counts().swapped.unwrap_or_default())
 }
 
-fn hugetlb(region: &Region) -> Bytes {
-    let Some(native) = region.native.linux() else { return Bytes::ZERO };
+fn hugetlb(region: &Classified) -> Bytes {
+    let Some(native) = region.native().linux() else { return Bytes::ZERO };
     native.smaps.sum(SmapsField::SharedHugetlb, SmapsField::PrivateHugetlb).unwrap_or_default()
 }

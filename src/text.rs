@@ -61,11 +61,6 @@ pub(crate) fn is_deceptive(letter: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A difference of counts, with its sign: `+2`, `-1`, `0`.
-pub(super) fn signed(count: i64) -> String {
-    if count == 0 { "0".to_owned() } else { format!("{count:+}") }
-}
-
 /// How many columns of a terminal `text` takes.
 pub fn width(text: &str) -> usize {
     if text.is_ascii() {

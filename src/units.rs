@@ -2,12 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use clap::ValueEnum;
 use mmview_platform::Bytes;
 use thiserror::Error;
 
 /// The unit of sizes in tables. Machine formats always use bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Units {
     /// As in vmmap: `812`, `132K`, `15.2M`, `1.1G`
@@ -81,7 +80,7 @@ fn in_units_of(size: Bytes, bits: u32) -> f64 {
     size.0 as f64 / (1u64 << bits) as f64
 }
 
-/// A text is not a size.
+/// The text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid size `{text}`: write bytes, or a number with K, M, G or T, such as 64K")]
 #[non_exhaustive]
@@ -93,7 +92,7 @@ pub struct InvalidSize {
 ///
 /// # Errors
 ///
-/// It is not a number with a known suffix, or more than 64 bits hold.
+/// The text has another form, or the size does not fit in 64 bits.
 pub fn parse_size(text: &str) -> Result<Bytes, InvalidSize> {
     let invalid = || InvalidSize { text: text.to_owned() };
     let (number, bits) = match text.trim_end_matches(['B', 'b']).trim_end_matches("i") {

@@ -111,7 +111,7 @@ fn addresses_and_what_is_there() {
 }
 
 #[test]
-fn the_parts_that_decide() {
+fn joined_checks_are_explained_by_the_parts_that_decide() {
     let checks = [
         "check",
         PYTHON,
@@ -218,8 +218,8 @@ fn checks_are_parsed_before_anything_is_read() {
 
 #[test]
 fn without_a_check_or_a_target_an_example_is_shown() {
-    refused(["check"], "which process, and what of it?");
-    refused(["check", PYTHON], "what is to be checked of tests/fixtures");
+    refused(["check"], "which process, and what to check?");
+    refused(["check", PYTHON], "what to check of tests/fixtures");
     refused(["check", "--pid", "1"], "mmview check 4242 'mapped");
     refused(["check", "any(kind=heap)"], "which process? Write its PID, name or file before the check");
     refused(["check", "mapped \"/tmp/x\""], "which process?");
@@ -294,7 +294,7 @@ fn colours_only_where_they_are_asked_for() {
 }
 
 #[test]
-fn only_as_much_is_read_as_is_asked_for() {
+fn no_more_detail_is_read_than_the_checks_need() {
     let sleeper = Running::sleeper();
     let detail = |arguments: &[&str]| {
         let mut command = mmview(["check", "--json", &sleeper.pid()]);

@@ -37,8 +37,8 @@ fn no_target_is_a_usage_error() {
 fn no_such_process() {
     refused(["4194305"], 3, "no process with PID 4194305");
     refused(["99999999999999999999"], 3, "no process with PID 99999999999999999999");
-    refused(["no-such-program-anywhere"], 3, "no process is called `no-such-program-anywhere`");
-    refused(["--name", "4194305"], 3, "no process is called");
+    refused(["no-such-program-anywhere"], 3, "no process or file matches `no-such-program-anywhere`");
+    refused(["--name", "4194305"], 3, "no process or file matches `4194305`");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn wrong_options_say_what_is_right() {
     refused(["regions", "--min-size", "many", "1"], 2, "invalid size");
     refused(["regions", "--gaps", "--sort", "size", "1"], 2, "cannot be used with");
     refused(["regions", "1", "0x1000"], 2, "--addr 0x1000");
-    refused(["1", "0x1000", "0x2000"], 2, "one ADDRESS at a time");
+    refused(["1", "0x1000", "0x2000"], 2, "only one ADDRESS");
     refused(["1", "0xyz"], 2, "invalid address");
     refused(["--format", "yaml", "1"], 2, "invalid value");
     refused(["demo", "no-such-lesson"], 2, "mapped-file");
@@ -80,7 +80,7 @@ fn options_of_every_command_may_stand_before_it() {
     assert_eq!(run(["--json", "regions", file]).stdout, run(["regions", "--json", file]).stdout);
     assert_eq!(run(["-f", "csv", "regions", file]).stdout, run(["regions", "-f", "csv", file]).stdout);
     assert_eq!(run([file, "regions"]).status, 3, "after a target it is another one");
-    refused(["--pid", "1", "regions"], 2, "stand after it");
+    refused(["--pid", "1", "regions"], 2, "a command comes before its targets");
 }
 
 #[test]

@@ -547,7 +547,7 @@ fn a_link_runs_the_tool_of_its_name() {
 #[test]
 fn a_process_can_have_the_name_of_a_tool() {
     let named = Run::of(mmview(["--name", "pmap", "--name", "no-such-thing"]).output().unwrap());
-    assert!(named.stderr.contains("is called `no-such-thing`"), "{}", named.stderr);
+    assert!(named.stderr.contains("matches `no-such-thing`"), "{}", named.stderr);
 }
 
 #[test]

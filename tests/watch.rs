@@ -148,7 +148,8 @@ fn watching_ends_as_soon_as_something_is_so() {
     let missed = run(["watch", &pid, "--until", &until, "--for", "20ms", "--interval", "5ms"]);
     assert_eq!(missed.status, 1, "{missed:?}");
     assert!(
-        missed.stdout.contains("It was not so: mapped \"") && missed.stdout.contains("Found at the end:")
+        missed.stdout.contains("The check never held: mapped \"")
+            && missed.stdout.contains("Found at the end:")
     );
     let mut watch = Running::start(&mut mmview(["watch", &pid, "--until", &until, "--interval", "2ms"]));
     assert!(watch.line().starts_with("Watching python3 ["));

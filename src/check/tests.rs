@@ -26,13 +26,13 @@ Rss: 64 kB
 ";
 
 #[track_caller]
-fn comes_to(map: &str, expected: Verdict, texts: &[&str]) {
+fn assert_verdict(map: &str, expected: Verdict, texts: &[&str]) {
     let regions = classified(map);
     for text in texts {
         assert_eq!(check(text).verdict(&regions), expected, "{text}");
         let opposite = check(&format!("not ({text})"));
         assert_eq!(opposite.verdict(&regions), !expected, "not ({text})");
-        // Explaining never fails, and says something.
+        // There is always an explanation.
         for check in [check(text), opposite] {
             assert!(!check.explain(&regions).sentence().is_empty(), "{text}");
         }
@@ -40,8 +40,8 @@ fn comes_to(map: &str, expected: Verdict, texts: &[&str]) {
 }
 
 #[test]
-fn what_holds() {
-    comes_to(
+fn checks_that_hold() {
+    assert_verdict(
         MAP,
         Verdict::Holds,
         &[
@@ -75,8 +75,8 @@ fn what_holds() {
 }
 
 #[test]
-fn what_fails() {
-    comes_to(
+fn checks_that_fail() {
+    assert_verdict(
         MAP,
         Verdict::Fails,
         &[
@@ -97,8 +97,8 @@ fn what_fails() {
 
 #[test]
 fn what_was_not_measured_is_unknown_unless_the_rest_decides() {
-    // The first region has no counts, and neither has the one of `rwx`.
-    comes_to(
+    // The first region and the `rwx` region have no counts.
+    assert_verdict(
         MAP,
         Verdict::Unknown,
         &[
@@ -112,7 +112,7 @@ fn what_was_not_measured_is_unknown_unless_the_rest_decides() {
             "sum(dirty, kind=stack) = 0",
         ],
     );
-    comes_to(
+    assert_verdict(
         MAP,
         Verdict::Holds,
         &[
@@ -130,20 +130,20 @@ fn what_was_not_measured_is_unknown_unless_the_rest_decides() {
 }
 
 #[test]
-fn kinds_that_flags_tell_are_unknown_without_them() {
+fn kinds_that_need_flags_are_unknown_without_them() {
     let map = "1000-2000 rw-p 00000000 00:00 0\n";
-    comes_to(
+    assert_verdict(
         map,
         Verdict::Unknown,
         &["any(kind=shadow-stack)", "none(kind=huge-pages)", "any(type=\"shadow stack\")"],
     );
-    comes_to(map, Verdict::Fails, &["any(kind=device)", "any(kind=heap)"]);
+    assert_verdict(map, Verdict::Fails, &["any(kind=device)", "any(kind=heap)"]);
     let map = format!("{map}Rss: 4 kB\nVmFlags: rd wr\n");
-    comes_to(&map, Verdict::Fails, &["any(kind=shadow-stack)", "any(kind=huge-pages)"]);
+    assert_verdict(&map, Verdict::Fails, &["any(kind=shadow-stack)", "any(kind=huge-pages)"]);
 }
 
 #[test]
-fn where_regions_may_be_missing_nothing_is_known_not_to_be_there() {
+fn if_regions_may_be_missing_none_is_known_not_to_exist() {
     let regions = classified(MAP);
     let warning = Warning::Truncated { why: "the end is missing".into() };
     let evidence = Evidence { regions: &regions, missing: Some(Missing::Warned(&warning)) };
@@ -188,7 +188,7 @@ fn not_binds_tightest_then_and_then_or() {
 }
 
 #[test]
-fn it_is_written_in_its_own_words() {
+fn display_is_canonical() {
     for (text, own) in [
         ("mapped 'a\"b'", r#"mapped "a\"b""#),
         ("any( kind = 'mapped file' and path!=x )", r#"any(kind=mapped-file and path!="x")"#),
@@ -203,7 +203,7 @@ fn it_is_written_in_its_own_words() {
 }
 
 #[test]
-fn every_error_has_its_column_and_says_what_would_be_right() {
+fn every_error_has_a_column_and_a_suggestion() {
     for (text, column, says) in [
         ("", 1, "a check (mapped, any"),
         ("any(kind=mapped-file and sise=4K)", 26, "unknown field `sise`; did you mean `size`?"),
@@ -276,7 +276,7 @@ fn deep_nesting_is_refused_long_lists_are_not() {
 }
 
 #[test]
-fn no_more_is_read_than_is_asked_for() {
+fn a_check_needs_no_more_detail_than_its_fields() {
     for (text, needs) in [
         ("mapped \"x\" and any(kind=heap and perm=rw- and share=shared and size>4K)", Detail::Layout),
         ("at 0x10 is (offset=0 or deleted)", Detail::Layout),
@@ -294,27 +294,27 @@ fn no_more_is_read_than_is_asked_for() {
 }
 
 #[test]
-fn what_was_found_is_said() {
+fn explanations_name_what_decides() {
     let regions = classified(MAP);
-    let said = |text: &str| {
+    let explained = |text: &str| {
         let found = check(text).explain(&regions);
         let instead = found.findings.iter().flat_map(|finding| &finding.regions).map(|found| {
             format!("{} {}", found.region.range(), found.instead.join(", ")).trim_end().to_owned()
         });
         (found.sentence(), instead.collect::<Vec<_>>())
     };
-    let (sentence, regions_said) = said("any(path=\"/var/data.bin\" and share=shared)");
+    let (sentence, nearest) = explained("any(path=\"/var/data.bin\" and share=shared)");
     assert_eq!(sentence, "no region matches all conditions; nearest");
     assert_eq!(
-        regions_said,
+        nearest,
         [
             "7f0000000000-7f0000001000 path is not \"/var/data.bin\"",
             "7f0000002000-7f0000004000 share is private, not shared"
         ]
     );
-    let (sentence, _) = said("mapped \"/tmp/date.bin\"");
+    let (sentence, _) = explained("mapped \"/tmp/date.bin\"");
     assert_eq!(sentence, "no region maps \"/tmp/date.bin\"; nearest of 3 files");
-    assert_eq!(said("mapped \"/x/elephant\"").1, [""; 0]);
+    assert_eq!(explained("mapped \"/x/elephant\"").1, [""; 0]);
     for (text, sentence) in [
         ("count(kind=stack) == 9", "count(kind=stack) is 1, not 9"),
         ("9 == count(kind=stack)", "count(kind=stack) is 1, not 9"),
@@ -322,16 +322,16 @@ fn what_was_found_is_said() {
         ("sum(size, kind=stack) == 135169", "sum(size, kind=stack) is 132K (135168 bytes), not 135169"),
         ("1 == 2", "1 == 2 is false"),
     ] {
-        assert_eq!(said(text).0, sentence);
+        assert_eq!(explained(text).0, sentence);
     }
     assert_eq!(
-        said("not mapped \"/var/data.bin\"").0,
+        explained("not mapped \"/var/data.bin\"").0,
         "1 region maps \"/var/data.bin\", 8K; its file is deleted"
     );
-    assert_eq!(said("none(perm=rwx)").0, "1 region matches perm=rwx, 4K");
-    assert!(said("any(kind=jit-code and kind=heap)").1[0].contains("kind is"));
-    assert_eq!(said("at 0x400010 is rw-").1, ["400000-401000 perm is r-x, not rw-"]);
-    assert!(said("at 0x7f0000005000 is mapped").0.contains("in a gap of 8K"));
-    // The parts that decide, and no other.
-    assert_eq!(said("any() and count() = 7 and any(perm=w)").0, "count() is 6, not 7");
+    assert_eq!(explained("none(perm=rwx)").0, "1 region matches perm=rwx, 4K");
+    assert!(explained("any(kind=jit-code and kind=heap)").1[0].contains("kind is"));
+    assert_eq!(explained("at 0x400010 is rw-").1, ["400000-401000 perm is r-x, not rw-"]);
+    assert!(explained("at 0x7f0000005000 is mapped").0.contains("in a gap of 8K"));
+    // Only the parts that decide are explained.
+    assert_eq!(explained("any() and count() = 7 and any(perm=w)").0, "count() is 6, not 7");
 }

@@ -1,30 +1,30 @@
-//! Images: programs and libraries, as the loader maps them segment by segment.
+//! Images: programs and libraries, which the loader maps segment by segment.
 
 use mmview_platform::{Device, Name, NameKind, Region};
 
-use super::Ahead;
+use super::ahead::Ahead;
 use crate::kind::RegionKind;
 
-/// Segments of one image lie close together: the linker leaves holes of at most its largest page size (2 MiB on x86-64,
-/// 64 KiB on arm64), and older loaders keep them mapped without access.
+/// The largest hole between segments of one image. Linkers leave holes of at most their largest page size (2 MiB on x86-64,
+/// 64 KiB on arm64); older loaders keep the holes mapped without access.
 const LARGEST_HOLE: u64 = 4 << 20;
 
-/// Neighbouring segments may share a page of the file, the largest of which is 64K.
+/// The largest page size. Adjacent segments can share a page of the file.
 const LARGEST_PAGE: u64 = 64 << 10;
 
-/// Further than this no rule looks ahead. Real images have four to eight segments.
-const LONGEST_RUN: usize = 64;
+/// The limit of the look-ahead. Real images have four to eight segments.
+pub(super) const LONGEST_RUN: usize = 64;
 
-/// The segments of one file that belong together: by address and by offset in the file, both ascending.
+/// Segments of one file that belong together: addresses and file offsets both ascend.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     name: Name,
     device: Device,
     inode: u64,
     end: u64,
-    /// Up to where the file has been mapped.
+    /// The file offset up to which the file is mapped.
     file_end: u64,
-    /// Where the image's data ended, if that was the last segment: zeros may follow.
+    /// The end of the image's data if that is the last segment so far: its zero-initialised part can follow.
     pub data_end: Option<u64>,
     has_code: bool,
 }
@@ -69,10 +69,11 @@ impl Run {
     }
 }
 
-/// The kind of the current region as a segment of an image, or `None` where it is not part of one.
+/// Returns the kind of the current region as a segment of an image, or `None` if it is not part of one.
 ///
-/// An image is a run of segments with executable code among them. A library that is mapped as data, to read its symbols
-/// say, has none, and is a mapped file. A file in memory (memfd) counts only with further segments: code alone is a JIT's.
+/// An image is a run of segments of which one is executable. A library that is mapped as data, for example to read its symbols,
+/// has no executable segment and is a mapped file. A file in memory (memfd) needs more than one segment: an executable one
+/// alone belongs to a JIT compiler.
 pub(super) fn segment<I>(
     ahead: &mut Ahead<I>,
     current: &mut Option<Run>,
@@ -96,7 +97,7 @@ where
     Some(segment_kind(ahead, region, current.as_ref()?.has_code))
 }
 
-/// How many regions the run that starts with `region` has, and whether there is code among them.
+/// Returns the length of the run that starts with `region`, and whether it has an executable segment.
 fn run_ahead<I>(ahead: &mut Ahead<I>, region: &Region) -> Option<(usize, bool)>
 where
     I: Iterator<Item = mmview_platform::Result<Region>>,
@@ -134,10 +135,10 @@ where
     }
 }
 
-/// Whether a read-only segment was writable while the loader filled it in.
+/// Whether a read-only segment was writable during relocation.
 ///
-/// Such memory stays accounted against the commit limit (`ac` in VmFlags; `mm/mprotect.c` doesn't take it back). Where the
-/// flags are not known, it is the segment after the code that touches the writable one: right for every linker's layout
+/// Such memory stays accounted against the commit limit (`ac` in VmFlags; `mm/mprotect.c` doesn't undo that). If the flags are
+/// unknown, it is the segment after the code that touches the writable one. This is right for the layout of every linker,
 /// unless the image was linked without relro.
 fn is_relro<I>(ahead: &mut Ahead<I>, region: &Region, has_code_before: bool) -> bool
 where

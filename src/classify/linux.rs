@@ -2,35 +2,38 @@
 
 use mmview_platform::{Bytes, Name, NameKind, Protection, Region, Result};
 
-use super::{Ahead, Context, Past, Shape, image};
+use super::ahead::Ahead;
+use super::context::Context;
+use super::image;
+use super::past::{Past, Shape};
 use crate::kind::RegionKind;
 use crate::region::Meaning;
 
-/// Guards are small: a page for pthreads, four for the JVM, sixteen at most in the wild.
+/// The largest guard seen in practice, of sixteen pages. pthreads uses one page, the JVM four.
 const LARGEST_GUARD: Bytes = Bytes(64 << 10);
 
-/// The alignment and the most that one heap of glibc's arenas can be (`HEAP_MAX_SIZE` of `malloc/arena.c`), on 64-bit and on
-/// 32-bit systems.
+/// The alignment and maximum size of one heap of a glibc arena (`HEAP_MAX_SIZE` in `malloc/arena.c`), on 64-bit and 32-bit
+/// systems.
 const ARENA_64: u64 = 64 << 20;
 const ARENA_32: u64 = 1 << 20;
 
-/// Where Go puts its heap first on 64-bit systems (`arenaBaseOffset` hints in `runtime/malloc.go`): amd64 and most, arm64.
+/// The first address of the Go heap on 64-bit systems (the hints in `runtime/malloc.go`): on amd64 and most, and on arm64.
 const GO_HEAP_STARTS: [u64; 2] = [0xc0_0000_0000, 0x40_0000_0000];
 
-/// Stacks are made in multiples of this, guard aside.
+/// Stack sizes are multiples of this, not counting the guard.
 const STACK_UNIT: u64 = 64 << 10;
 
-/// Small stacks are multiples of the least that pthreads takes (`PTHREAD_STACK_MIN`).
+/// Small stack sizes are multiples of the minimum of pthreads (`PTHREAD_STACK_MIN`).
 const SMALL_STACK_UNIT: u64 = 16 << 10;
 
-/// Chromium's PartitionAlloc has guards too: the memory that it hands out starts 16 KiB into each super page of 2 MiB, right
-/// above one (`partition_alloc_constants.h`).
+/// The super pages of Chromium's PartitionAlloc, which has guards too: its usable memory starts directly above one, 16 KiB into
+/// each super page of 2 MiB (`partition_alloc_constants.h`).
 const SUPER_PAGE: (u64, u64) = (2 << 20, 16 << 10);
 
-/// A stack larger than this was never seen; address space was.
+/// The largest stack. Reserved address space can look like a stack, but is larger.
 const LARGEST_STACK: Bytes = Bytes(1 << 30);
 
-/// Explains the current region.
+/// Decides the meaning of the current region.
 pub(super) fn explain<I>(ahead: &mut Ahead<I>, past: &mut Past, context: &Context, region: &Region) -> Meaning
 where
     I: Iterator<Item = Result<Region>>,
@@ -80,8 +83,8 @@ where
     Meaning::of(RegionKind::MappedFile)
 }
 
-/// Whether a path is a device's: under `/dev` and not one of the file systems mounted there, or of memory without page
-/// structures, or a buffer that drivers share.
+/// Whether a region is of a device: a path under `/dev` but not in a file system mounted there, memory without page structures
+/// (`io`), or a buffer that drivers share.
 fn is_device(region: &Region, path: &[u8]) -> bool {
     const FILE_SYSTEMS: [&[u8]; 4] =
         [b"/dev/shm/", b"/dev/mqueue/", b"/dev/hugepages/", b"/dev/__properties__/"];
@@ -116,8 +119,7 @@ where
     }
 }
 
-/// Whether a name says that it is for machine code made at run time: `jit-cache`, `dalvik-jit-code-cache`, .NET's
-/// `doublemapper`.
+/// Whether a name is typical of generated machine code: `jit-cache`, `dalvik-jit-code-cache`, .NET's `doublemapper`.
 fn mentions_jit(name: &[u8]) -> bool {
     let has = |word: &[u8]| name.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
     has(b"jit-") || has(b"-jit") || has(b":jit") || has(b"doublemapper")
@@ -144,7 +146,7 @@ fn thread_stack(context: &Context, id: &[u8]) -> Meaning {
     Meaning::of(RegionKind::ThreadStack).note(context.thread_called(id.trim()))
 }
 
-/// Names that runtimes and allocators are known to give their memory. What is not known stays what it was called.
+/// Recognises the names that runtimes and allocators set. Memory with another name is [`RegionKind::Named`].
 fn given(context: &Context, region: &Region, name: &Name) -> Meaning {
     let text = name.bytes().trim_ascii_start();
     let after = |prefix: &[u8]| text.strip_prefix(prefix);
@@ -248,8 +250,8 @@ fn touches(before: Shape, after: Shape) -> bool {
     before.range.end() == after.range.start()
 }
 
-/// Whether `used` is used memory of a glibc arena and `tail` its tail: it starts at a multiple of the heaps' size, and the
-/// tail ends at the next one. An arena without a tail (a full one) can't be told from other memory.
+/// Whether `used` is the used part of a glibc arena and `tail` the rest of it: `used` starts at a multiple of the heap size, and
+/// `tail` ends at the next multiple. A full arena has no tail, and looks like other memory.
 fn is_arena(used: Shape, tail: Shape) -> bool {
     let size = if used.range.end() < 1 << 32 { ARENA_32 } else { ARENA_64 };
     is_plain_memory(used)
@@ -261,7 +263,7 @@ fn is_arena(used: Shape, tail: Shape) -> bool {
         && tail.range.size().0 < size
 }
 
-/// Whether the region is the Go heap: writable memory from exactly where Go starts it, or right after such memory.
+/// Whether the region is part of the Go heap: writable memory at its first address, or directly after such memory.
 fn is_go_heap(past: &Past, region: &Region) -> bool {
     let follows = past.last.is_some_and(|(last, kind)| {
         kind == RegionKind::GcHeap && last.is_unnamed && touches(last, region.into())
@@ -271,7 +273,7 @@ fn is_go_heap(past: &Past, region: &Region) -> bool {
         && (follows || GO_HEAP_STARTS.contains(&region.range.start()))
 }
 
-/// Whether the region is a thread's stack: exactly, by a stack pointer; else by its shape.
+/// Recognises the stack of a thread: exactly, by a stack pointer, or else by its shape.
 fn stack(context: &Context, below: Option<Shape>, region: &Region) -> Option<Meaning> {
     let shape = Shape::from(region);
     if !is_plain_memory(shape) {
@@ -284,12 +286,11 @@ fn stack(context: &Context, below: Option<Shape>, region: &Region) -> Option<Mea
     is_stack_shaped(context, guard, shape).then(|| Meaning::of(RegionKind::ThreadStack))
 }
 
-/// Whether plain memory right above a `guard` looks like a stack that pthreads or the JVM made: the two together, or the
-/// upper alone, or both without one page of guard, are a multiple of 64K (of 16K for a small one with a single page of
-/// guard).
+/// Whether plain memory directly above a `guard` has the size of a stack from pthreads or the JVM: the stack, or the stack and
+/// its guard, or both without one page, is a multiple of 64K (of 16K for a small stack with a guard of one page).
 ///
-/// It may also be the stack of a thread that has ended, which glibc keeps for the next. Stacks of odd sizes, and those
-/// that guard themselves without a region of its own (glibc 2.42), are recognised by stack pointers only.
+/// It can also be the stack of a thread that has ended, which glibc keeps for reuse. Stacks of other sizes, and stacks whose
+/// guard is not a separate region (glibc 2.42), are recognised by stack pointers only.
 fn is_stack_shaped(context: &Context, guard: Shape, stack: Shape) -> bool {
     let page = context.page_size.0;
     let (size, guard_size) = (stack.range.size().0, guard.range.size().0);
@@ -306,7 +307,7 @@ fn is_guard_shaped(context: &Context, shape: Shape) -> bool {
         && shape.range.size() <= LARGEST_GUARD.max(context.page_size)
 }
 
-/// Explains a region without a name that allows no access.
+/// Decides the meaning of a region without a name and without access.
 fn no_access<I>(ahead: &mut Ahead<I>, past: &Past, context: &Context, region: &Region) -> Meaning
 where
     I: Iterator<Item = Result<Region>>,

@@ -1,11 +1,12 @@
-//! The rules for macOS: vmmap's own names, from the user tag, the segment, the protection and the share mode.
+//! The rules for macOS: vmmap's names, from the user tag, the segment, the protection and the share mode.
 
 use std::borrow::Cow;
 
 use mmview_platform::macos::tags::{self, Naming};
 use mmview_platform::{MacosRegion, Region, Result, ShareMode};
 
-use super::{Ahead, Context};
+use super::ahead::Ahead;
+use super::context::Context;
 use crate::kind::RegionKind;
 use crate::region::Meaning;
 
@@ -13,10 +14,10 @@ const TAG_NONE: u32 = 0;
 const TAG_MALLOC: u32 = 1;
 const TAG_STACK: u32 = 30;
 
-/// What address space is called that nothing was ever put in: its type with this after it.
+/// What vmmap appends to the type of address space that was never used.
 const RESERVED: &str = " (reserved)";
 
-/// Explains the current region, of which Mach says `native`.
+/// Decides the meaning of the current region, whose Mach facts are `native`.
 pub(super) fn explain<I>(
     ahead: &mut Ahead<I>,
     context: &Context,
@@ -41,7 +42,7 @@ where
     Meaning { kind, title, note }
 }
 
-/// What vmmap calls the region.
+/// Returns vmmap's name for the region.
 fn title(region: &Region, native: &MacosRegion, naming: Naming) -> Cow<'static, str> {
     if let Some(printed) = &native.printed_type {
         return Cow::Owned(printed.to_string());
@@ -66,7 +67,7 @@ fn title(region: &Region, native: &MacosRegion, naming: Naming) -> Cow<'static, 
         TAG_NONE if region.share.is_shared() => "shared memory".into(),
         tag => {
             let name = tags::name(tag, naming);
-            // Address space that may be written and that nothing was ever put in (27 of the 27 rows that are called so).
+            // Writable address space that was never used. Holds for all 27 such rows in recorded reports.
             let is_reserved =
                 region.protection.is_writable() && region.share == ShareMode::Empty && tag != TAG_STACK;
             if is_reserved { Cow::Owned(name.into_owned() + RESERVED) } else { name }
@@ -74,12 +75,12 @@ fn title(region: &Region, native: &MacosRegion, naming: Naming) -> Cow<'static, 
     }
 }
 
-/// The kind of what a report's own table calls `title`.
+/// Returns the kind of a type in a report's own table.
 pub(crate) fn kind_of_title(title: &str) -> RegionKind {
     kind(title, &MacosRegion::default())
 }
 
-/// The kind of what vmmap calls `title`.
+/// Returns the kind of a type, by vmmap's name.
 fn kind(title: &str, native: &MacosRegion) -> RegionKind {
     if title.ends_with(RESERVED) {
         return RegionKind::Reserved;
@@ -107,10 +108,10 @@ fn kind(title: &str, native: &MacosRegion) -> RegionKind {
     }
 }
 
-/// `VM_REGION_FLAG_JIT_ENABLED` of `mach/vm_region.h` (macOS 26).
+/// `VM_REGION_FLAG_JIT_ENABLED` in `mach/vm_region.h` (macOS 26).
 const JIT: u16 = 1;
 
-/// The kind of a Mach-O segment, by its name without the underscores.
+/// Returns the kind of a Mach-O segment, by its name without the underscores.
 fn segment_kind(segment: &str) -> RegionKind {
     match segment {
         "TEXT" => RegionKind::Text,
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reports_types_stand_as_they_were_printed() {
+    fn the_types_of_a_report_stay_as_printed() {
         let native = MacosRegion { printed_type: Some("MALLOC_TINY (empty)".into()), ..tagged(7) };
         let region = region("rw-", ShareMode::Empty, native);
         assert_eq!(explained(&region), ("MALLOC_TINY (empty)".into(), "malloc"));

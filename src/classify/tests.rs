@@ -1,4 +1,4 @@
-//! Each rule, by an example that it recognises and one that it must not.
+//! Tests of the rules: for each, an example that it recognises and one that it must not.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(crate) fn source() -> SourceInfo {
     }
 }
 
-fn regions(text: &str) -> Vec<Region> {
+pub(crate) fn regions(text: &str) -> Vec<Region> {
     let mut reader = SmapsReader::new(text.as_bytes());
     std::iter::from_fn(|| reader.next_region().unwrap()).map(|read| read.region).collect()
 }
@@ -29,18 +29,18 @@ fn classified_with(text: &str, process: &ProcessInfo) -> Vec<Classified> {
     Classify::new(regions(text).into_iter().map(Ok), context).map(|region| region.unwrap()).collect()
 }
 
-/// The regions of a text in the form of maps or smaps, explained without a process.
+/// The regions of a `maps` or `smaps` text, classified without a process.
 pub(crate) fn classified(text: &str) -> Vec<Classified> {
     classified_with(text, &ProcessInfo::default())
 }
 
 /// The identifiers of their kinds.
 fn kinds(text: &str) -> Vec<&'static str> {
-    classified(text).iter().map(|classified| classified.kind().id()).collect()
+    classified(text).iter().map(|region| region.kind().id()).collect()
 }
 
-fn notes(classified: &[Classified]) -> Vec<Option<&str>> {
-    classified.iter().map(|classified| classified.note()).collect()
+fn notes(regions: &[Classified]) -> Vec<Option<&str>> {
+    regions.iter().map(|region| region.note()).collect()
 }
 
 /// The kind of one region with this protection and name.
@@ -76,7 +76,7 @@ fn an_old_linkers_library_starts_with_code() {
 }
 
 #[test]
-fn relro_is_told_by_the_accounting_flag_where_there_is_one() {
+fn the_accounting_flag_identifies_relro() {
     let segments = |flags: &str| {
         format!(
             "1000-2000 r-xp 0 08:01 7 /bin/x\nVmFlags: rd ex mr mw me\n\
@@ -200,7 +200,7 @@ fn a_thread_stack_lies_on_its_guard() {
 }
 
 #[test]
-fn what_only_resembles_a_stack() {
+fn memory_that_only_resembles_a_stack() {
     let odd_size = "\
 7f2c4effe000-7f2c4efff000 ---p 00000000 00:00 0
 7f2c4efff000-7f2c4f7f1000 rw-p 00000000 00:00 0
@@ -221,7 +221,7 @@ fn what_only_resembles_a_stack() {
 }
 
 #[test]
-fn a_stack_pointer_tells_whose_stack_it_is() {
+fn a_stack_pointer_identifies_the_thread() {
     let thread = |id: u64, stack_pointer| ThreadInfo {
         id,
         name: Some(format!("worker-{id}").into_bytes().into()),
@@ -244,7 +244,7 @@ fn a_stack_pointer_tells_whose_stack_it_is() {
 }
 
 #[test]
-fn no_access_is_a_guard_where_it_is_small_and_beside_memory_in_use() {
+fn a_small_region_without_access_next_to_memory_in_use_is_a_guard() {
     let guards = "\
 1000-2000 ---p 00000000 00:00 0
 2000-3000 r--s 00000000 00:00 0
@@ -258,7 +258,7 @@ fn no_access_is_a_guard_where_it_is_small_and_beside_memory_in_use() {
 }
 
 #[test]
-fn memory_objects_by_their_sort() {
+fn memory_objects_by_their_name() {
     for (protection, name, expected) in [
         ("rw-s", "/memfd:pulseaudio (deleted)", "shared-memory"),
         ("rw-s", "/SYSV0001e240 (deleted)", "shared-memory"),
@@ -327,7 +327,7 @@ fn inodes_without_a_path() {
 }
 
 #[test]
-fn code_made_at_run_time_is_anonymous_and_executable() {
+fn generated_code_is_anonymous_and_executable() {
     assert_eq!(kind("r-xp", "00:00", ""), "jit-code");
     assert_eq!(kind("rwxp", "00:00", ""), "jit-code");
     assert_eq!(kind("rw-p", "00:00", ""), "anonymous");
@@ -352,7 +352,7 @@ c000400000-c004000000 ---p 00000000 00:00 0
 }
 
 #[test]
-fn names_that_runtimes_give() {
+fn names_that_runtimes_set() {
     for (protection, name, expected) in [
         ("rw-p", "[anon: glibc: malloc arena]", "malloc-arena"),
         ("rw-p", "[anon: glibc: malloc]", "malloc"),

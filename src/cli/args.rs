@@ -1,4 +1,4 @@
-//! What was typed.
+//! The command line as clap reads it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,38 +20,39 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const ABOUT: &str = "\
-Shows which memory regions a process has, what each is for, and how much of it is resident, dirty and swapped.";
+Show the memory map of a process: its regions, what each one is for, and how much is resident, dirty and swapped.";
 
 const AFTER_HELP: &str = "\
-TARGET is, in this order: a number, the PID of a process; `self`; a path with a slash or the name of an existing file, a \
-saved `maps` or `smaps`, a report of vmmap, or an archive of `mmview snapshot`; else the name of a process or a part of it. \
---pid, --file and --name settle a doubt. ADDRESS is hexadecimal and starts with 0x.
+TARGET is one of these, tried in this order: a number, which is the PID of a process; `self`; a path with a slash, or the name of \
+an existing file, which is a saved `maps` or `smaps`, a report of vmmap, or an archive of `mmview snapshot`; else the name of a \
+process, or a part of it. Use --pid, --file or --name if that picks the wrong one. ADDRESS is hexadecimal and starts with 0x.
 
-Physical footprint is what would be free at once if the process ended and nobody else used it: on Linux resident anonymous \
-memory plus what is swapped out, summed over the regions (`Anonymous` and `Swap` of smaps). \
-RESIDENT is in memory and mapped by the process; DIRTY of that is modified, or anonymous; SWAPPED is in swap; PSS counts a \
-page that n processes map as an nth. A size that was not measured is `-`. Sizes are K, M, G of 1024; plain numbers are bytes.
+RESIDENT is memory that is in RAM and mapped by the process. DIRTY is the part of it that is modified or anonymous. SWAPPED is in \
+swap. PSS (proportional set size) counts a page that n processes map as 1/n of a page. The physical footprint is what would be \
+freed immediately if the process ended and no one else used it; on Linux it is resident anonymous memory plus swapped memory, \
+summed over the regions (`Anonymous` and `Swap` in smaps). `-` means not measured. K, M and G are powers of 1024; a number without \
+a unit is bytes.
 
-Exit status: 0 done, 1 a check failed, 2 wrong command line or ambiguous name, 3 no such process, 4 not permitted, 5 unreadable \
-or malformed input. With several targets, that of the first failure.";
+Exit status: 0 success; 1 a check failed; 2 wrong command line or ambiguous name; 3 no such process; 4 not permitted; 5 unreadable \
+or malformed input. With several targets, the status of the first failure.";
 
 const EXAMPLES: &str = "\
 Examples:
-  mmview 4242                          the summary of process 4242
-  mmview firefox                       of the process of that name
+  mmview 4242                          summary of process 4242
+  mmview firefox                       summary of the process with this name
   mmview regions 4242 --sort resident  every region, the largest in memory first
   mmview regions 4242 --path '*.so*'   the regions of its libraries
-  mmview 4242 0x7f3b418ff000           what lies at an address
+  mmview 4242 0x7f3b418ff000           the region at an address
   mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
   mmview report.txt                    a saved report of macOS' vmmap
-  mmview snapshot 4242 -o a.mmview     what it is now, for later
-  mmview diff a.mmview 4242            what is different since
+  mmview snapshot 4242 -o a.mmview     save the map for later
+  mmview diff a.mmview 4242            what changed since then
   mmview watch 4242                    each change as it happens
   mmview run -- ./program              the memory of a program at its peak
-  mmview check 4242 'none(perm=rwx)'   exit status 1 where a region is writable and executable
-  mmview --gentle 4242                 a look that a busy process hardly feels
-  mmview demo                          what mmap does, shown on a file
-  mmview demo fork                     what a child inherits; `mmview demo --list` has more lessons";
+  mmview check 4242 'none(perm=rwx)'   exit status 1 if a region is writable and executable
+  mmview --gentle 4242                 read without disturbing a busy process
+  mmview demo                          a lesson: what mmap does
+  mmview demo fork                     a lesson on fork; `mmview demo --list` lists all lessons";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -76,14 +77,14 @@ pub struct Args {
     pub common: Common,
 }
 
-/// Which processes or files.
+/// The targets of a command.
 #[derive(Debug, Default, ClapArgs)]
 pub struct Targets {
-    /// PIDs, process names or files; with an ADDRESS (0x…) at the end, what lies there
+    /// PIDs, process names or files; an ADDRESS (0x…) at the end shows the region there
     #[arg(value_name = "TARGET")]
     pub targets: Vec<OsString>,
 
-    /// A process by its id
+    /// A process, by its id
     #[arg(long, value_name = "PID")]
     pub pid: Vec<u32>,
 
@@ -91,7 +92,7 @@ pub struct Targets {
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     pub file: Vec<PathBuf>,
 
-    /// A process by its name or a part of it
+    /// A process, by its name or a part of it
     #[arg(long, value_name = "NAME")]
     pub name: Vec<OsString>,
 }
@@ -103,11 +104,11 @@ impl Targets {
     }
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Common {
-    /// The format of the output
+    /// Output format
     #[arg(long, short, value_enum, default_value_t, global = true, value_name = "FORMAT")]
     pub format: Format,
 
@@ -115,40 +116,40 @@ pub struct Common {
     #[arg(long, global = true, conflicts_with = "format")]
     pub json: bool,
 
-    /// The unit of sizes in tables
+    /// Unit of sizes in tables
     #[arg(long, value_enum, default_value_t, global = true, value_name = "UNIT")]
-    pub units: Units,
+    pub units: UnitsChoice,
 
-    /// When to colour; `auto` is on a terminal, unless NO_COLOR is set
+    /// When to use colours; `auto`: on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
     pub color: ColorChoice,
 
-    /// Everything, however wide the terminal is
+    /// Ignore the width of the terminal
     #[arg(long, short, global = true)]
     pub wide: bool,
 
-    /// How much to read of each region [default: counts; resident with --gentle; layout for an ADDRESS]
+    /// How much to read of each region [default: counts; with --gentle: resident; for an ADDRESS: layout]
     #[arg(long, value_enum, global = true, value_name = "DETAIL")]
     pub detail: Option<DetailChoice>,
 
-    /// Reads in small steps with sleeps between, so that the process hardly feels it (Linux)
+    /// Read in small steps with pauses, to disturb the process as little as possible (Linux)
     #[arg(long, global = true)]
     pub gentle: bool,
 
-    /// With --gentle: the longest that one step may hold the lock of the process's map
+    /// With --gentle: the longest time that a step may hold the lock of the process's map
     #[arg(long, global = true, value_name = "TIME", default_value = "1ms", value_parser = parse_time, requires = "gentle")]
     pub max_stall: Duration,
 
-    /// Another root than /proc (Linux)
+    /// Use this directory instead of /proc (Linux)
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub procfs: Option<PathBuf>,
 
-    /// Tells more of what is done, on standard error; -vv everything
+    /// Log to standard error; -vv logs more
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
-/// When to colour.
+/// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     #[default]
@@ -157,16 +158,80 @@ pub enum ColorChoice {
     Never,
 }
 
+/// The unit of sizes in tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum UnitsChoice {
+    /// As vmmap writes them: `812`, `132K`, `15.2M`, `1.1G`
+    #[default]
+    Auto,
+    /// Bytes
+    Bytes,
+    /// KiB, rounded
+    K,
+    /// MiB, one decimal
+    M,
+    /// GiB, one decimal
+    G,
+}
+
+impl From<UnitsChoice> for Units {
+    fn from(choice: UnitsChoice) -> Units {
+        match choice {
+            UnitsChoice::Auto => Units::Auto,
+            UnitsChoice::Bytes => Units::Bytes,
+            UnitsChoice::K => Units::K,
+            UnitsChoice::M => Units::M,
+            UnitsChoice::G => Units::G,
+        }
+    }
+}
+
+/// The order of a listing. Sizes are sorted from large to small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SortChoice {
+    /// Address
+    Address,
+    /// Address space
+    Size,
+    /// What is in memory
+    Resident,
+    /// What is modified
+    Dirty,
+    /// What is swapped out
+    Swapped,
+    /// Proportional share
+    Pss,
+    /// Type, then address
+    Type,
+    /// Name, then address
+    Path,
+}
+
+impl From<SortChoice> for SortKey {
+    fn from(choice: SortChoice) -> SortKey {
+        match choice {
+            SortChoice::Address => SortKey::Address,
+            SortChoice::Size => SortKey::Size,
+            SortChoice::Resident => SortKey::Resident,
+            SortChoice::Dirty => SortKey::Dirty,
+            SortChoice::Swapped => SortKey::Swapped,
+            SortChoice::Pss => SortKey::Pss,
+            SortChoice::Type => SortKey::Type,
+            SortChoice::Path => SortKey::Path,
+        }
+    }
+}
+
 /// How much to read of each region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DetailChoice {
-    /// Addresses, protection and names, no sizes in memory
+    /// Addresses, protection and names
     Layout,
-    /// With what is resident and swapped; on Linux much cheaper than everything
+    /// Also what is resident and swapped; on Linux much cheaper than counts
     Resident,
-    /// With what is dirty, proportional and unique
+    /// Also what is dirty, and the proportional and unique sizes
     Counts,
-    /// With the state of every page
+    /// Also the state of every page
     Pages,
 }
 
@@ -181,46 +246,46 @@ impl From<DetailChoice> for Detail {
     }
 }
 
-/// The commands beside the summary.
+/// The commands; without one, mmview shows the summary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Every region, a line each
+    /// List every region
     Regions(RegionsArgs),
-    /// Says whether something is so of a memory map, by the exit status: for tests and CI
+    /// Check a memory map; the exit status is the result
     Check(CheckArgs),
-    /// What a map is now, saved in an archive that every command takes as a TARGET
+    /// Save a map in an archive, which every command takes as a TARGET
     Snapshot(SnapshotArgs),
-    /// What is different between two maps, by type, by file and by region
+    /// Compare two maps by type, by file and by region
     Diff(DiffArgs),
-    /// What changes, a line each as it happens
+    /// Show each change of a map as it happens
     Watch(WatchArgs),
-    /// Starts a program, and shows the summary of its memory at its peak
+    /// Run a program and show the summary of its memory at its peak
     Run(RunArgs),
-    /// A lesson: makes mappings and shows what becomes of them, step by step
+    /// Run a lesson: make mappings and show, step by step, what happens to them
     Demo(DemoArgs),
-    /// What Linux's pmap prints, by pmap's own options; also by the name `pmap` (a link to mmview)
+    /// Imitate Linux's pmap, with its own options; also by the name `pmap` (a link to mmview)
     #[command(disable_help_flag = true)]
     Pmap(ImitatedArgs),
-    /// What macOS' vmmap prints, by vmmap's own options; also by the name `vmmap` (a link to mmview)
+    /// Imitate macOS' vmmap, with its own options; also by the name `vmmap` (a link to mmview)
     #[command(disable_help_flag = true)]
     Vmmap(ImitatedArgs),
-    /// A completion script for a shell
+    /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// The manual page, as roff
+    /// Print a manual page, as roff
     Man {
-        /// The page of a command
+        /// The command whose page to print
         command: Option<String>,
     },
 }
 
-/// `mmview pmap`, `mmview vmmap`: everything is for the tool to read. The line is taken apart before clap sees it; this is
-/// what help, the manual page and completions say.
+/// `mmview pmap`, `mmview vmmap`: the arguments are for the tool. The command line is split before clap sees it; help, the
+/// manual page and completions show this.
 #[derive(Debug, ClapArgs)]
 pub struct ImitatedArgs {
-    /// The tool's own options and targets; `--help` lists them, and what is different
+    /// The tool's own options and targets; `--help` lists them and the differences
     #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
 }
@@ -231,19 +296,19 @@ pub struct RegionsArgs {
     #[command(flatten)]
     pub targets: Targets,
 
-    /// Only regions of this kind, such as mapped-file; `stack` is the stacks of all threads, `heap` all that malloc hands out
+    /// Only regions of this kind, such as mapped-file; `stack` means all stacks, `heap` all memory of malloc
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = filter::parse_kind)]
     pub kind: Vec<&'static [RegionKind]>,
 
-    /// Only regions whose path matches; without a slash, its last part
+    /// Only regions whose path matches; a GLOB without a slash matches the last part of a path
     #[arg(long, value_name = "GLOB")]
     pub path: Vec<PathGlob>,
 
-    /// Only regions with this protection: whole (`rw-`, `r-xp`) or some letters (`w`, `x`)
+    /// Only regions with this protection: all of it (`rw-`, `r-xp`) or some letters (`w`, `x`)
     #[arg(long, value_name = "PERM", allow_hyphen_values = true)]
     pub perm: Option<Permissions>,
 
-    /// Only regions that hold an address of this range
+    /// Only regions that overlap this range
     #[arg(long, value_name = "A[-B]", value_parser = filter::parse_addresses)]
     pub addr: Option<AddrRange>,
 
@@ -251,15 +316,15 @@ pub struct RegionsArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub min_size: Option<Bytes>,
 
-    /// The order: sizes from large to small, the rest upwards
+    /// Sort by this key: sizes from large to small, anything else in ascending order
     #[arg(long, value_enum, value_name = "KEY")]
-    pub sort: Option<SortKey>,
+    pub sort: Option<SortChoice>,
 
-    /// The other way round
+    /// Reverse the order
     #[arg(long, short)]
     pub reverse: bool,
 
-    /// The unmapped gaps between regions too, and the largest
+    /// List the unmapped gaps between regions as well
     #[arg(long, conflicts_with_all = ["sort", "reverse"])]
     pub gaps: bool,
 }
@@ -271,18 +336,18 @@ pub struct SnapshotArgs {
     #[command(flatten)]
     pub targets: Targets,
 
-    /// The archive. It is there whole or not at all; `-` is the standard output
+    /// Output archive, written atomically; `-` is standard output
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: PathBuf,
 }
 
 const SNAPSHOT_HELP: &str = "\
-An archive holds what the system said, not what it means, which is computed anew whenever it is opened: the regions with every \
-counter, flag and name, the process, the time and the version of the system. It is JSON, a record a line, compressed by gzip \
-(`zcat FILE` shows it), and for its owner's eyes only.
+An archive holds the facts: the regions with every counter, flag and name, the process, the time and the version of the system. \
+What they mean is computed when the archive is opened. The format is JSON, one record per line, compressed with gzip (`zcat FILE` \
+shows it). Only its owner can read it.
 
-It is written beside FILE as .mmview-….partial and renamed once all of it is on the disk: under FILE is what was there or the \
-whole archive, whatever happens. A kill can leave the other behind.";
+mmview writes the archive beside FILE as .mmview-….partial and renames it when all of it is on disk. FILE is never incomplete. If \
+mmview is killed, the partial file can be left behind.";
 
 /// `mmview diff`
 #[derive(Debug, ClapArgs)]
@@ -290,7 +355,7 @@ pub struct DiffArgs {
     #[command(flatten)]
     pub targets: Targets,
 
-    /// Compares one process with itself, so long after
+    /// Compare a process with itself, this much later
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub interval: Option<Duration>,
 }
@@ -302,50 +367,50 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub targets: Targets,
 
-    /// How often to look. What appears and vanishes between two looks is not seen
+    /// Time between two samples; what appears and vanishes in between is missed
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_time)]
     pub interval: Duration,
 
-    /// How long to watch [default: until the process ends]
+    /// Stop after this time [default: when the process ends]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub r#for: Option<Duration>,
 
-    /// Watches until this is so (see `mmview check --help`)
+    /// Stop when this check holds (see `mmview check --help`)
     #[arg(long, value_name = "EXPR")]
     pub until: Option<OsString>,
 }
 
 const WATCH_HELP: &str = "\
-A line is an event: `+` a region appeared, `-` it vanished, `~` it grew, shrank, was split, merged, re-protected or renamed, \
-`!` the process started another program. By itself watch reads the layout of the map alone, which costs the process nearly \
-nothing; with --detail resident or counts, what becomes resident, dirty or swapped is an event too.
+Each line is an event: `+` a region appeared, `-` it vanished, `~` it grew, shrank, was split, merged, re-protected or renamed, \
+`!` the process started another program. By default watch reads only the layout of the map, which costs the process almost \
+nothing. With --detail resident or counts, changes of what is resident, dirty or swapped are events as well.
 
-Between two looks it waits at least twenty times as long as looks usually take, however short the interval is.
+The pause between two samples is at least twenty times as long as a sample usually takes, however short the interval is.
 
-It ends when the process does, and says how; on Ctrl-C; after --for; as soon as --until is so. With --until the exit status is 0 \
-if it became so, and 1 if not.";
+watch stops when the process ends, and reports how it ended; on Ctrl-C; after --for; when the check of --until holds. With --until \
+the exit status is 0 if the check held, and 1 if it never did.";
 
 /// `mmview run`
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = RUN_HELP)]
 pub struct RunArgs {
-    /// The summary at the program's end, not at its peak
+    /// Show the summary at the program's end, not at its peak
     #[arg(long)]
     pub at_exit: bool,
 
-    /// The summary as it is once this is so (see `mmview check --help`)
+    /// Show the summary when this check first holds (see `mmview check --help`)
     #[arg(long, value_name = "EXPR", conflicts_with = "at_exit")]
     pub until: Option<OsString>,
 
-    /// How often to look
+    /// Time between two samples
     #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = parse_time)]
     pub interval: Duration,
 
-    /// Writes the summary there, apart from what the program prints
+    /// Write the summary to this file, apart from what the program prints
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
 
-    /// Only looks now and then, and doesn't trace the program
+    /// Don't trace the program; only take samples
     #[arg(long)]
     pub no_trace: bool,
 
@@ -355,13 +420,15 @@ pub struct RunArgs {
 }
 
 const RUN_HELP: &str = "\
-The peak is the largest footprint that was seen: the program's own counters are read at every interval, and its map whenever \
-they have grown by a hundredth. On Linux the program is traced (ptrace), so that its first mappings and its last are seen however short its \
-life is. What a tracer disturbs wants --no-trace: set-user-ID programs, debuggers, LeakSanitizer. On macOS nothing is traced.
+The peak is the largest footprint in any sample. mmview reads the program's counters at every interval, and its map whenever they \
+have grown by a hundredth. On Linux it traces the program (ptrace), so that the first and the last map are seen even if the program \
+is short-lived. Use --no-trace for programs that cannot run under ptrace: set-user-ID programs, debuggers, LeakSanitizer. On macOS \
+nothing is traced.
 
-The exit status is the program's; 128 and the signal where one ended it; 127 where there is no such program, 126 where it can't \
-be started; 1 where it would be 0, but what --until asks for never was so. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are handed on to it, \
-and SIGINT and SIGQUIT unless they were typed at the terminal, which sends them to the program itself.";
+The exit status is the program's; 128 plus the signal if a signal ended it; 127 if there is no such program; 126 if it can't be \
+started; 1 instead of 0 if the check of --until never held. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are passed on to the program, and \
+SIGINT and SIGQUIT as well unless they were typed at the terminal, which sends them to the program itself.";
+
 /// `mmview check`
 #[derive(Debug, ClapArgs)]
 #[command(
@@ -371,11 +438,11 @@ and SIGINT and SIGQUIT unless they were typed at the terminal, which sends them 
     after_long_help = format!("The language:\n\n{}\n{CHECK_EXAMPLES}\n\n{CHECK_STATUS}", crate::check::LANGUAGE),
 )]
 pub struct CheckArgs {
-    /// A PID, a process name or a file, then what is to be so of it, a check each; with --pid, --file or --name checks only
+    /// A PID, a process name or a file, then one or more checks; with --pid, --file or --name only checks
     #[arg(value_name = "TARGET EXPR")]
     pub words: Vec<OsString>,
 
-    /// A process by its id
+    /// A process, by its id
     #[arg(long, value_name = "PID", group = "target")]
     pub pid: Option<u32>,
 
@@ -383,15 +450,15 @@ pub struct CheckArgs {
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath, group = "target")]
     pub file: Option<PathBuf>,
 
-    /// A process by its name or a part of it
+    /// A process, by its name or a part of it
     #[arg(long, value_name = "NAME", group = "target")]
     pub name: Option<OsString>,
 
-    /// Checks from a file, one a line; a line that begins with `#` is a comment; `-` is standard input
+    /// Read checks from a file, one per line; lines that begin with `#` are comments; `-` is standard input
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub from: Vec<PathBuf>,
 
-    /// Nothing of the checks that hold
+    /// Print only the checks that don't hold
     #[arg(long, short)]
     pub quiet: bool,
 }
@@ -399,40 +466,40 @@ pub struct CheckArgs {
 const CHECK_EXAMPLES: &str = "\
 Examples:
   mmview check 4242 'mapped \"/path/to/file\"'         is the file mapped?
-  mmview check 4242 'not mapped \"*.tmp\"'             no file of such a name is
+  mmview check 4242 'not mapped \"*.tmp\"'             is no file with such a name mapped?
   mmview check 4242 'any(path=\"data.bin\" and share=shared and perm=rw-)'
   mmview check 4242 'sum(resident, kind=heap) < 64M' 'count(kind=stack) == 9' 'none(perm=rwx)'
   mmview check 4242 'at 0x7f3b418ff000 is rw-'         the protection at an address
-  mmview check smaps.txt --from checks.txt -q          a saved map; checks that are kept in a file";
+  mmview check smaps.txt --from checks.txt -q          a saved map, and checks in a file";
 
 const CHECK_STATUS: &str = "\
-Exit status: 0 all checks hold, 1 one fails or can't be decided, 2 wrong command line or a check that is not understood, 3, 4, 5 \
-as everywhere. Of a live process only as much is read as the checks ask for; --detail reads more.";
+Exit status: 0 all checks hold; 1 a check fails or can't be decided; 2 wrong command line or invalid check; 3, 4, 5 as for every \
+command. mmview reads only as much of a live process as the checks need; --detail reads more.";
 
 /// `mmview demo`
 #[derive(Debug, ClapArgs)]
 pub struct DemoArgs {
-    /// The lesson
+    /// The lesson to run
     #[arg(default_value = crate::demo::LESSONS[0].name, value_parser = lessons())]
     pub lesson: String,
 
-    /// What lessons there are
+    /// List the lessons
     #[arg(long)]
     pub list: bool,
 
-    /// Every lesson, one after another
+    /// Run every lesson
     #[arg(long, conflicts_with_all = ["lesson", "list"])]
     pub all: bool,
 
-    /// Waits for Enter after each step, as it does by itself on a terminal; at the end of the input it goes on without
+    /// Wait for Enter after each step (the default on a terminal); at the end of the input, go on without waiting
     #[arg(long, conflicts_with = "hold")]
     pub step: bool,
 
-    /// Waits so long after each step, for a look from a second terminal
+    /// Wait this long after each step, so that you can inspect the process from another terminal
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub hold: Option<Duration>,
 
-    /// A file of yours for the first lesson to map; it is the same afterwards
+    /// Your own file for the first lesson to map; its content stays the same
     #[arg(long, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     pub file: Option<PathBuf>,
 }
@@ -446,12 +513,13 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// Ten years: enough for everybody, and for every clock.
+/// Ten years: every clock can count that far.
 const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 86400);
 
-/// Reads a time such as `500us`, `20ms`, `1.5s`, `10m` or `2h`.
+/// Parses a time such as `500us`, `20ms`, `1.5s`, `10m` or `2h`.
 fn parse_time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a time: write it as 500us, 20ms, 1.5s, 10m or 2h");
+    let wrong =
+        || format!("`{text}` is not a time: use a number and a unit, such as 500us, 20ms, 1.5s, 10m or 2h");
     let (number, unit) =
         text.split_at(text.find(|letter: char| letter.is_ascii_alphabetic()).ok_or_else(wrong)?);
     let seconds_a_unit = match unit {

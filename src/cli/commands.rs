@@ -1,8 +1,92 @@
-//! The commands, a file each, named after the command.
+//! The commands, one file each, named after the command.
 
-pub(super) mod check;
-pub(super) mod demo;
-pub(super) mod diff;
-pub(super) mod run;
-pub(super) mod snapshot;
-pub(super) mod watch;
+mod address;
+mod check;
+mod completions;
+mod demo;
+mod diff;
+mod imitate;
+mod man;
+mod regions;
+mod run;
+mod snapshot;
+mod summary;
+mod watch;
+
+use std::ffi::OsString;
+
+use super::args::{Args, Command};
+use super::exit::Exit;
+use super::options::{Options, usage};
+use super::session::Session;
+use super::target::Target;
+use crate::compat::{Call, Tool};
+use crate::error::Result;
+
+/// What to do.
+#[derive(Debug)]
+pub(super) enum Task {
+    Summary(Vec<Target>),
+    Address(Vec<Target>, u64),
+    Regions(regions::Plan),
+    Check(check::Plan),
+    Snapshot(snapshot::Plan),
+    Diff(diff::Plan),
+    Watch(watch::Plan),
+    Run(run::Plan),
+    Demo(crate::demo::Options),
+    Lessons,
+    Imitate(Call),
+    Completions(clap_complete::Shell),
+    Man(Option<String>),
+}
+
+/// Resolves the command line. `tool_arguments` are the arguments of an imitated tool, if the command line was split.
+pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(Task, Options)> {
+    if args.command.is_some() && !args.targets.is_empty() {
+        return usage(
+            "a command comes before its targets, as in `mmview regions 4242`; use --name for a process that has the name \
+             of a command",
+        );
+    }
+    let options = Options::resolve(args.common);
+    let imitate = |tool, typed: Vec<OsString>| {
+        let arguments = tool_arguments.map_or(typed, <[OsString]>::to_vec);
+        let open = options.open.clone();
+        Task::Imitate(Call { tool, arguments, open, terminal_width: options.style.width })
+    };
+    let task = match args.command {
+        None => summary::plan(args.targets)?,
+        Some(Command::Regions(args)) => regions::plan(args)?,
+        Some(Command::Check(args)) => check::plan(args)?,
+        Some(Command::Snapshot(args)) => snapshot::plan(args)?,
+        Some(Command::Diff(args)) => diff::plan(args)?,
+        Some(Command::Watch(args)) => watch::plan(args)?,
+        Some(Command::Run(args)) => run::plan(args)?,
+        Some(Command::Demo(args)) => demo::plan(args, options.is_terminal)?,
+        Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments),
+        Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments),
+        Some(Command::Completions { shell }) => Task::Completions(shell),
+        Some(Command::Man { command }) => Task::Man(command),
+    };
+    Ok((task, options))
+}
+
+/// Does it.
+pub(super) fn run(task: &Task, session: &mut Session<'_>) -> Result<Exit> {
+    match task {
+        Task::Summary(targets) => summary::run(targets, session),
+        Task::Address(targets, address) => address::run(targets, *address, session),
+        Task::Regions(plan) => regions::run(plan, session),
+        Task::Check(plan) => check::run(plan, session),
+        Task::Snapshot(plan) => snapshot::run(plan, session),
+        Task::Diff(plan) => diff::run(plan, session),
+        Task::Watch(plan) => watch::run(plan, session),
+        Task::Run(plan) => run::run(plan, session),
+        Task::Demo(options) => demo::run(options, session),
+        Task::Lessons => demo::list(session),
+        Task::Imitate(call) => imitate::run(call, session),
+        Task::Completions(shell) => completions::run(*shell, session),
+        Task::Man(command) => man::run(command.as_deref(), session),
+    }
+}

@@ -1,30 +1,31 @@
-//! Which process or file a target stands for.
+//! Targets: which process or file is meant.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use mmview_platform::{OpenOptions, ProcessEntry, RegionSource, open_file, open_process, processes};
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::text::printable;
 
-/// A target as it was meant.
+/// A process or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A process by its id.
+    /// A process, by its id.
     Pid(u32),
-    /// An id that no process can have: a number too large for one.
+    /// A number that is too large for a process id.
     ImpossiblePid(String),
     /// This process.
     Myself,
     /// A saved map.
     File(PathBuf),
-    /// A process by its name or a part of it.
+    /// A process, by its name or a part of it.
     Name(OsString),
 }
 
 impl Target {
-    /// What `text` stands for, in this order: a number is a PID; `self`; a path with a slash or the name of an existing file
-    /// is a capture; else a name.
+    /// The target that `text` means. In this order: a number is a PID; `self`; a path with a slash or the name of an existing
+    /// file is a capture; anything else is a name.
     pub fn resolve(text: OsString) -> Target {
         let bytes = text.as_encoded_bytes();
         if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) {
@@ -40,7 +41,7 @@ impl Target {
         Target::Name(text)
     }
 
-    /// How to speak of it.
+    /// Its name in messages.
     pub fn title(&self) -> String {
         match self {
             Target::Pid(pid) => pid.to_string(),
@@ -52,15 +53,11 @@ impl Target {
     }
 
     /// Opens it.
-    ///
-    /// # Errors
-    ///
-    /// [`NoSuchName`], [`Ambiguous`], or why the process or file can't be opened.
-    pub fn open(&self, options: &OpenOptions) -> anyhow::Result<Box<dyn RegionSource>> {
+    pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
         Ok(match self {
             Target::Pid(pid) => open_process(*pid, options)?,
             Target::ImpossiblePid(digits) => {
-                anyhow::bail!(NoSuchName { text: format!("no process with PID {digits}") })
+                return Err(Error::new(ErrorKind::NoSuchProcess, format!("no process with PID {digits}")));
             }
             Target::Myself => open_process(std::process::id(), options)?,
             Target::File(path) => open_file(path)?,
@@ -69,47 +66,26 @@ impl Target {
     }
 }
 
-/// No process has such a name.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub struct NoSuchName {
-    text: String,
-}
-
-/// Several processes have such a name.
-#[derive(Debug, thiserror::Error)]
-#[error("{} processes are called `{name}` or have that in their names; give the PID of one", entries.len())]
-pub struct Ambiguous {
-    name: String,
-    entries: Vec<ProcessEntry>,
-}
-
-impl Ambiguous {
-    /// The processes that could be meant, a line each.
-    pub fn candidates(&self) -> Vec<String> {
-        const SHOWN: usize = 20;
-        let width = self.entries.iter().map(|entry| entry.pid.to_string().len()).max().unwrap_or(0);
-        let mut lines: Vec<_> = self
-            .entries
-            .iter()
-            .take(SHOWN)
-            .map(|entry| {
-                let command: Vec<_> = entry.command.iter().map(|argument| printable(argument)).collect();
-                let command: String = command.join(" ").chars().take(60).collect();
-                format!("{:>width$}  {:<15}  {command}", entry.pid, printable(&entry.name))
-                    .trim_end()
-                    .to_owned()
-            })
-            .collect();
-        if self.entries.len() > SHOWN {
-            lines.push(format!("and {} more", self.entries.len() - SHOWN));
-        }
-        lines
+/// Several processes match a name; the hints list them.
+fn ambiguous(name: &str, entries: &[ProcessEntry]) -> Error {
+    const SHOWN: usize = 20;
+    let width = entries.iter().map(|entry| entry.pid.to_string().len()).max().unwrap_or(0);
+    let line = |entry: &ProcessEntry| {
+        let command: Vec<_> = entry.command.iter().map(|argument| printable(argument)).collect();
+        let command: String = command.join(" ").chars().take(60).collect();
+        let line = format!("{:>width$}  {:<15}  {command}", entry.pid, printable(&entry.name));
+        line.trim_end().to_owned()
+    };
+    let mut lines: Vec<_> = entries.iter().take(SHOWN).map(line).collect();
+    if entries.len() > SHOWN {
+        lines.push(format!("and {} more", entries.len() - SHOWN));
     }
+    let text = format!("{} processes match `{name}`; give the PID of one", entries.len());
+    Error::new(ErrorKind::Ambiguous, text).with_hints(lines)
 }
 
-/// The one process called `name`; where none is, the one with `name` in its name. mmview itself doesn't count.
-fn find(name: &OsStr, entries: Vec<ProcessEntry>) -> anyhow::Result<u32> {
+/// The process with this name; if there is none, the one with `name` as a part of its name. mmview itself doesn't count.
+fn find(name: &OsStr, entries: Vec<ProcessEntry>) -> Result<u32> {
     let wanted = name.as_encoded_bytes();
     let others: Vec<_> = entries.into_iter().filter(|entry| entry.pid != std::process::id()).collect();
     let called = |matches: &dyn Fn(&[u8]) -> bool| {
@@ -123,11 +99,9 @@ fn find(name: &OsStr, entries: Vec<ProcessEntry>) -> anyhow::Result<u32> {
     }
     let name = printable(wanted);
     match entries.as_slice() {
-        [] => anyhow::bail!(NoSuchName {
-            text: format!("no process is called `{name}` or has that in its name, and there is no such file"),
-        }),
+        [] => Err(Error::new(ErrorKind::NoSuchProcess, format!("no process or file matches `{name}`"))),
         [entry] => Ok(entry.pid),
-        _ => anyhow::bail!(Ambiguous { name, entries }),
+        entries => Err(ambiguous(&name, entries)),
     }
 }
 
@@ -144,24 +118,24 @@ mod tests {
         }
     }
 
-    fn found(name: &str, entries: &[ProcessEntry]) -> Result<u32, String> {
+    fn found(name: &str, entries: &[ProcessEntry]) -> std::result::Result<u32, String> {
         find(OsStr::new(name), entries.to_vec()).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_target_is_told_by_its_looks() {
+    fn the_form_of_a_target_decides_what_it_is() {
         assert_eq!(Target::resolve("42".into()), Target::Pid(42));
         assert_eq!(Target::resolve("99999999999".into()), Target::ImpossiblePid("99999999999".into()));
         assert_eq!(Target::resolve("self".into()), Target::Myself);
         assert_eq!(Target::resolve("./nowhere".into()), Target::File("./nowhere".into()));
         assert_eq!(Target::resolve("Cargo.toml".into()), Target::File("Cargo.toml".into()));
         assert_eq!(Target::resolve("nginx".into()), Target::Name("nginx".into()));
-        assert_eq!(Target::resolve("src".into()), Target::Name("src".into()), "a directory is no capture");
+        assert_eq!(Target::resolve("src".into()), Target::Name("src".into()), "a directory is not a capture");
         assert_eq!(Target::resolve("".into()), Target::Name("".into()));
     }
 
     #[test]
-    fn a_whole_name_goes_before_a_part() {
+    fn a_whole_name_has_priority_over_a_part() {
         let entries = [entry(1, "node", "node x.js"), entry(2, "node_exporter", "/bin/node_exporter")];
         assert_eq!(found("node", &entries), Ok(1));
         assert_eq!(found("export", &entries), Ok(2));
@@ -169,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn the_program_counts_where_the_short_name_is_cut() {
+    fn the_program_counts_if_the_short_name_is_cut() {
         let entries = [entry(7, "a-very-long-nam", "/opt/a-very-long-name --x")];
         assert_eq!(found("a-very-long-name", &entries), Ok(7));
     }
 
     #[test]
-    fn nothing_is_called_nothing() {
+    fn an_empty_name_matches_nothing() {
         assert!(found("", &[entry(1, "init", "")]).is_err());
         assert!(found("x", &[entry(1, "init", "")]).is_err());
         assert!(found("init", &[entry(std::process::id(), "init", "")]).is_err());

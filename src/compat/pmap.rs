@@ -16,7 +16,7 @@ use self::arguments::{Arguments, Layout, Operand, Refusal, Request};
 use self::fields::Selection;
 use self::listing::Listing;
 use self::names::Naming;
-use super::{Call, Failure, Tool, report, report_failure, report_warnings};
+use super::{Call, Tool, report, report_error, report_warnings};
 
 /// The status after a failure.
 const FAILED: u8 = 1;
@@ -110,7 +110,7 @@ pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<
     for operand in &arguments.operands {
         status |= match pmap.open(operand) {
             Ok(mut source) => pmap.show(source.as_mut(), out, err)?,
-            Err(error) => failed(error, err),
+            Err(error) => failed(&error.into(), err),
         };
     }
     Ok(status)
@@ -187,10 +187,12 @@ fn read_rc(path: Option<&Path>, err: &mut dyn Write) -> Option<rc::Config> {
 }
 
 /// Reports an error, and returns its exit status.
-fn failed(error: Error, err: &mut dyn Write) -> u8 {
-    let status = if matches!(error, Error::NoSuchProcess { .. }) { NOT_FOUND } else { FAILED };
-    report_failure(err, Tool::Pmap, &Failure::from(error));
-    status
+fn failed(error: &crate::Error, err: &mut dyn Write) -> u8 {
+    report_error(err, Tool::Pmap, error);
+    match error.kind() {
+        crate::ErrorKind::NoSuchProcess => NOT_FOUND,
+        _ => FAILED,
+    }
 }
 
 /// A call of pmap, with its options resolved.
@@ -230,7 +232,7 @@ impl Pmap<'_> {
     ) -> io::Result<u8> {
         let process = match source.identity() {
             Ok(process) => process,
-            Err(error) => return Ok(failed(error, err)),
+            Err(error) => return Ok(failed(&error.into(), err)),
         };
         self.write_title(source, &process, out)?;
         // Flush before each message: standard output and standard error often share a terminal.
@@ -239,14 +241,14 @@ impl Pmap<'_> {
             Err(error @ Error::Zombie { .. }) => {
                 self.write(Regions::new(self.detail(), std::iter::empty()), out)?.ok();
                 out.flush()?;
-                report_failure(err, Tool::Pmap, &Failure::from(error));
+                report_error(err, Tool::Pmap, &error.into());
                 return Ok(0);
             }
             Err(error) => Err(error),
         };
         out.flush()?;
         report_warnings(Tool::Pmap, source, err);
-        Ok(result.map_or_else(|error| failed(error, err), |()| 0))
+        Ok(result.map_or_else(|error| failed(&error.into(), err), |()| 0))
     }
 
     /// Writes `PID:   command line`. A capture without a PID has a hyphen, one without a command its path.

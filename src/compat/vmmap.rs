@@ -8,22 +8,22 @@ use std::cmp::Reverse;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
-use mmview_platform::{
-    Bytes, Detail, Error, PageSize, PrintedSummary, ProcessInfo, RegionSource, SourceInfo,
-};
+use mmview_platform::{Bytes, Detail, PageSize, PrintedSummary, ProcessInfo, RegionSource, SourceInfo};
 
 use self::arguments::{Arguments, Request};
 use self::row::{RowLayout, RowStyle, Sizes, detail_of};
 use self::table::Tables;
-use super::{Call, Failure, OpenTarget, Tool, report, report_failure, report_warnings};
+use super::{Call, OpenTarget, Tool, report, report_error, report_warnings};
 use crate::classify::{Classify, Context};
+use crate::error::Context as _;
 use crate::kind::RegionKind;
 use crate::region::Classified;
+use crate::render::words::local;
+use crate::sample::retry;
 use crate::summary::{self, Summary};
 use crate::text::{printable, printable_line};
 use crate::units::Units;
 use crate::view::address::Place;
-use crate::view::process::local;
 
 /// The status after any failure.
 const FAILED: u8 = 255;
@@ -91,15 +91,14 @@ pub fn run(call: &Call, open: &OpenTarget<'_>, out: &mut dyn Write, err: &mut dy
         report_warnings(Tool::Vmmap, source.as_mut(), err);
         Ok(report)
     });
-    match read {
+    let name = printable(arguments.target.as_encoded_bytes());
+    match read.with_context(|| format!("cannot examine `{name}`")) {
         Ok(report) => {
             report.write(out)?;
             Ok(0)
         }
-        Err(Failure { message, hints }) => {
-            let name = printable(arguments.target.as_encoded_bytes());
-            let message = format!("cannot examine `{name}`: {message}");
-            report_failure(err, Tool::Vmmap, &Failure { message, hints });
+        Err(error) => {
+            report_error(err, Tool::Vmmap, &error);
             Ok(FAILED)
         }
     }
@@ -122,19 +121,13 @@ impl<'a> Report<'a> {
         source: &mut dyn RegionSource,
         arguments: &'a Arguments,
         terminal: Option<usize>,
-    ) -> Result<Report<'a>, Error> {
-        let mut attempts = 0;
-        let (process, regions) = loop {
-            attempts += 1;
+    ) -> crate::Result<Report<'a>> {
+        let (process, regions) = retry::unless_replaced(source, |source| {
             let process = source.process()?;
             let context = Context::new(&process, source.info());
             let regions = Classify::new(source.regions(Detail::Counts)?, context);
-            match regions.collect::<Result<Vec<_>, _>>() {
-                Ok(regions) => break (process, regions),
-                Err(Error::Replaced { .. }) if attempts < 3 => {}
-                Err(error) => return Err(error),
-            }
-        };
+            Ok((process, regions.collect::<Result<Vec<_>, _>>()?))
+        })?;
         let mut summary = summary::Builder::default();
         regions.iter().for_each(|region| summary.add(region));
         let printed = source.printed().cloned();

@@ -1,6 +1,5 @@
 //! Lesson `close-early`: a file that shrinks under its mapping, a mapping dropped without a flush, and a deleted file.
 
-use anyhow::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing};
 use mmview_platform::{Bytes, Ending, Protection};
 
@@ -10,6 +9,7 @@ use super::observer::Observer;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Quantity, Step};
+use crate::error::Context as _;
 use crate::view::regions;
 
 /// The bytes that replace the greeting.
@@ -23,7 +23,7 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     deleted(stage, scratch)
 }
 
-fn map(scratch: &Scratch, size: Bytes) -> anyhow::Result<Mapping> {
+fn map(scratch: &Scratch, size: Bytes) -> crate::error::Result<Mapping> {
     let access = Protection::READ.with(Protection::WRITE);
     Mapping::of_file(scratch.file(), size, Sharing::Shared, access)
         .with_context(|| format!("failed to map {}", scratch.title()))

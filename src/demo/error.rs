@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::error::ErrorKind;
 use crate::interrupt::Interrupted;
 
 /// Why a lesson, or the whole demo, ended early.
@@ -21,13 +22,18 @@ pub enum Error {
     },
     /// Something that the lesson needs failed. Other lessons can still run.
     #[error(transparent)]
-    Failed(#[from] anyhow::Error),
+    Failed(#[from] crate::Error),
 }
 
 impl From<mmview_platform::Error> for Error {
     fn from(error: mmview_platform::Error) -> Error {
         Error::Failed(error.into())
     }
+}
+
+/// The error of a lesson that lacks something it needs.
+pub(super) fn failure(text: impl Into<String>) -> crate::Error {
+    crate::Error::new(ErrorKind::Unreadable, text)
 }
 
 /// The result of a lesson, and of each of its steps.

@@ -74,7 +74,11 @@ fn small(
     stage.show(Step::new("advised", call).region(advised).why(&[why]))
 }
 
-fn touched_sentence(stage: &Stage<'_>, huge: &HugePages, touched: &Observation) -> anyhow::Result<String> {
+fn touched_sentence(
+    stage: &Stage<'_>,
+    huge: &HugePages,
+    touched: &Observation,
+) -> crate::error::Result<String> {
     let page = stage.page()?;
     let grown = touched.grew(Quantity::Resident);
     let resident = stage.size(grown);

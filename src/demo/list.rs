@@ -1,14 +1,12 @@
 //! `mmview demo --list`: the lessons.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Map;
+use serde_json::json;
 
 use super::{LESSONS, Lesson};
-use crate::render::{Format, Style, renderer};
-use crate::view::{self, Cell, Column, Head, Layout, Record, Table, Tail};
+use crate::render::{Audience, Format, Style, renderer};
+use crate::view::{self, Cell, Column, Columns, Head, Layout, Row, Table, Tail, ValueType, ViewKind};
 
 /// Writes the name and the subject of each lesson.
 ///
@@ -16,10 +14,11 @@ use crate::view::{self, Cell, Column, Head, Layout, Record, Table, Tail};
 ///
 /// Returns the errors of `out`.
 pub(crate) fn list(format: Format, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    if format == Format::Table {
-        let indent = " ".repeat(NAME + 1);
+    if format.audience() == Audience::Terminal {
+        let width = LESSONS.iter().map(|lesson| lesson.name.len()).max().unwrap_or_default() + 1;
+        let indent = " ".repeat(width + 1);
         for lesson in LESSONS {
-            let line = format!("{:<NAME$} {}", lesson.name, lesson.about);
+            let line = format!("{:<width$} {}", lesson.name, lesson.about);
             let options =
                 textwrap::Options::new(style.width.unwrap_or(usize::MAX)).subsequent_indent(&indent);
             for line in textwrap::wrap(&line, options) {
@@ -28,42 +27,27 @@ pub(crate) fn list(format: Format, style: Style, out: &mut dyn Write) -> io::Res
         }
         return out.flush();
     }
-    let fields =
-        Map::from_iter([("schema".to_owned(), view::SCHEMA.into()), ("view".to_owned(), "lessons".into())]);
+    let fields = view::fields(json!({ "schema": view::SCHEMA, "view": ViewKind::Lessons.id() }));
     let head = Head {
-        view: "lessons",
+        view: ViewKind::Lessons,
         target: String::new(),
-        text: Vec::new(),
+        sections: Vec::new(),
         fields,
-        tables: vec![Table {
-            rows: ("lessons", "lesson"),
-            columns: vec![Column::text("lesson", "LESSON", NAME), Column::text("about", "SHOWS", 0)],
-            layout: Layout::Fitted,
-        }],
+        tables: vec![Table::new(("lessons", "lesson"), &COLUMNS, Layout::Fitted)],
     };
     let mut render = renderer(format, style, false, out);
     render.begin(&head)?;
     for lesson in LESSONS {
-        render.row(lesson)?;
+        render.row(&Row::new(&COLUMNS, lesson))?;
     }
     render.end(&Tail::default())?;
     render.finish()
 }
 
-/// The width of the column of names.
-const NAME: usize = 18;
+const LESSON: Column<Lesson> =
+    Column::new("lesson", "LESSON", ValueType::Text, |lesson| Cell::text(lesson.name));
+const ABOUT: Column<Lesson> =
+    Column::new("about", "SHOWS", ValueType::Text, |lesson| Cell::text(lesson.about));
 
-impl Record for Lesson {
-    fn cells(&self) -> Vec<Cell<'_>> {
-        vec![Cell::Text(Cow::Borrowed(self.name)), Cell::Text(Cow::Borrowed(self.about))]
-    }
-}
-
-impl Serialize for Lesson {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("lesson", self.name)?;
-        map.serialize_entry("about", self.about)?;
-        map.end()
-    }
-}
+/// The columns of a lesson.
+pub(crate) const COLUMNS: Columns<Lesson> = Columns { tabular: &[LESSON, ABOUT], json: &[LESSON, ABOUT] };

@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use anyhow::Context as _;
 use mmview_platform::Bytes;
 
 use super::Options;
@@ -12,6 +11,7 @@ use super::error::Result;
 use super::observer::{Observer, between};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 use crate::kind::RegionKind;
 use crate::region::Classified;
 
@@ -54,7 +54,7 @@ fn address(block: &[u8]) -> u64 {
     block.as_ptr().addr() as u64
 }
 
-fn last(blocks: &Blocks) -> anyhow::Result<u64> {
+fn last(blocks: &Blocks) -> crate::error::Result<u64> {
     Ok(address(blocks.last().context("no block was allocated")?))
 }
 
@@ -132,6 +132,7 @@ fn large(stage: &mut Stage<'_>, observer: &mut Observer) -> Result<()> {
     let mut block = Vec::<u8>::new();
     block
         .try_reserve_exact(LARGE.0 as usize)
+        .map_err(std::io::Error::other)
         .with_context(|| format!("failed to allocate a block of {}", stage.size(LARGE)))?;
     let at = address(black_box(&block));
     let after = observer.regions()?;
@@ -190,7 +191,8 @@ fn in_a_thread(stage: &mut Stage<'_>, observer: &mut Observer) -> Result<()> {
     let thread = thread::Builder::new()
         .spawn(move || allocate_and_wait(&to_main, &from_main))
         .context("failed to start a thread")?;
-    let at = from_thread.recv().context("the thread ended before it allocated")?;
+    let at =
+        from_thread.recv().map_err(std::io::Error::other).context("the thread ended before it allocated")?;
     let after = observer.regions()?;
     let arena = between("thread", &before, &after, at);
     let tail = tail_of(&arena, &before, &after);

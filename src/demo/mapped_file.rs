@@ -5,16 +5,16 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use anyhow::Context as _;
 use mmview_platform::own::{Mapping, Sharing};
 use mmview_platform::{Bytes, Protection};
 
 use super::Options;
-use super::error::Result;
+use super::error::{Result, failure};
 use super::observer::Observer;
 use super::scratch::{Scratch, title};
 use super::stage::Stage;
 use super::step::{Observation, Quantity, Step};
+use crate::error::Context as _;
 
 pub(super) fn run(plan: &Options, stage: &mut Stage<'_>) -> Result<()> {
     match &plan.file {
@@ -43,21 +43,26 @@ fn times(file: &File) -> io::Result<FileTimes> {
 }
 
 /// Opens the reader's file for reading and writing.
-fn open(path: &Path) -> anyhow::Result<File> {
+fn open(path: &Path) -> crate::error::Result<File> {
     let metadata = std::fs::metadata(path).with_context(|| format!("failed to open {}", title(path)))?;
-    anyhow::ensure!(metadata.is_file(), "{} is not a regular file; pass a regular file", title(path));
-    anyhow::ensure!(
-        metadata.len() > 0,
-        "{} is empty, and mmap refuses a length of 0 (EINVAL); pass a file with at least one byte",
-        title(path)
-    );
+    if !metadata.is_file() {
+        return Err(failure(format!("{} is not a regular file; pass a regular file", title(path))));
+    }
+    if metadata.len() == 0 {
+        return Err(failure(format!(
+            "{} is empty, and mmap refuses a length of 0 (EINVAL); pass a file with at least one byte",
+            title(path)
+        )));
+    }
     let read_only = || {
         format!(
             "{} can't be opened for writing, and the lesson rewrites its first byte; pass a copy of the file",
             title(path)
         )
     };
-    anyhow::ensure!(!metadata.permissions().readonly(), "{}", read_only());
+    if metadata.permissions().readonly() {
+        return Err(failure(read_only()));
+    }
     let file = File::options().read(true).write(true).open(path).with_context(read_only)?;
     // Recent writes must not show up as dirty pages of the mapping.
     file.sync_all().with_context(|| format!("failed to flush {} to its disk", title(path)))?;
@@ -126,7 +131,7 @@ fn teach(path: &Path, file: &File, may_change: bool, stage: &mut Stage<'_>) -> R
 }
 
 /// Returns whether this process maps the file.
-fn is_mapped(path: &Path) -> anyhow::Result<bool> {
+fn is_mapped(path: &Path) -> crate::error::Result<bool> {
     let path = path.as_os_str().as_bytes();
     Ok(Observer::own("", 0)?
         .regions()?
@@ -134,7 +139,7 @@ fn is_mapped(path: &Path) -> anyhow::Result<bool> {
         .any(|classified| classified.name().is_some_and(|name| name.is_file() && name.bytes() == path)))
 }
 
-fn read_sentence(stage: &Stage<'_>, read: &Observation) -> anyhow::Result<String> {
+fn read_sentence(stage: &Stage<'_>, read: &Observation) -> crate::error::Result<String> {
     if read.now(Quantity::Resident).is_none() {
         return Ok("This system doesn't report resident memory.".to_owned());
     }

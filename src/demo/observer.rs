@@ -1,11 +1,11 @@
 //! Reads regions again after each step of a lesson.
 
-use anyhow::Context as _;
 use mmview_platform::own::Child;
 use mmview_platform::{AddrRange, Detail, OpenOptions, PageState, RegionSource, open_process};
 
 use super::step::Observation;
 use crate::classify::classify;
+use crate::error::Context as _;
 use crate::region::Classified;
 
 /// An address in a process, and the region that held it at the last observation.
@@ -18,22 +18,22 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Observes an address of this process. There is no earlier observation yet.
-    pub fn own(of: &'static str, address: u64) -> anyhow::Result<Observer> {
+    pub fn own(of: &'static str, address: u64) -> crate::error::Result<Observer> {
         Observer::of_process(of, std::process::id(), address)
     }
 
     /// Observes an address of a child.
-    pub fn child(of: &'static str, child: &Child, address: u64) -> anyhow::Result<Observer> {
+    pub fn child(of: &'static str, child: &Child, address: u64) -> crate::error::Result<Observer> {
         Observer::of_process(of, child.pid(), address)
     }
 
-    fn of_process(of: &'static str, pid: u32, address: u64) -> anyhow::Result<Observer> {
+    fn of_process(of: &'static str, pid: u32, address: u64) -> crate::error::Result<Observer> {
         let source = open_process(pid, &OpenOptions::default())?;
         Ok(Observer { of, source, address, last: None })
     }
 
     /// Reads every region of the process.
-    pub fn regions(&mut self) -> anyhow::Result<Vec<Classified>> {
+    pub fn regions(&mut self) -> crate::error::Result<Vec<Classified>> {
         let map = self.source.read(Detail::Counts)?;
         for warning in &map.warnings {
             log::info!("{warning}");
@@ -42,7 +42,7 @@ impl Observer {
     }
 
     /// Returns the region that holds the address, now and at the last observation.
-    pub fn observe(&mut self) -> anyhow::Result<Observation> {
+    pub fn observe(&mut self) -> crate::error::Result<Observation> {
         let map = self.regions()?;
         let after = at(&map, self.address).cloned();
         let before = std::mem::replace(&mut self.last, after.clone());
@@ -76,13 +76,13 @@ pub(crate) struct Family {
 
 impl Family {
     /// Observes `child` at `address`, next to its parent.
-    pub fn new(parent: Observer, child: Child, address: u64) -> anyhow::Result<Family> {
+    pub fn new(parent: Observer, child: Child, address: u64) -> crate::error::Result<Family> {
         let other = Observer::of_process("child", child.pid(), address)?;
         Ok(Family { parent, other, child })
     }
 
     /// Returns the parent's region and the child's.
-    pub fn observe(&mut self) -> anyhow::Result<[Observation; 2]> {
+    pub fn observe(&mut self) -> crate::error::Result<[Observation; 2]> {
         Ok([self.parent.observe()?, self.other.observe()?])
     }
 
@@ -92,7 +92,7 @@ impl Family {
     }
 
     /// Lets the child take its next turn, `what`, and returns the bytes that it reports.
-    pub fn turn(&mut self, what: &str) -> anyhow::Result<Vec<u8>> {
+    pub fn turn(&mut self, what: &str) -> crate::error::Result<Vec<u8>> {
         self.child.step()?.with_context(|| format!("the child ended before it could {what}"))
     }
 }

@@ -1,6 +1,5 @@
 //! Lesson `private-vs-shared`: a private and a shared mapping of the same file.
 
-use anyhow::Context as _;
 use mmview_platform::own::{Mapping, Sharing};
 use mmview_platform::{Bytes, Protection};
 
@@ -10,6 +9,7 @@ use super::observer::Observer;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 
 /// The bytes written to each mapping, over the `hello` of the greeting.
 const MINE: &[u8] = b"mine!";
@@ -24,7 +24,7 @@ struct Both {
 }
 
 impl Both {
-    fn observe(&mut self) -> anyhow::Result<[Observation; 2]> {
+    fn observe(&mut self) -> crate::error::Result<[Observation; 2]> {
         let [private, shared] = &mut self.observers;
         Ok([private.observe()?, shared.observe()?])
     }
@@ -36,7 +36,7 @@ impl Both {
     }
 
     /// Adds the first bytes of the file, as each mapping and `read` see them.
-    fn facts(&self, step: Step) -> anyhow::Result<Step> {
+    fn facts(&self, step: Step) -> crate::error::Result<Step> {
         let beginning = |map: &Mapping| map.read_bytes(Bytes::ZERO, GREETING.len());
         Ok(step
             .fact(Fact::bytes("private_bytes", "the private mapping contains", &beginning(&self.private)))

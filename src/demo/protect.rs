@@ -21,7 +21,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn observe(&mut self) -> anyhow::Result<Vec<Observation>> {
+    fn observe(&mut self) -> crate::error::Result<Vec<Observation>> {
         let now = self.observer.regions()?;
         let mut parts = within(self.map.range(), &self.last, &now);
         self.last = now;

@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use mmview_platform::Bytes;
 use tempfile::NamedTempFile;
 
+use crate::error::Context as _;
 use crate::text::printable;
 
 /// The directory of the file, which is usually on a disk. `/tmp` is often in memory only, where every page is dirty and a flush
@@ -28,7 +28,7 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Creates a file of `size` that begins with [`GREETING`], and flushes it: recent writes must not show up as dirty pages of a
     /// mapping.
-    pub fn new(size: Bytes) -> anyhow::Result<Scratch> {
+    pub fn new(size: Bytes) -> crate::error::Result<Scratch> {
         let directory = if Path::new(ON_DISK).is_dir() { ON_DISK.into() } else { std::env::temp_dir() };
         let named = || {
             let mut builder = tempfile::Builder::new();
@@ -39,7 +39,7 @@ impl Scratch {
             .tempfile_in(&directory)
             .or_else(|_| named().tempfile())
             .context("failed to create a file for the lesson")?;
-        let mut bytes = vec![b'.'; usize::try_from(size.0)?];
+        let mut bytes = vec![b'.'; usize::try_from(size.0).map_err(std::io::Error::other)?];
         bytes[..GREETING.len()].copy_from_slice(GREETING);
         file.write_all(&bytes)
             .and_then(|()| file.as_file().sync_all())
@@ -63,7 +63,7 @@ impl Scratch {
     }
 
     /// Reads the first bytes of the file, as many as [`GREETING`] has, without a mapping.
-    pub fn beginning(&self) -> anyhow::Result<Vec<u8>> {
+    pub fn beginning(&self) -> crate::error::Result<Vec<u8>> {
         let mut bytes = vec![0; GREETING.len()];
         let read = self.file().read_at(&mut bytes, 0)?;
         bytes.truncate(read);

@@ -4,15 +4,15 @@ use std::hint::black_box;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use anyhow::{Context as _, anyhow};
 use mmview_platform::own::{Child, set_stack_limit, stack_limit};
 use mmview_platform::{Bytes, Ending};
 
 use super::Options;
-use super::error::Result;
+use super::error::{Result, failure};
 use super::observer::{Observer, between};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 use crate::region::Classified;
 
 /// The size of a stack frame, and the number of nested calls: a megabyte in all.
@@ -31,9 +31,9 @@ const LIMIT: Bytes = Bytes(4 << 20);
 pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     if let Some(limit) = stack_limit()?.filter(|limit| *limit < NEEDED) {
         let (limit, needed) = (stage.size(limit), stage.size(NEEDED));
-        let error =
-            anyhow!("the stack limit is {limit}, and the lesson needs {needed}; raise it with `ulimit -s`");
-        return Err(error.into());
+        let text =
+            format!("the stack limit is {limit}, and the lesson needs {needed}; raise it with `ulimit -s`");
+        return Err(failure(text).into());
     }
     let mut observer = Observer::own("", here())?;
     deep(stage, &mut observer)?;
@@ -125,7 +125,10 @@ fn of_a_thread(stage: &mut Stage<'_>) -> Result<()> {
             }
         })
         .context("failed to start a thread")?;
-    let at = from_thread.recv().context("the thread ended before it sent its stack address")?;
+    let at = from_thread
+        .recv()
+        .map_err(std::io::Error::other)
+        .context("the thread ended before it sent its stack address")?;
     let after = observer.regions()?;
     let stack = between("", &before, &after, at);
     let guard = guard_below(&stack, &before, &after);

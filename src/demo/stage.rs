@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Instant;
 
-use anyhow::Context as _;
 use mmview_platform::own::{Mapping, Sharing, has_input};
 use mmview_platform::{Bytes, Detail, OpenOptions, Protection, RegionSource, open_self};
 
@@ -11,10 +10,11 @@ use super::error::{Error, Result};
 use super::rows;
 use super::step::{COLUMNS, Step, size_text};
 use super::{Lesson, Pace};
+use crate::error::Context as _;
 use crate::interrupt::{Interrupt, NAP};
 use crate::render::Style;
-use crate::view::process::Origins;
-use crate::view::{Head, Layout, Table};
+use crate::view::origins::Origins;
+use crate::view::{Head, Layout, Note, Section, Table, ViewKind};
 
 /// The longest line of prose, in columns.
 const LINE: usize = 100;
@@ -60,13 +60,13 @@ impl<'a> Stage<'a> {
     }
 
     /// The size of a page.
-    pub fn page(&self) -> anyhow::Result<Bytes> {
+    pub fn page(&self) -> crate::error::Result<Bytes> {
         let size = self.source.info().page_size.map(|size| size.bytes());
         size.context("the page size of this system is unknown, and the lesson counts pages")
     }
 
     /// Maps private, readable and writable memory; rounds `size` up to whole pages.
-    pub fn memory(&self, size: Bytes) -> anyhow::Result<Mapping> {
+    pub fn memory(&self, size: Bytes) -> crate::error::Result<Mapping> {
         let access = Protection::READ.with(Protection::WRITE);
         Mapping::anonymous(size, Sharing::Private, access)
             .with_context(|| format!("failed to map {} of memory", self.size(size)))
@@ -194,18 +194,15 @@ impl<'a> Stage<'a> {
         let process = self.source.process()?;
         let source = self.source.info().clone();
         let origins = Origins { taken: source.time(), source, process, detail: Detail::Counts };
-        let mut fields = origins.fields("demo");
-        fields.insert("lesson".to_owned(), self.lesson.name.into());
+        let mut fields = origins.fields(ViewKind::Demo);
+        let Lesson { name, about, .. } = *self.lesson;
+        fields.insert("lesson".to_owned(), name.into());
         Ok(Head {
-            view: "demo",
+            view: ViewKind::Demo,
             target: origins.target(),
-            text: vec![format!("Lesson {}: {}.", self.lesson.name, self.lesson.about)],
+            sections: vec![Section::note(Note::Lesson { name, about })],
             fields,
-            tables: vec![Table {
-                rows: ("steps", "step"),
-                columns: COLUMNS.to_vec(),
-                layout: Layout::Streamed,
-            }],
+            tables: vec![Table::new(("steps", "step"), &COLUMNS, Layout::Streamed)],
         })
     }
 }

@@ -1,16 +1,13 @@
 //! A step of a lesson: the call, the regions that it changed, other observations, and an explanation.
 
-use std::borrow::Cow;
-
 use mmview_platform::{Bytes, Ending, SmapsField};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::region::Classified;
 use crate::text::printable;
 use crate::units::Units;
-use crate::view::regions::{RegionRecord, detail};
-use crate::view::{Cell, Column, Record, Shows};
+use crate::view::regions::{self, detail};
+use crate::view::{Cell, Column, Columns, Record, Row, ValueType};
 
 /// A step of a lesson.
 #[derive(Clone, Debug, Default)]
@@ -316,65 +313,94 @@ impl Step {
     }
 }
 
-pub(super) const COLUMNS: [Column; 12] = [
-    Column::text("step", "STEP", 14).after(""),
-    Column::text("change", "CHANGE", 10),
-    Column::text("type", "REGION TYPE", 14),
-    Column::number("size", "VSIZE", 6),
-    Column::number("resident", "RSDNT", 6),
-    Column::number("dirty", "DIRTY", 6),
-    Column::number("swapped", "SWAP", 6),
-    Column::text("call", "CALL", 0),
-    Column::text("why", "", 0).shown(Shows::MachineOnly),
-    Column::text("lesson", "", 0).shown(Shows::MachineOnly),
-    Column::number("proportional", "", 0).shown(Shows::MachineOnly),
-    Column::number("unique", "", 0).shown(Shows::MachineOnly),
-];
+type StepColumn = Column<Step>;
 
-impl Record for Step {
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let region = self.main().map(|main| main.facts());
-        let size = |size: Option<Bytes>| if region.is_some() { Cell::Size(size) } else { Cell::Empty };
-        let counts = region.map(|region| region.counts).unwrap_or_default();
-        vec![
-            Cell::Text(Cow::Borrowed(self.name)),
-            Cell::Text(Cow::Borrowed(self.change())),
-            self.main().map_or(Cell::Empty, |main| Cell::Text(Cow::Borrowed(main.title()))),
-            size(region.map(|region| region.size())),
-            size(counts.resident),
-            size(counts.dirty),
-            size(counts.swapped),
-            Cell::Text(Cow::Borrowed(&self.call)),
-            Cell::Text(Cow::Borrowed(&self.why)),
-            Cell::Text(Cow::Borrowed(self.lesson)),
-            size(counts.proportional),
-            size(counts.unique),
-        ]
-    }
+/// A size of the main region; nothing if there is no such region.
+fn size(step: &Step, of: fn(&Classified) -> Option<Bytes>) -> Cell<'_> {
+    step.main().map_or(Cell::Empty, |region| Cell::Size(of(region)))
 }
 
-impl Serialize for Step {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let observed = self.facts.iter().map(|fact| (fact.name.to_owned(), fact.value.clone()));
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("step", self.name)?;
-        map.serialize_entry("call", &self.call)?;
-        map.serialize_entry("change", self.change())?;
-        map.serialize_entry("region", &self.main().map(RegionRecord::new))?;
-        map.serialize_entry("why", &self.why)?;
-        map.serialize_entry("regions", &self.regions)?;
-        map.serialize_entry("observed", &Map::from_iter(observed))?;
-        map.end()
-    }
+const STEP: StepColumn = StepColumn::new("step", "STEP", ValueType::Text, |step| Cell::text(step.name));
+const CHANGE: StepColumn =
+    StepColumn::new("change", "CHANGE", ValueType::Object("change"), |step| Cell::text(step.change()))
+        .about("What became of the main region, the first of `regions`.");
+const CALL: StepColumn = StepColumn::new("call", "CALL", ValueType::Text, |step| Cell::text(&step.call));
+const WHY: StepColumn = StepColumn::machine("why", ValueType::Text, |step| Cell::text(&step.why))
+    .about("What happened and why, as far as it was observed, for people to read.");
+
+/// The columns of a step.
+pub(crate) const COLUMNS: Columns<Step> = Columns {
+    tabular: &[
+        STEP,
+        CHANGE,
+        StepColumn::new("type", "REGION TYPE", ValueType::Type, |step| {
+            step.main().map_or(Cell::Empty, |region| Cell::text(region.title()))
+        }),
+        StepColumn::new("size", "VSIZE", ValueType::Measured, |step| {
+            size(step, |region| Some(region.size()))
+        }),
+        StepColumn::new("resident", "RSDNT", ValueType::Measured, |step| {
+            size(step, |region| region.counts().resident)
+        }),
+        StepColumn::new("dirty", "DIRTY", ValueType::Measured, |step| {
+            size(step, |region| region.counts().dirty)
+        }),
+        StepColumn::new("swapped", "SWAP", ValueType::Measured, |step| {
+            size(step, |region| region.counts().swapped)
+        }),
+        CALL,
+        WHY,
+        StepColumn::machine("lesson", ValueType::Text, |step| Cell::text(step.lesson)),
+        StepColumn::machine("proportional", ValueType::Measured, |step| {
+            size(step, |region| region.counts().proportional)
+        }),
+        StepColumn::machine("unique", ValueType::Measured, |step| {
+            size(step, |region| region.counts().unique)
+        }),
+    ],
+    json: &[
+        STEP,
+        CALL,
+        CHANGE,
+        StepColumn::machine("region", ValueType::OptionalObject("region"), |step| region_cell(step.main()))
+            .about("The main region after the step."),
+        WHY,
+        StepColumn::machine("regions", ValueType::List("observation"), |step| {
+            let row = |observation| Box::new(Row::new(&OBSERVATION, observation)) as Box<dyn Record>;
+            Cell::Records(step.regions.iter().map(row).collect())
+        })
+        .about("Every region that the step is about."),
+        StepColumn::machine("observed", ValueType::Object("observed"), |step| {
+            let observed = step.facts.iter().map(|fact| (fact.name.to_owned(), fact.value.clone()));
+            Cell::Value(Map::from_iter(observed).into())
+        }),
+    ],
+};
+
+/// A region as a JSON object; null if there is none.
+fn region_cell(region: Option<&Classified>) -> Cell<'_> {
+    region.map_or(Cell::Empty, |region| Cell::Record(Box::new(regions::row(region))))
 }
 
-impl Serialize for Observation {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("of", &(!self.of.is_empty()).then_some(self.of))?;
-        map.serialize_entry("change", self.change())?;
-        map.serialize_entry("before", &self.before.as_ref().map(RegionRecord::new))?;
-        map.serialize_entry("region", &self.after.as_ref().map(RegionRecord::new))?;
-        map.end()
-    }
-}
+/// A region before and after a step, as a JSON object.
+pub(crate) const OBSERVATION: Columns<Observation> = Columns {
+    tabular: &[],
+    json: &[
+        Column::<Observation>::machine("of", ValueType::OptionalObject("word"), |observation| {
+            match observation.of {
+                "" => Cell::Empty,
+                of => Cell::text(of),
+            }
+        })
+        .about("Whose region it is, such as parent or child; null if only one process is shown."),
+        Column::<Observation>::machine("change", ValueType::Object("change"), |observation| {
+            Cell::text(observation.change())
+        }),
+        Column::<Observation>::machine("before", ValueType::OptionalObject("region"), |observation| {
+            region_cell(observation.before.as_ref())
+        }),
+        Column::<Observation>::machine("region", ValueType::OptionalObject("region"), |observation| {
+            region_cell(observation.after.as_ref())
+        }),
+    ],
+};

@@ -1,64 +1,66 @@
-//! Which regions of two maps belong together.
+//! Matches the regions of two maps.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 
 use mmview_platform::{Name, NameKind, Native, PageCounts, Region};
 
-use super::{Change, ChangeKind, Diff};
+use super::change::{Change, ChangeKind};
 use crate::region::Classified;
 
-/// Compares two lists of regions, each by address. `may_move` says that the same things may lie elsewhere.
-pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: bool) -> Diff {
-    let (before, after, unchanged) = without_the_same(before, after);
-    let mut diff = Diff { changes: Vec::new(), unchanged };
+/// Compares two lists of regions, each by address. Returns the changes by address, and the number of unchanged regions.
+///
+/// If they `may_move`, a region that was removed matches one like it that was added elsewhere.
+pub(super) fn compare(before: &[Classified], after: &[Classified], may_move: bool) -> (Vec<Change>, u64) {
+    let (before, after, unchanged) = without_equal(before, after);
+    let mut changes = Vec::new();
     for group in groups(&before, &after) {
         let pick = |from: &[&Classified], places: Vec<usize>| -> Vec<Classified> {
             places.into_iter().map(|place| from[place].clone()).collect()
         };
         let (before, after) = (pick(&before, group.before), pick(&after, group.after));
-        diff.changes.push(Change { kind: kind(&before, &after), before, after });
+        changes.push(Change { kind: kind(&before, &after), before, after });
     }
     if may_move {
-        match_by_identity(&mut diff.changes);
+        match_by_identity(&mut changes);
     }
-    diff.changes.sort_by_key(|change| (change.region().range(), !change.after.is_empty()));
-    diff
+    changes.sort_by_key(|change: &Change| (change.region().range(), !change.after.is_empty()));
+    (changes, unchanged)
 }
 
-/// The regions of each list that are not in the other, and how many are in both.
-fn without_the_same<'a>(
+/// Returns the regions of each list that are not in the other, and the number of those in both.
+fn without_equal<'a>(
     before: &'a [Classified],
     after: &'a [Classified],
 ) -> (Vec<&'a Classified>, Vec<&'a Classified>, u64) {
-    let (mut gone, mut new) = (Vec::new(), Vec::new());
+    let (mut removed, mut added) = (Vec::new(), Vec::new());
     let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
-    let mut same = 0;
+    let mut equal = 0;
     loop {
         match (before.peek(), after.peek()) {
             (Some(one), Some(other)) if one == other => {
-                same += 1;
+                equal += 1;
                 before.next();
                 after.next();
             }
-            (Some(one), Some(other)) if one.range() <= other.range() => gone.extend(before.next()),
-            (Some(_), None) => gone.extend(before.next()),
-            (_, Some(_)) => new.extend(after.next()),
-            (None, None) => return (gone, new, same),
+            (Some(one), Some(other)) if one.range() <= other.range() => removed.extend(before.next()),
+            (Some(_), None) => removed.extend(before.next()),
+            (_, Some(_)) => added.extend(after.next()),
+            (None, None) => return (removed, added, equal),
         }
     }
 }
 
-/// Regions that belong together, by their places in both lists.
+/// Regions that belong together, by their indices in both lists.
 #[derive(Clone, Debug, Default)]
 struct Group {
     before: Vec<usize>,
     after: Vec<usize>,
 }
 
-/// Groups the regions of two lists that overlap and have the same thing behind them, through any number of steps.
+/// Groups the regions of two lists that overlap and have the same backing, transitively.
 fn groups(before: &[&Classified], after: &[&Classified]) -> Vec<Group> {
-    // The regions of both lists in one row, those of the second after those of the first.
+    // Numbers the regions of the first list, then those of the second.
     let mut sets = Sets::new(before.len() + after.len());
     let mut first = 0;
     for (place, one) in before.iter().enumerate() {
@@ -83,12 +85,12 @@ fn groups(before: &[&Classified], after: &[&Classified]) -> Vec<Group> {
     groups
 }
 
-/// Whether `one` lies wholly below `other`. Two empty regions at one address are at the same place.
+/// Whether `one` lies entirely below `other`. Two empty regions with the same address don't.
 fn is_below(one: &Region, other: &Region) -> bool {
     one.range.end() <= other.range.start() && one.range != other.range
 }
 
-/// Sets that are joined (union by the lower number, with path halving).
+/// Disjoint sets, joined under the lower number, with path halving.
 struct Sets(Vec<usize>);
 
 impl Sets {
@@ -110,13 +112,13 @@ impl Sets {
     }
 }
 
-/// Whether the same thing stands behind two regions that share addresses: the same part of the same file or object, or private
-/// memory, whatever it is called.
+/// Whether two regions that share addresses have the same backing: the same part of the same file or object, or private memory
+/// of any name.
 fn is_same_object(one: &Region, other: &Region) -> bool {
     match (&one.native, &other.native) {
         (Native::Linux(first), Native::Linux(second)) => {
             let base = |region: &Region| region.offset.wrapping_sub(region.range.start());
-            // A file may be renamed while it is mapped: its device and inode say which it is.
+            // A file can be renamed while it is mapped: its device and inode identify it.
             let is_file = |region: &Region| region.name.as_ref().is_some_and(Name::is_file);
             let is_same = match (is_file(one), is_file(other)) {
                 (true, true) if first.inode != 0 => {
@@ -130,7 +132,7 @@ fn is_same_object(one: &Region, other: &Region) -> bool {
                 && (!has_offsets || base(one) == base(other))
         }
         (Native::Macos(first), Native::Macos(second)) => {
-            // A report says `MALLOC_TINY (empty)` of what nothing is in.
+            // A report shows `MALLOC_TINY (empty)` for a zone without allocations.
             let base = |printed: &Option<Box<str>>| {
                 printed.as_deref().map(|title| title.split(" (").next().unwrap_or(title).to_owned())
             };
@@ -142,7 +144,7 @@ fn is_same_object(one: &Region, other: &Region) -> bool {
     }
 }
 
-/// The name of what stands behind a region; none of private memory, which a process may call what it likes at any time.
+/// The name of a region's backing; `None` for private memory, which a process can rename at any time.
 fn object(region: &Region) -> Option<&[u8]> {
     let name = region.name.as_ref().filter(|name| name.kind() != NameKind::Given)?;
     Some(name.bytes())
@@ -173,7 +175,7 @@ fn kind(before: &[Classified], after: &[Classified]) -> ChangeKind {
     kind_in_place(one, other)
 }
 
-/// What happened to a region whose size is the same.
+/// What happened to a region whose addresses are the same.
 fn kind_in_place(one: &Classified, other: &Classified) -> ChangeKind {
     let (before, after) = (one.facts(), other.facts());
     if before.protection != after.protection {
@@ -187,42 +189,41 @@ fn kind_in_place(one: &Classified, other: &Classified) -> ChangeKind {
     }
 }
 
-/// Whether something that both measured is different.
+/// Whether a size differs that was measured in both.
 fn is_recounted(before: &PageCounts, after: &PageCounts) -> bool {
     let pairs =
         [(before.resident, after.resident), (before.dirty, after.dirty), (before.swapped, after.swapped)];
     pairs.into_iter().any(|(before, after)| before.zip(after).is_some_and(|(before, after)| before != after))
 }
 
-/// What a region that may have moved is known by: its name, its type, its place in the file, its size, its protection, and
-/// whether it is shared.
+/// What identifies a region that may have moved: its name, type, offset in the file, size, protection, and whether it is
+/// shared.
 type Identity<'a> = (Option<&'a Name>, &'a str, u64, u64, &'static str, bool);
 
 fn identity(change: &Change) -> Identity<'_> {
-    let classified = change.region();
-    let region = classified.facts();
-    // `[heap]` and `[stack]` are one each, whatever their size.
-    let size = if is_label(region) { 0 } else { region.size().0 };
+    let region = change.region();
+    // There is one `[heap]` and one `[stack]`, of any size.
+    let size = if is_label(region.facts()) { 0 } else { region.size().0 };
     (
-        region.name.as_ref(),
-        classified.title(),
-        region.offset,
+        region.name(),
+        region.title(),
+        region.offset(),
         size,
-        region.protection.as_str(),
-        region.share.is_shared(),
+        region.protection().as_str(),
+        region.share().is_shared(),
     )
 }
 
-/// Makes one change of a region that is gone and one like it that is new elsewhere, both in order of address.
+/// Joins each removed region with an added one of the same identity, both in the order of their addresses.
 fn match_by_identity(changes: &mut Vec<Change>) {
-    let mut gone: HashMap<Identity<'_>, VecDeque<usize>> = HashMap::new();
+    let mut removed: HashMap<Identity<'_>, VecDeque<usize>> = HashMap::new();
     let is = |change: &Change, kind| change.kind == kind;
     for (place, change) in changes.iter().enumerate().filter(|(_, change)| is(change, ChangeKind::Removed)) {
-        gone.entry(identity(change)).or_default().push_back(place);
+        removed.entry(identity(change)).or_default().push_back(place);
     }
     let mut pairs = Vec::new();
     for (place, change) in changes.iter().enumerate().filter(|(_, change)| is(change, ChangeKind::Added)) {
-        let from = gone.get_mut(&identity(change)).and_then(VecDeque::pop_front);
+        let from = removed.get_mut(&identity(change)).and_then(VecDeque::pop_front);
         pairs.extend(from.map(|from| (from, place)));
     }
     for (from, to) in pairs {

@@ -1,4 +1,4 @@
-//! Maps before and after, and what is said of them.
+//! Pairs of maps, and their differences.
 
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ pub(crate) fn snapshot(lines: &str) -> Snapshot {
     }
 }
 
-/// The changes between two texts of maps, as `kind before>after`, each region by its addresses.
+/// The changes between two `maps` texts, as `kind before>after`, with the addresses of the regions.
 fn changes(before: &str, after: &str) -> Vec<String> {
     let diff = Diff::between(&snapshot(before), &snapshot(after));
     let ranges = |regions: &[Classified]| {
@@ -30,7 +30,7 @@ fn changes(before: &str, after: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_comes_and_goes() {
+fn added_and_removed_regions() {
     let file = "5000-6000 rw-s 0 08:01 7 /tmp/x\n";
     assert_eq!(changes("", file), ["added >5000-6000"]);
     assert_eq!(changes(file, ""), ["removed 5000-6000>"]);
@@ -63,7 +63,7 @@ fn a_file_is_split_by_its_offsets() {
 }
 
 #[test]
-fn something_else_at_the_same_place_is_no_change_of_it() {
+fn another_object_at_the_same_address_is_not_a_change_of_it() {
     let file = |name: &str, inode: u64| format!("1000-2000 rw-s 0 08:01 {inode} {name}\n");
     let (one, other) = (file("/tmp/x", 7), file("/tmp/y", 8));
     assert_eq!(changes(&one, &other), ["removed 1000-2000>", "added >1000-2000"]);
@@ -72,7 +72,7 @@ fn something_else_at_the_same_place_is_no_change_of_it() {
 }
 
 #[test]
-fn names_may_come_later() {
+fn a_new_name_is_a_rename() {
     let anonymous = "1000-2000 rw-p 0 00:00 0\n";
     let named = "1000-2000 rw-p 0 00:00 0 [anon:buffer]\n";
     assert_eq!(changes(anonymous, named), ["renamed 1000-2000>1000-2000"]);
@@ -82,7 +82,7 @@ fn names_may_come_later() {
 }
 
 #[test]
-fn a_new_run_has_the_same_things_elsewhere() {
+fn another_run_has_the_same_regions_elsewhere() {
     let before =
         "1000-3000 r--p 0 08:01 7 /lib/x.so\n4000-6000 r--s 0 00:01 9\n8000-9000 rw-p 0 00:00 0 [stack]\n";
     let after = "41000-43000 r--p 0 08:01 7 /lib/x.so\n54000-56000 r--s 0 00:01 9\n98000-9a000 rw-p 0 00:00 0 [stack]\n";
@@ -96,12 +96,12 @@ fn a_new_run_has_the_same_things_elsewhere() {
     assert_eq!(
         kinds,
         [Removed, Removed, Removed, Added, Added, Added],
-        "in one process nothing moves by itself"
+        "in one process no region moves by itself"
     );
 }
 
 #[test]
-fn what_lies_where_it_lay_is_the_same_run() {
+fn the_same_addresses_are_the_same_run() {
     let file = "1000-3000 r--p 0 08:01 7 /lib/x.so\n8000-9000 rw-p 0 00:00 0 [stack]\n";
     let (before, after) = ("4000-5000 rw-s 0 08:01 9 /tmp/x\n", "6000-7000 rw-s 0 08:01 9 /tmp/x\n");
     let sorted = |extra: &str| {
@@ -113,14 +113,14 @@ fn what_lies_where_it_lay_is_the_same_run() {
 }
 
 #[test]
-fn counts_are_compared_where_both_have_them() {
+fn counts_are_compared_if_both_maps_have_them() {
     let counted = |resident: u64| format!("1000-3000 rw-p 0 00:00 0\nRss: {resident} kB\nSwap: 0 kB\n");
     assert_eq!(changes(&counted(4), &counted(8)), ["recounted 1000-3000>1000-3000"]);
     assert_eq!(changes(&counted(4), "1000-3000 rw-p 0 00:00 0\n"), ["incidental 1000-3000>1000-3000"]);
 }
 
 #[test]
-fn types_and_files_have_the_biggest_difference_first() {
+fn types_and_files_have_the_largest_change_first() {
     let lines = |one: u64, other: u64| {
         format!(
             "1000-3000 rw-s 0 08:01 7 /a\nRss: {one} kB\nShared_Dirty: 0 kB\nPrivate_Dirty: 0 kB\nSwap: 0 kB\n\
@@ -139,7 +139,7 @@ fn types_and_files_have_the_biggest_difference_first() {
     assert_eq!(total, types[0].delta);
 }
 
-/// Regions of some pages each, in order, with or without gaps between them.
+/// A map of up to 12 regions of a few pages each, with or without gaps between them.
 fn map() -> impl Strategy<Value = Vec<Classified>> {
     let protections = prop::sample::select(vec!["rw-p", "r--p", "r-xp", "---p", "rw-s"]);
     let names = prop::sample::select(vec!["", "/lib/a", "/tmp/b", "[heap]", "[stack]", "[anon:x]"]);
@@ -155,7 +155,7 @@ fn map() -> impl Strategy<Value = Vec<Classified>> {
             text.push_str(&format!(
                 "{start:x}-{end:x} {protection} {start:x} {device} {inode} {name}\nRss: {resident} kB\n"
             ));
-            // Of several empty regions at one address none is this or that one.
+            // Several empty regions at one address would be indistinguishable.
             start = if pages == 0 { end + 0x1000 } else { end };
         }
         classified(&text)
@@ -165,7 +165,7 @@ fn map() -> impl Strategy<Value = Vec<Classified>> {
 proptest! {
     #[test]
     fn the_second_map_is_the_first_with_the_difference(before in map(), after in map(), may_move: bool) {
-        let diff = matching::compare(&before, &after, may_move);
+        let diff = Diff::of_regions(&before, &after, may_move);
         prop_assert_eq!(apply(&before, &diff), after.clone());
         let touched: usize = diff.changes.iter().map(|change| change.after.len()).sum();
         prop_assert_eq!(touched as u64 + diff.unchanged, after.len() as u64);
@@ -173,12 +173,12 @@ proptest! {
 
     #[test]
     fn a_map_is_no_different_from_itself(map in map()) {
-        prop_assert!(matching::compare(&map, &map, true).changes.is_empty());
+        prop_assert!(Diff::of_regions(&map, &map, true).changes.is_empty());
     }
 
     #[test]
-    fn the_way_back_takes_away_what_the_way_there_brought(before in map(), after in map()) {
-        let (there, back) = (matching::compare(&before, &after, false), matching::compare(&after, &before, false));
+    fn the_reverse_difference_removes_what_was_added(before in map(), after in map()) {
+        let (there, back) = (Diff::of_regions(&before, &after, false), Diff::of_regions(&after, &before, false));
         prop_assert_eq!(there.unchanged, back.unchanged);
         let regions = |diff: &Diff, of: fn(&Change) -> &Vec<Classified>| {
             diff.changes.iter().map(|change| of(change).len()).sum::<usize>()

@@ -1,17 +1,18 @@
-//! What the changes come to by type and by file.
+//! The changes by type and by file.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use mmview_platform::PageCounts;
 
-use super::{Delta, Sizes};
+use super::delta::{Delta, Sizes};
 use crate::kind::RegionKind;
 use crate::snapshot::Snapshot;
 use crate::summary::{Summary, Totals};
 
-/// How the regions of a type are different.
+/// How the regions of a type changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TypeChange {
     /// Their kind.
     pub kind: RegionKind,
@@ -21,8 +22,9 @@ pub struct TypeChange {
     pub delta: Delta,
 }
 
-/// How the regions of a file, or of another memory object with a path, are different.
+/// How the regions of a file, or of another memory object with a path, changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileChange {
     /// Its path.
     pub path: Box<[u8]>,
@@ -45,8 +47,9 @@ impl Both {
     }
 }
 
-/// How each type is different, the biggest difference first; types that are the same are left out. A report that lists no
-/// regions is compared by its own table, to the digits that it prints.
+/// Returns the changes by type, the largest first, and the change of the whole map. Types without a change are omitted.
+///
+/// A report that lists no regions is compared by its own table, which is exact to the digits that it prints.
 pub fn by_type(before: &Snapshot, after: &Snapshot) -> (Vec<TypeChange>, Delta) {
     let mut types: BTreeMap<String, (RegionKind, Both)> = BTreeMap::new();
     let mut total = Both::NONE;
@@ -69,17 +72,17 @@ pub fn by_type(before: &Snapshot, after: &Snapshot) -> (Vec<TypeChange>, Delta) 
     (changes, total.delta())
 }
 
-/// How each file is different, the biggest difference first; files that are the same are left out, and all where one side is a
-/// report that lists no regions.
+/// Returns the changes by file, the largest first. Files without a change are omitted; if one map is a report that lists no
+/// regions, all are.
 pub fn by_file<'a>(before: &'a Snapshot, after: &'a Snapshot) -> Vec<FileChange> {
-    if super::is_by_type_only(before, after) {
+    if before.is_summary() != after.is_summary() {
         return Vec::new();
     }
     let mut files: BTreeMap<&'a [u8], Both> = BTreeMap::new();
     let mut sum = |snapshot: &'a Snapshot, side: fn(&mut Both) -> &mut Sizes| {
-        for classified in &snapshot.regions {
-            if let Some(path) = classified.name().and_then(|name| name.path()) {
-                side(files.entry(path).or_insert(Both::NONE)).add(classified.facts());
+        for region in &snapshot.regions {
+            if let Some(path) = region.path() {
+                side(files.entry(path).or_insert(Both::NONE)).add(region.facts());
             }
         }
     };

@@ -1,19 +1,20 @@
-//! Comma-separated values (RFC 4180): sizes in bytes, empty where not measured, one header for all targets.
+//! Comma-separated values (RFC 4180): sizes in bytes, empty if not measured, one header for all targets.
 //!
-//! Where a view has several tables, the header has the columns of all, and says first of which table a row is.
+//! If a view has several tables, the header has the columns of all of them, and each row begins with the name of its table.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use super::Render;
+use super::words::{clock, remedy};
 use crate::text::printable;
-use crate::view::{Cell, Column, Head, Record, Role, Shows, Table, Tail};
+use crate::view::{Cell, Head, Record, Role, Shows, Spec, Table, Tail};
 
 pub(super) struct Csv<'a> {
     out: csv::Writer<&'a mut dyn Write>,
     /// The identifiers of the header, once it is written.
     header: Vec<&'static str>,
-    /// Which cell of a row of the current table stands under each of them.
+    /// Which cell of the current table's rows is under each of them.
     places: Vec<Option<usize>>,
     has_tables: bool,
     /// The tables of the view from the current one on.
@@ -32,19 +33,16 @@ impl<'a> Csv<'a> {
             target: String::new(),
         }
     }
-}
 
-impl Csv<'_> {
     fn find_places(&mut self) {
         let columns = self.tables.front().map(|table| table.columns.as_slice()).unwrap_or_default();
-        let place = |id: &&str| columns.iter().position(|column| column.id == *id && shows(column));
+        let place = |id: &&str| columns.iter().position(|column| column.id == *id && is_shown(column));
         self.places = self.header.iter().map(place).collect();
     }
 }
 
 fn text(cell: &Cell<'_>) -> String {
     match cell {
-        Cell::Empty | Cell::Rule => String::new(),
         Cell::Text(text) => printable(text.as_bytes()),
         Cell::Name(name) => printable(name),
         Cell::Size(size) => size.map_or_else(String::new, |size| size.0.to_string()),
@@ -52,11 +50,20 @@ fn text(cell: &Cell<'_>) -> String {
         Cell::CountDelta(delta) => delta.to_string(),
         Cell::Count(count) => count.to_string(),
         Cell::Address(address) => format!("{address:#x}"),
+        Cell::Kind(kind) => kind.id().to_owned(),
+        Cell::Protection(protection) => protection.to_string(),
+        Cell::Share(share) => share.code().to_owned(),
+        Cell::Time(time) => clock(*time),
+        Cell::Found(sentence, None) => printable(sentence.as_bytes()),
+        Cell::Found(sentence, Some(hint)) => printable(format!("{sentence} ({})", remedy(hint)).as_bytes()),
+        Cell::Remedy(hint) => remedy(hint),
+        Cell::Empty | Cell::Absent | Cell::Change(_) => String::new(),
+        Cell::Record(_) | Cell::Records(_) | Cell::Value(_) | Cell::Data(_) => String::new(),
     }
 }
 
-fn shows(column: &Column) -> bool {
-    column.shows != Shows::TableOnly
+fn is_shown(column: &Spec) -> bool {
+    column.shows != Shows::People
 }
 
 impl Render for Csv<'_> {
@@ -65,7 +72,7 @@ impl Render for Csv<'_> {
         self.tables = head.tables.clone().into();
         if self.header.is_empty() && !head.tables.is_empty() {
             for column in head.tables.iter().flat_map(|table| &table.columns) {
-                if shows(column) && !self.header.contains(&column.id) {
+                if is_shown(column) && !self.header.contains(&column.id) {
                     self.header.push(column.id);
                 }
             }
@@ -78,13 +85,12 @@ impl Render for Csv<'_> {
     }
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
-        if record.role() == Role::Total {
+        if matches!(record.role(), Role::Total | Role::Rule) {
             return Ok(());
         }
         let Some(table) = self.tables.front() else { return Ok(()) };
-        let cells = record.cells();
         let texts =
-            self.places.iter().map(|place| place.map_or_else(String::new, |place| text(&cells[place])));
+            self.places.iter().map(|place| place.map_or_else(String::new, |place| text(&record.cell(place))));
         let name = self.has_tables.then(|| table.rows.1.to_owned());
         self.out.write_record(name.into_iter().chain([self.target.clone()]).chain(texts))?;
         Ok(())

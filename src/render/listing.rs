@@ -5,63 +5,72 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::style::Style;
+use super::words::{clock, remedy, sentence, signed};
 use crate::kind::Group;
-use crate::text::{cut_middle, push_printable, signed, width};
-use crate::view::{Align, Cell, Column, Record, Role, Shows, Table};
+use crate::text::{cut_middle, push_printable, width};
+use crate::view::{Cell, Joint, Record, Role, Shows, Spec, Table, ValueType, Vocabulary};
 
-/// A table narrower than this leaves out what can be done without.
+/// A table narrower than this leaves out what people can do without.
 const NARROW: usize = 100;
 
-/// No column of a narrow table is wider than this, but for the last.
+/// No column of a narrow table but the last is wider than this.
 const NARROW_COLUMN: usize = 15;
 
-/// The detail of a region is never cut shorter than this, so that a very narrow terminal wraps instead.
-const SHORTEST_DETAIL: usize = 8;
+/// The last column is never cut shorter than this, so that a very narrow terminal wraps instead.
+const SHORTEST_LAST: usize = 8;
 
-/// Stands before the row that was asked for.
+/// Marks the row that was asked for.
 const ARROW: &str = "--> ";
 
 /// No column is wider.
 const BLANKS: &str = "                                ";
 
-/// The column of a change's mark, which is drawn in the colour of that.
-const MARK: &str = "mark";
-
 pub(super) struct Listing {
     style: Style,
-    /// The columns that are shown, each with its place among the cells.
-    columns: Vec<(usize, Column)>,
+    /// The columns that are shown.
+    columns: Vec<Drawn>,
     is_narrow: bool,
     has_arrows: bool,
-    /// What stands before each line.
+    /// How far each line is indented.
     indent: usize,
     line: String,
     text: String,
 }
 
+/// A column as it is drawn.
+struct Drawn {
+    /// Its place among the cells.
+    place: usize,
+    spec: Spec,
+    width: usize,
+}
+
 impl Listing {
-    /// `has_arrows` says that a row may be marked as the one that was asked for.
+    /// `has_arrows` announces that a row may be marked as the one that was asked for.
     pub fn new(table: &Table, has_arrows: bool, style: Style) -> Listing {
-        Listing { has_arrows, ..Listing::of(&table.columns, style, 0) }
+        let width = |spec: &Spec| width_of(spec, table.vocabulary);
+        Listing { has_arrows, ..Listing::with_widths(&table.columns, width, style, 0) }
     }
 
-    /// Rows under `columns` that stand in by `indent`.
-    pub fn of(columns: &[Column], style: Style, indent: usize) -> Listing {
+    /// Rows under `columns`, indented by `indent`.
+    pub fn of(columns: &[Spec], style: Style, indent: usize) -> Listing {
+        Listing::with_widths(columns, |spec| width_of(spec, Vocabulary::Elf), style, indent)
+    }
+
+    fn with_widths(columns: &[Spec], width: impl Fn(&Spec) -> usize, style: Style, indent: usize) -> Listing {
         let is_narrow = style.width.is_some_and(|width| width < NARROW);
-        let shows = |column: &Column| match column.shows {
-            Shows::Always | Shows::TableOnly => true,
+        let is_shown = |spec: &Spec| match spec.shows {
+            Shows::Always | Shows::People => true,
             Shows::Wide => !is_narrow,
-            Shows::MachineOnly => false,
+            Shows::Machines => false,
         };
-        let narrowed = |column: Column| match is_narrow {
-            true => Column { width: column.width.min(NARROW_COLUMN), ..column },
-            false => column,
-        };
-        let columns = columns.iter().enumerate().filter(|(_, column)| shows(column));
-        let columns = columns.map(|(place, column)| (place, narrowed(*column)));
+        let widest = if is_narrow { NARROW_COLUMN } else { BLANKS.len() };
+        let columns = columns.iter().enumerate().filter(|(_, spec)| is_shown(spec));
+        let drawn =
+            |(place, spec): (usize, &Spec)| Drawn { place, spec: *spec, width: width(spec).min(widest) };
         Listing {
             style,
-            columns: columns.collect(),
+            columns: columns.map(drawn).collect(),
             is_narrow,
             has_arrows: false,
             indent: indent.min(BLANKS.len()),
@@ -70,23 +79,55 @@ impl Listing {
         }
     }
 
-    pub fn titles(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        let last = self.columns.last().map_or(0, |(place, _)| place + 1);
-        let mut titles = vec![Cell::Empty; last];
-        for (place, column) in &self.columns {
-            titles[*place] = Cell::Text(Cow::Borrowed(column.title));
+    /// Leaves out columns that can be left out until the rest fits, or none is left.
+    fn leave_out(&mut self, records: &[&dyn Record], room: usize) {
+        let style = self.style;
+        let needed = |column: &Drawn, is_last: bool| {
+            let widest = |place| {
+                let mut text = String::new();
+                let widths = records.iter().map(|record| {
+                    text.clear();
+                    push_cell(&mut text, &record.cell(place), style);
+                    width(&text)
+                });
+                widths.max().unwrap_or(0)
+            };
+            match () {
+                () if is_last && column.width == 0 => SHORTEST_LAST,
+                // Numbers are never cut.
+                () if column.spec.is_right_aligned() => widest(column.place).max(column.width),
+                () => column.width,
+            }
+        };
+        for rank in 1..=u8::MAX {
+            let last = self.columns.len() - 1;
+            let columns = self.columns.iter().enumerate();
+            let sum: usize = columns.map(|(index, column)| 1 + needed(column, index == last)).sum();
+            // No blank comes before the first column.
+            if sum <= room + 1 || self.columns.iter().all(|column| column.spec.rank < rank) {
+                return;
+            }
+            self.columns.retain(|column| column.spec.rank != rank);
         }
-        self.draw(&titles, None, false, out)
+    }
+
+    pub fn titles(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let last = self.columns.last().map_or(0, |column| column.place + 1);
+        let mut titles = vec![""; last];
+        for column in &self.columns {
+            titles[column.place] = column.spec.title;
+        }
+        self.draw(|place| Cell::Text(Cow::Borrowed(titles[place])), None, false, out)
     }
 
     pub fn row(&mut self, record: &dyn Record, out: &mut dyn Write) -> io::Result<()> {
         let is_hit = matches!(record.role(), Role::Hit | Role::Gap(_));
-        self.draw(&record.cells(), record.group(), is_hit, out)
+        self.draw(|place| record.cell(place), record.group(), is_hit, out)
     }
 
-    fn draw(
+    fn draw<'c>(
         &mut self,
-        cells: &[Cell<'_>],
+        cell: impl Fn(usize) -> Cell<'c>,
         group: Option<Group>,
         is_hit: bool,
         out: &mut dyn Write,
@@ -99,21 +140,27 @@ impl Listing {
             used += ARROW.len();
         }
         let count = self.columns.len();
-        for (index, (place, column)) in self.columns.iter().enumerate() {
+        for (index, column) in self.columns.iter().enumerate() {
             let (is_first, is_last) = (index == 0, index + 1 == count);
             self.text.clear();
-            push_cell(&mut self.text, &cells[*place], self.style);
-            let before = match column.before {
+            push_cell(&mut self.text, &cell(column.place), self.style);
+            let joint = match column.spec.joint {
                 _ if is_first => "",
-                "/" if self.text.is_empty() => " ",
+                Joint::Limit if self.text.is_empty() => " ",
                 _ if self.is_narrow => " ",
-                before => before,
+                Joint::Blank => " ",
+                Joint::Wide => "  ",
+                Joint::Range => "-",
+                Joint::Limit => "/",
+                Joint::Open => " [",
+                Joint::Close => "] ",
             };
-            self.line.push_str(before);
-            used += before.len();
+            self.line.push_str(joint);
+            used += joint.len();
+            let is_right_aligned = column.spec.is_right_aligned();
             let room = match self.style.width {
-                Some(columns) if is_last => columns.saturating_sub(used).max(SHORTEST_DETAIL),
-                Some(_) if column.align == Align::Left => column.width.max(1),
+                Some(columns) if is_last => columns.saturating_sub(used).max(SHORTEST_LAST),
+                Some(_) if !is_right_aligned => column.width.max(1),
                 _ => usize::MAX,
             };
             let text =
@@ -121,22 +168,21 @@ impl Listing {
             // Nothing is counted from the end of the last column.
             let text_width = if is_last { 0 } else { width(&text) };
             let padding = if is_last { 0 } else { column.width.saturating_sub(text_width) };
-            let padding = padding.min(BLANKS.len());
             used += text_width + padding;
-            if column.align == Align::Right {
+            if is_right_aligned {
                 self.line.push_str(&BLANKS[..padding]);
             }
             match (group, text.chars().next()) {
                 (Some(group), _) if is_first && self.style.color => {
                     self.line.push_str(&self.style.paint(Some(group), &text))
                 }
-                (_, Some(mark)) if column.id == MARK => {
+                (_, Some(mark)) if column.spec.value == ValueType::Mark => {
                     let color = self.style.mark(mark);
                     let _ = write!(self.line, "{color}{text}{color:#}");
                 }
                 _ => self.line.push_str(&text),
             }
-            if column.align == Align::Left {
+            if !is_right_aligned {
                 self.line.push_str(&BLANKS[..padding]);
             }
         }
@@ -146,10 +192,49 @@ impl Listing {
     }
 }
 
-/// Writes what stands in a cell.
+/// Draws a small table below other text: narrower columns, and on a narrow terminal fewer of them.
+pub fn inset(
+    specs: &[Spec],
+    vocabulary: Vocabulary,
+    records: &[&dyn Record],
+    style: Style,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut listing = Listing::with_widths(specs, |spec| inset_width(spec, vocabulary), style, 0);
+    if let Some(room) = style.width {
+        listing.leave_out(records, room);
+    }
+    listing.titles(out)?;
+    records.iter().try_for_each(|record| listing.row(*record, out))
+}
+
+/// How wide the values of a column are, as a rule.
+fn width_of(spec: &Spec, vocabulary: Vocabulary) -> usize {
+    match spec.value {
+        ValueType::Type if vocabulary == Vocabulary::Vmmap => 23,
+        ValueType::Type => 15,
+        ValueType::Address | ValueType::Time => 12,
+        ValueType::Size | ValueType::Measured | ValueType::CountDelta => 6,
+        ValueType::Delta => 9,
+        ValueType::Protection | ValueType::MaxProtection | ValueType::Share => 3,
+        ValueType::Mark => 1,
+        ValueType::Label => 7,
+        _ => 0,
+    }
+}
+
+/// The same below other text, where there is less room.
+fn inset_width(spec: &Spec, vocabulary: Vocabulary) -> usize {
+    match spec.value {
+        ValueType::Type if vocabulary == Vocabulary::Vmmap => 22,
+        ValueType::Size | ValueType::Measured => 5,
+        _ => width_of(spec, vocabulary),
+    }
+}
+
+/// Writes the content of a cell.
 pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>, style: Style) {
     match cell {
-        Cell::Empty | Cell::Rule => {}
         Cell::Text(words) if words.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') => {
             text.push_str(words)
         }
@@ -161,6 +246,15 @@ pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>, style: Style) {
         Cell::CountDelta(delta) => text.push_str(&signed(*delta)),
         Cell::Count(count) => write!(text, "{count}").expect("a string can be written"),
         Cell::Address(address) => push_address(text, *address),
+        Cell::Kind(kind) => text.push_str(kind.id()),
+        Cell::Protection(protection) => text.push_str(protection.as_str()),
+        Cell::Share(share) => text.push_str(share.code()),
+        Cell::Time(time) => text.push_str(&clock(*time)),
+        Cell::Change(change) => push_printable(text, &sentence(change, style.units)),
+        Cell::Found(found, _) => push_printable(text, found.as_bytes()),
+        Cell::Remedy(hint) => text.push_str(&remedy(hint)),
+        Cell::Empty | Cell::Absent => {}
+        Cell::Record(_) | Cell::Records(_) | Cell::Value(_) | Cell::Data(_) => {}
     }
 }
 

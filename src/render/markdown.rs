@@ -5,14 +5,15 @@ use std::io::{self, Write};
 
 use super::Render;
 use super::style::Style;
-use crate::text::{printable, signed};
-use crate::view::{Align, Cell, Column, Head, Record, Role, Shows, Table, Tail};
+use super::words::{self, clock, remedy, signed};
+use crate::text::printable;
+use crate::view::{Cell, Head, Record, Role, Shows, Spec, Table, Tail};
 
 pub(super) struct Markdown<'a> {
     out: &'a mut dyn Write,
     style: Style,
-    columns: Vec<Column>,
-    /// The tables that are not begun yet.
+    columns: Vec<Spec>,
+    /// The tables that have not begun.
     tables: VecDeque<Table>,
     is_one_of_several: bool,
     has_titles: bool,
@@ -33,15 +34,27 @@ impl<'a> Markdown<'a> {
     }
 
     fn text(&self, cell: &Cell<'_>) -> String {
+        let units = self.style.units;
         match cell {
-            Cell::Empty | Cell::Rule => String::new(),
             Cell::Text(text) => escape(&printable(text.as_bytes())),
             Cell::Name(name) => escape(&printable(name)),
-            Cell::Size(size) => self.style.units.format_measured(*size),
-            Cell::Delta(delta) => self.style.units.format_delta(*delta),
+            Cell::Size(size) => units.format_measured(*size),
+            Cell::Delta(delta) => units.format_delta(*delta),
             Cell::CountDelta(delta) => signed(*delta),
             Cell::Count(count) => count.to_string(),
             Cell::Address(address) => format!("`{address:x}`"),
+            Cell::Kind(kind) => escape(kind.id()),
+            Cell::Protection(protection) => protection.to_string(),
+            Cell::Share(share) => share.code().to_owned(),
+            Cell::Time(time) => clock(*time),
+            Cell::Change(change) => escape(&printable(&words::sentence(change, units))),
+            Cell::Found(sentence, None) => escape(&printable(sentence.as_bytes())),
+            Cell::Found(sentence, Some(hint)) => {
+                escape(&printable(format!("{sentence} ({})", remedy(hint)).as_bytes()))
+            }
+            Cell::Remedy(hint) => escape(&remedy(hint)),
+            Cell::Empty | Cell::Absent => String::new(),
+            Cell::Record(_) | Cell::Records(_) | Cell::Value(_) | Cell::Data(_) => String::new(),
         }
     }
 
@@ -62,10 +75,7 @@ impl<'a> Markdown<'a> {
         }
         let shown: Vec<_> = self.columns.iter().filter(|column| shows(column)).copied().collect();
         self.line(shown.iter().map(title))?;
-        self.line(shown.iter().map(|column| match column.align {
-            Align::Left => "---",
-            Align::Right => "--:",
-        }))
+        self.line(shown.iter().map(|column| if column.is_right_aligned() { "--:" } else { "---" }))
     }
 
     fn line<T: AsRef<str>>(&mut self, cells: impl Iterator<Item = T>) -> io::Result<()> {
@@ -77,7 +87,7 @@ impl<'a> Markdown<'a> {
     }
 }
 
-/// What Markdown and the HTML that it may hold would take for markup.
+/// Escapes what Markdown, and the HTML in it, would take for markup.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -92,11 +102,11 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-fn shows(column: &Column) -> bool {
-    column.shows != Shows::MachineOnly
+fn shows(column: &Spec) -> bool {
+    column.shows != Shows::Machines
 }
 
-fn title(column: &Column) -> String {
+fn title(column: &Spec) -> String {
     column.title.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -105,12 +115,15 @@ impl Render for Markdown<'_> {
         if !std::mem::take(&mut self.is_first) {
             writeln!(self.out)?;
         }
-        let text: Vec<_> = head.text.iter().filter(|line| !line.is_empty() && *line != "----").collect();
-        for line in &text {
-            writeln!(self.out, "- {}", escape(line))?;
+        let mut has_text = false;
+        for text in head.sections.iter().flat_map(|section| words::lines(section, self.style.units)) {
+            if !text.is_empty() {
+                has_text = true;
+                writeln!(self.out, "- {}", escape(&text))?;
+            }
         }
         self.is_one_of_several = head.tables.len() > 1;
-        if !text.is_empty() && !self.is_one_of_several {
+        if has_text && !self.is_one_of_several {
             writeln!(self.out)?;
         }
         self.tables = head.tables.clone().into();
@@ -118,8 +131,7 @@ impl Render for Markdown<'_> {
     }
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
-        let cells = record.cells();
-        if cells.contains(&Cell::Rule) {
+        if record.role() == Role::Rule {
             return Ok(());
         }
         self.titles()?;
@@ -127,9 +139,9 @@ impl Render for Markdown<'_> {
         let texts: Vec<_> = self
             .columns
             .iter()
-            .zip(&cells)
-            .filter(|(column, _)| shows(column))
-            .map(|(_, cell)| match self.text(cell) {
+            .enumerate()
+            .filter(|(_, column)| shows(column))
+            .map(|(place, _)| match self.text(&record.cell(place)) {
                 text if is_strong && !text.is_empty() => format!("**{text}**"),
                 text => text,
             })
@@ -147,7 +159,7 @@ impl Render for Markdown<'_> {
 
     fn end(&mut self, tail: &Tail) -> io::Result<()> {
         for note in &tail.notes {
-            writeln!(self.out, "\n{}", escape(note))?;
+            writeln!(self.out, "\n{}", escape(&words::note(note, self.style.units)))?;
         }
         self.out.flush()
     }

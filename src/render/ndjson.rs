@@ -1,5 +1,5 @@
-//! ndjson: one JSON value a line. Each says what it is in `record`: `head`, then the rows by what each is
-//! (`row`, `region`, `gap`, `change`, `event` …), then `end`.
+//! ndjson: one JSON value per line. Each names what it is in `record`: `head`, then the rows (`row`, `region`, `gap`, `change`,
+//! `event` …), then `end`.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -7,18 +7,21 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 
 use super::Render;
+use super::json::write_fields;
+use crate::units::Units;
 use crate::view::{Head, Record, Role, Table, Tail};
 
 pub(super) struct Ndjson<'a> {
     out: &'a mut dyn Write,
+    units: Units,
     row: &'static str,
-    /// The tables that are not begun yet.
+    /// The tables that have not begun.
     tables: VecDeque<Table>,
 }
 
 impl<'a> Ndjson<'a> {
-    pub fn new(out: &'a mut dyn Write) -> Ndjson<'a> {
-        Ndjson { out, row: "row", tables: VecDeque::new() }
+    pub fn new(out: &'a mut dyn Write, units: Units) -> Ndjson<'a> {
+        Ndjson { out, units, row: "row", tables: VecDeque::new() }
     }
 
     fn object(&mut self, record: &str, fields: &Map<String, Value>) -> io::Result<()> {
@@ -38,14 +41,12 @@ impl Render for Ndjson<'_> {
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
         let kind = match record.role() {
-            Role::Total => return Ok(()),
+            Role::Total | Role::Rule => return Ok(()),
             Role::Gap(_) => "gap",
             Role::Row | Role::Hit => self.row,
         };
-        let bytes = serde_json::to_vec(record)?;
-        // The record is an object: what it is goes in as its first field.
         write!(self.out, "{{\"record\":\"{kind}\",")?;
-        self.out.write_all(bytes.strip_prefix(b"{").unwrap_or(&bytes))?;
+        write_fields(self.out, record, self.units)?;
         writeln!(self.out)
     }
 

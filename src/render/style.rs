@@ -1,23 +1,23 @@
-//! How tables look: resolved once from the command line and the terminal.
+//! How tables look: decided once, from the command line and the terminal.
 
 use anstyle::{AnsiColor, Style as Ansi};
 
+use crate::check::Verdict;
 use crate::kind::Group;
 use crate::units::Units;
-use crate::view::Tone;
 
 /// How tables look.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
     /// Whether to colour.
     pub color: bool,
-    /// How many columns there are; `None` for as many as it takes.
+    /// How many columns there are; `None` for no limit.
     pub width: Option<usize>,
     /// The unit of sizes.
     pub units: Units,
 }
 
-/// The colour of a group of kinds. Chosen to be told apart on dark and light ground, and from text in the default colour.
+/// The colour of a group of kinds. The colours differ on dark and on light backgrounds, and from the default colour.
 pub(super) fn color(group: Group) -> Ansi {
     let color = match group {
         Group::Code => AnsiColor::Red,
@@ -33,7 +33,7 @@ pub(super) fn color(group: Group) -> Ansi {
 }
 
 impl Style {
-    /// `text` in the colour of `group`, where colours are on.
+    /// `text` in the colour of `group`, if colours are on.
     pub(super) fn paint(self, group: Option<Group>, text: &str) -> String {
         match group {
             Some(group) if self.color => {
@@ -44,26 +44,26 @@ impl Style {
         }
     }
 
-    /// A word in the colour of what it says, where colours are on.
-    pub(super) fn tint(self, tone: Tone, text: &str) -> String {
+    /// A verdict in its colour, if colours are on.
+    pub(super) fn tint(self, verdict: Verdict, text: &str) -> String {
         if !self.color {
             return text.to_owned();
         }
-        let color = match tone {
-            Tone::Good => AnsiColor::Green,
-            Tone::Bad => AnsiColor::Red,
-            Tone::Doubtful => AnsiColor::Yellow,
+        let color = match verdict {
+            Verdict::Holds => AnsiColor::Green,
+            Verdict::Fails => AnsiColor::Red,
+            Verdict::Unknown => AnsiColor::Yellow,
         };
         let color = color.on_default().bold();
         format!("{color}{text}{color:#}")
     }
 
-    /// What headings are drawn in.
+    /// The style of headings.
     pub(crate) fn bold(self) -> Ansi {
         if self.color { Ansi::new().bold() } else { Ansi::new() }
     }
 
-    /// The colour of a change: `+` appeared, `-` gone, `~` changed, `=` the same.
+    /// The colour of a change: `+` appeared, `-` vanished, `~` changed, `=` unchanged.
     pub(crate) fn mark(self, mark: char) -> Ansi {
         match mark {
             _ if !self.color => Ansi::new(),
@@ -74,7 +74,7 @@ impl Style {
         }
     }
 
-    /// The line that says what the colours mean, where they are on.
+    /// The line that explains the colours, if they are on.
     pub(super) fn legend(self) -> Option<String> {
         self.color.then(|| {
             let groups: Vec<_> =

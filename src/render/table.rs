@@ -8,9 +8,11 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement};
 use super::Render;
 use super::listing::{Listing, push_cell};
 use super::style::Style;
+use super::words;
+use crate::check::Verdict;
 use crate::kind::Group;
-use crate::text::width;
-use crate::view::{self, Align, Cell, Column, Head, Layout, Record, Shows, Tail, Told, Tone};
+use crate::text::{printable_line, width};
+use crate::view::{self, Block, Head, Layout, Record, Role, SectionKind, Shows, Spec, Tail, ViewKind};
 
 /// In a table narrower than this, notes behind the numbers are left out.
 const ROOM_FOR_NOTES: usize = 120;
@@ -22,24 +24,34 @@ const NUMBERS: ColumnConstraint = ColumnConstraint::LowerBoundary(comfy_table::W
 /// Text is not folded into less.
 const SHORTEST_TEXT: usize = 20;
 
+/// How far the text of a check and what was found are indented, and the rows below that.
+const TEXT_INDENT: usize = 6;
+const ROW_INDENT: usize = 8;
+
 pub(super) struct Table<'a> {
     out: &'a mut dyn Write,
     style: Style,
-    columns: Vec<Column>,
-    /// The tables that are not begun yet.
+    columns: Vec<Spec>,
+    /// The tables that have not begun.
     tables: VecDeque<view::Table>,
-    /// Whether there are several: then one without rows is left out, and a blank line stands before each.
+    /// Whether there are several: then one without rows is left out, and a blank line comes before each.
     is_one_of_several: bool,
     has_titles: bool,
-    /// Whether something was coloured by what it is for.
+    /// Whether something was coloured by its group.
     has_groups: bool,
     has_arrows: bool,
-    /// The table that is drawn as its rows come, where the view has that layout.
+    /// The table that is drawn as its rows come, if the view has that layout.
     listing: Option<Listing>,
     /// The rows of a fitted table, until all are there.
-    rows: Vec<(Vec<String>, Option<Group>)>,
+    rows: Vec<FittedRow>,
     layout: Layout,
     is_first: bool,
+}
+
+/// A row of a fitted table: its cells, or a rule.
+enum FittedRow {
+    Cells(Vec<String>, Option<Group>),
+    Rule,
 }
 
 impl<'a> Table<'a> {
@@ -60,6 +72,25 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Draws what comes before the tables: a blank line after each section, and a rule after the footprint.
+    fn sections(&mut self, head: &Head) -> io::Result<()> {
+        let sections = || head.sections.iter().filter(|section| !section.lines.is_empty());
+        let last = sections().count();
+        for (index, section) in sections().enumerate() {
+            for line in words::lines(section, self.style.units) {
+                self.write_folded(&line)?;
+            }
+            if section.kind == SectionKind::Footprint {
+                writeln!(self.out, "----")?;
+            }
+            // A single table follows directly; of several, each brings its own blank line.
+            if index + 1 < last || head.tables.len() == 1 {
+                writeln!(self.out)?;
+            }
+        }
+        Ok(())
+    }
+
     fn begin_table(&mut self) -> io::Result<()> {
         self.rows.clear();
         self.listing = None;
@@ -76,7 +107,7 @@ impl<'a> Table<'a> {
         if self.is_one_of_several { Ok(()) } else { self.titles() }
     }
 
-    /// Draws the titles of a streamed table: at once where it is the only one, else with its first row.
+    /// Draws the titles of a streamed table: immediately if it is the only one, else with its first row.
     fn titles(&mut self) -> io::Result<()> {
         let Some(listing) = &mut self.listing else { return Ok(()) };
         if std::mem::replace(&mut self.has_titles, true) {
@@ -99,7 +130,7 @@ impl<'a> Table<'a> {
         self.draw_fitted()
     }
 
-    /// Writes a line of text, folded where the terminal is narrower.
+    /// Writes a line of text, folded if the terminal is narrower.
     fn write_folded(&mut self, line: &str) -> io::Result<()> {
         match self.style.width {
             Some(columns) if width(line) > columns => {
@@ -113,25 +144,38 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Writes what a row tells of itself.
-    fn tell(&mut self, record: &dyn Record) -> io::Result<()> {
-        for told in record.told() {
-            match told {
-                Told::Line { lead, indent, text } => self.tell_line(lead, indent, &text)?,
-                Told::Row { indent, columns, record } => {
-                    Listing::of(columns, self.style, indent).row(record.as_ref(), self.out)?
-                }
+    fn block(&mut self, block: Block<'_>) -> io::Result<()> {
+        match block {
+            Block::Check { verdict, text, remark } => {
+                let remark = remark.map(|remark| format!("  ({})", printable_line(&remark)));
+                let text = printable_line(&text) + &remark.unwrap_or_default();
+                self.indented(Some(verdict), TEXT_INDENT, &text)
+            }
+            Block::Found { sentence, has_rows } => {
+                let end = if has_rows { ":" } else { "." };
+                self.indented(None, TEXT_INDENT, &printable_line(&format!("{sentence}{end}")))
+            }
+            Block::Row { columns, record } => {
+                Listing::of(&columns, self.style, ROW_INDENT).row(record.as_ref(), self.out)
+            }
+            Block::Remark(remark) => self.indented(None, ROW_INDENT + 2, &printable_line(&remark)),
+            Block::More(count) => self.indented(None, ROW_INDENT, &format!("and {count} more")),
+            Block::Remedy(remedy) => {
+                self.indented(None, TEXT_INDENT, &printable_line(&format!("{}.", words::remedy(&remedy))))
             }
         }
-        Ok(())
     }
 
-    fn tell_line(&mut self, lead: Option<(&str, Tone)>, indent: usize, text: &str) -> io::Result<()> {
+    /// Writes text with all its lines indented, the first after a verdict.
+    fn indented(&mut self, verdict: Option<Verdict>, indent: usize, text: &str) -> io::Result<()> {
         let blanks = " ".repeat(indent);
-        let mut before = blanks.clone();
-        if let Some((word, tone)) = lead {
-            before = self.style.tint(tone, word) + blanks.get(word.len()..).unwrap_or(" ");
-        }
+        let before = match verdict {
+            Some(verdict) => {
+                let word = verdict_word(verdict);
+                self.style.tint(verdict, word) + blanks.get(word.len()..).unwrap_or(" ")
+            }
+            None => blanks.clone(),
+        };
         // A very narrow terminal wraps by itself.
         match self.style.width.filter(|columns| *columns >= indent + SHORTEST_TEXT) {
             Some(columns) => {
@@ -146,42 +190,43 @@ impl<'a> Table<'a> {
     }
 
     fn fitted(&self) -> Vec<String> {
-        let shown: Vec<_> = self.columns.iter().filter(|column| shows(column)).collect();
+        let shown: Vec<_> = self.columns.iter().filter(|column| is_shown(column)).collect();
+        let rule = |column: &Spec| "=".repeat(column.title.lines().map(width).max().unwrap_or(0));
         let mut table = comfy_table::Table::new();
         table
             .load_style(comfy_table::presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Disabled)
             .set_header(shown.iter().map(|column| column.title));
-        for (cells, _) in &self.rows {
-            table.add_row(cells.iter().zip(&shown).map(|(cell, column)| match cell.as_str() {
-                "=" if column.title.is_empty() => String::new(),
-                "=" => "=".repeat(column.title.lines().map(width).max().unwrap_or(0)),
-                text => text.to_owned(),
-            }));
+        for row in &self.rows {
+            match row {
+                FittedRow::Cells(cells, _) => table.add_row(cells),
+                FittedRow::Rule => table.add_row(shown.iter().map(|column| rule(column))),
+            };
         }
         for (index, column) in shown.iter().enumerate() {
+            let is_right_aligned = column.is_right_aligned();
             if let Some(cells) = table.column_mut(index) {
                 cells.set_padding((u16::from(index > 0), 0));
-                if column.align == Align::Right {
+                if is_right_aligned {
                     cells.set_constraint(NUMBERS);
                 }
-                cells.set_cell_alignment(match column.align {
-                    Align::Left => CellAlignment::Left,
-                    Align::Right => CellAlignment::Right,
+                cells.set_cell_alignment(match is_right_aligned {
+                    true => CellAlignment::Right,
+                    false => CellAlignment::Left,
                 });
             }
         }
         table.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
-    /// Draws a fitted table, each row's first column in its colour; a note that doesn't fit is left out.
+    /// Draws a fitted table, the first column of each row in its colour.
     fn draw_fitted(&mut self) -> io::Result<()> {
         let lines = self.fitted();
         let header_lines = lines.len() - self.rows.len();
         for (index, line) in lines.iter().enumerate() {
             let row = index.checked_sub(header_lines).and_then(|row| self.rows.get(row));
             let line = match row {
-                Some((cells, Some(group))) => {
+                Some(FittedRow::Cells(cells, Some(group))) => {
                     let title = &cells[0];
                     let rest = line.strip_prefix(title.as_str()).unwrap_or(line);
                     self.style.paint(Some(*group), title) + rest
@@ -194,14 +239,23 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Folds at blanks only: paths and words such as `shared-memory` stay whole where they can.
+/// Folds at blanks only: paths and words such as `shared-memory` stay whole if they can.
 fn unhyphenated(columns: usize) -> textwrap::Options<'static> {
     textwrap::Options::new(columns).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
-/// Whether a fitted table shows a column; it is never so wide that it had to choose.
-fn shows(column: &Column) -> bool {
-    column.shows != Shows::MachineOnly
+/// Whether a fitted table shows a column; it is never so wide that it has to choose.
+fn is_shown(column: &Spec) -> bool {
+    column.shows != Shows::Machines
+}
+
+/// The word before a check.
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "ok",
+        Verdict::Fails => "FAIL",
+        Verdict::Unknown => "?",
+    }
 }
 
 impl Render for Table<'_> {
@@ -209,13 +263,11 @@ impl Render for Table<'_> {
         if !std::mem::take(&mut self.is_first) {
             writeln!(self.out)?;
         }
-        for line in &head.text {
-            self.write_folded(line)?;
-        }
+        self.sections(head)?;
         self.tables = head.tables.clone().into();
         self.is_one_of_several = head.tables.len() > 1;
         self.has_groups = false;
-        self.has_arrows = head.view == "address";
+        self.has_arrows = head.view == ViewKind::Address;
         self.begin_table()
     }
 
@@ -225,24 +277,24 @@ impl Render for Table<'_> {
         if let Some(listing) = &mut self.listing {
             return listing.row(record, self.out);
         }
-        if self.layout == Layout::Told {
-            return self.tell(record);
+        if self.layout == Layout::Blocks {
+            return record.blocks().into_iter().try_for_each(|block| self.block(block));
+        }
+        if record.role() == Role::Rule {
+            self.rows.push(FittedRow::Rule);
+            return Ok(());
         }
         let has_notes = self.style.width.is_none_or(|width| width >= ROOM_FOR_NOTES);
-        let cells = record.cells();
-        let texts =
-            self.columns.iter().zip(&cells).filter(|(column, _)| shows(column)).map(|(column, cell)| {
-                let mut text = String::new();
-                match cell {
-                    Cell::Rule => text.push('='),
-                    cell if has_notes || column.shows != Shows::TableOnly => {
-                        push_cell(&mut text, cell, self.style)
-                    }
-                    _ => {}
-                }
-                text
-            });
-        self.rows.push((texts.collect(), record.group()));
+        let shown = self.columns.iter().enumerate().filter(|(_, column)| is_shown(column));
+        let texts = shown.map(|(place, column)| {
+            let mut text = String::new();
+            // A note that doesn't fit is left out.
+            if has_notes || column.shows != Shows::People {
+                push_cell(&mut text, &record.cell(place), self.style);
+            }
+            text
+        });
+        self.rows.push(FittedRow::Cells(texts.collect(), record.group()));
         Ok(())
     }
 
@@ -261,7 +313,7 @@ impl Render for Table<'_> {
             if index == 0 {
                 writeln!(self.out)?;
             }
-            self.write_folded(note)?;
+            self.write_folded(&words::note(note, self.style.units))?;
         }
         if let Some(legend) = self.style.legend().filter(|_| self.has_groups) {
             writeln!(self.out, "\n{legend}")?;

@@ -1,28 +1,33 @@
-//! Looking at a process again and again, for what changes in its map.
+//! Watching a process for changes of its map.
 
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mmview_platform::{Detail, Ending, Error, ProcessInfo, Region, RegionSource, Result, Warning};
+use mmview_platform::{Detail, Ending, Error as Cause, ProcessInfo, Region, RegionSource, Warning};
 
+use super::retry;
+use crate::check::{Check, Verdict};
+use crate::classify::{Context, explain_again};
 use crate::diff::{Change, ChangeKind, Diff};
+use crate::error::Result;
 use crate::snapshot::Snapshot;
 
-/// Between two looks is at least this many times what a look usually takes, so that the process hardly feels it.
+/// The pause between two samples is at least this many times as long as a sample usually takes, so that the process hardly
+/// notices.
 const REST: u32 = 20;
 
-/// A map that changes all the time is taken as it was read the last of so many times.
-const MOST_ATTEMPTS: u32 = 3;
-
-/// What one look found.
+/// What a sample found.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Seen {
-    /// The same as before, in all that counts.
+    /// Nothing that counts has changed.
     Nothing,
     /// These changes, by address.
     Changes(Vec<Change>),
     /// Another program: the process started it (`exec`).
     Program(Box<ProcessInfo>),
-    /// The process has ended; how, where the system tells.
+    /// The process has ended; how, if the system reports it.
     Ended(Option<Ending>),
 }
 
@@ -30,153 +35,205 @@ pub enum Seen {
 pub struct Watch {
     source: Box<dyn RegionSource>,
     detail: Detail,
-    last: Snapshot,
-    /// The map as it was read last, unexplained: what is the same needs no explaining.
-    regions: Vec<Region>,
-    warnings: Vec<Warning>,
-    looks: u64,
-    /// What all looks but the first took, and the last of them.
-    looking: Duration,
-    last_look: Duration,
+    last: Arc<Snapshot>,
+    /// The facts that the last map was explained by.
+    context: Context,
+    pace: Pace,
+}
+
+/// How long samples take.
+#[derive(Debug, Default)]
+struct Pace {
+    samples: u64,
+    /// All samples but the first together, and the last of them.
+    total: Duration,
+    last: Duration,
     longest: Duration,
 }
 
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("source", self.source.info())
+            .field("detail", &self.detail)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Watch {
-    /// Begins to watch, with a first look. `detail` says what counts as a change: with [`Detail::Layout`] addresses,
-    /// protection and names, which costs least; with more, what becomes resident, dirty or swapped too.
+    /// Begins to watch with a first sample. `detail` decides what counts as a change: with [`Detail::Layout`] addresses,
+    /// protection and names, which costs least; with more, what becomes resident, dirty or swapped as well.
     ///
     /// # Errors
     ///
-    /// As [`RegionSource::snapshot`].
+    /// The map can't be read.
     pub fn begin(mut source: Box<dyn RegionSource>, detail: Detail) -> Result<Watch> {
-        let mut attempts = 1;
-        let mut facts = source.read(detail)?;
-        while is_torn(&facts.warnings) && attempts < MOST_ATTEMPTS {
-            attempts += 1;
-            facts = source.read(detail)?;
-        }
-        Ok(Watch {
-            source,
-            detail,
-            regions: facts.regions.clone(),
-            last: facts.into(),
-            warnings: Vec::new(),
-            looks: 1,
-            looking: Duration::ZERO,
-            last_look: Duration::ZERO,
-            longest: Duration::ZERO,
-        })
+        let last = Snapshot::from(retry::steady_map(source.as_mut(), detail)?);
+        let context = Context::new(&last.process, &last.source);
+        let pace = Pace { samples: 1, ..Pace::default() };
+        Ok(Watch { source, detail, last: Arc::new(last), context, pace })
     }
 
-    /// The map as it was seen last.
-    pub fn last(&self) -> &Snapshot {
+    /// The map as the last sample has it.
+    pub fn last(&self) -> &Arc<Snapshot> {
         &self.last
     }
 
-    /// How many looks there were.
-    pub fn looks(&self) -> u64 {
-        self.looks
+    /// How many samples there were.
+    pub fn samples(&self) -> u64 {
+        self.pace.samples
     }
 
-    /// The longest that a look took.
-    pub fn longest_look(&self) -> Duration {
-        self.longest
+    /// The longest time that a sample took.
+    pub fn longest_sample(&self) -> Duration {
+        self.pace.longest
     }
 
-    /// How long after a look the next is due, of which one is wanted every `interval`.
+    /// How long to wait after a sample if one is wanted every `interval`.
     pub fn rest(&self, interval: Duration) -> Duration {
-        let looks = u32::try_from(self.looks.saturating_sub(1)).unwrap_or(u32::MAX);
-        let mean = self.looking.checked_div(looks).unwrap_or_default();
-        // One look that took long because something else was running says little.
-        interval.max(mean.min(self.last_look) * REST)
+        let samples = u32::try_from(self.pace.samples.saturating_sub(1)).unwrap_or(u32::MAX);
+        let mean = self.pace.total.checked_div(samples).unwrap_or_default();
+        // A single slow sample, when something else was running, says little.
+        interval.max(mean.min(self.pace.last) * REST)
     }
 
-    /// Looks again.
+    /// Takes a sample. Costs one reading of the map; if it changed, the changed regions are explained again.
     ///
     /// # Errors
     ///
-    /// As [`RegionSource::regions`], but that the process has ended is an answer.
+    /// The map can't be read any more. That the process has ended is no error.
     pub fn look(&mut self) -> Result<Seen> {
         let began = Instant::now();
-        let read = self.read();
-        let took = began.elapsed();
-        self.looks += 1;
-        self.looking += took;
-        self.last_look = took;
-        self.longest = self.longest.max(took);
+        let read = retry::steady_regions(self.source.as_mut(), self.detail);
+        self.pace.add(began.elapsed());
         match read {
-            Ok(regions) if regions == self.regions => Ok(Seen::Nothing),
-            Ok(regions) => self.explain(regions),
+            Ok((regions, _)) if self.is_as_before(&regions) => Ok(Seen::Nothing),
+            Ok((regions, warnings)) => self.explain(regions, warnings),
             Err(error) => self.failed(error),
         }
     }
 
-    /// Reads the map; again where it changed meanwhile, so that what was only seen in halves is no event.
-    fn read(&mut self) -> Result<Vec<Region>> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let regions = self.source.regions(self.detail)?.collect::<Result<Vec<_>>>()?;
-            self.warnings = self.source.take_warnings();
-            if !is_torn(&self.warnings) || attempts == MOST_ATTEMPTS {
-                return Ok(regions);
-            }
-        }
+    fn is_as_before(&self, regions: &[Region]) -> bool {
+        regions.iter().eq(self.last.regions.iter().map(|region| region.facts()))
     }
 
-    fn failed(&mut self, error: Error) -> Result<Seen> {
+    fn failed(&mut self, error: Cause) -> Result<Seen> {
         match error {
-            Error::Vanished { .. } | Error::Zombie { .. } | Error::NoSuchProcess { .. } => {
+            Cause::Vanished { .. } | Cause::Zombie { .. } | Cause::NoSuchProcess { .. } => {
                 Ok(Seen::Ended(self.source.ending()))
             }
-            // The next look sees the program whole.
-            Error::Replaced { .. } => Ok(Seen::Nothing),
-            error => Err(error),
+            // The next sample sees the new program.
+            Cause::Replaced { .. } => Ok(Seen::Nothing),
+            error => Err(error.into()),
         }
     }
 
-    /// Says what is different in `regions` from what was seen last.
-    fn explain(&mut self, regions: Vec<Region>) -> Result<Seen> {
+    /// Finds the changes between the last map and `regions`.
+    fn explain(&mut self, regions: Vec<Region>, warnings: Vec<Warning>) -> Result<Seen> {
         let process = match self.source.process() {
             Ok(process) => process,
             Err(error) => return self.failed(error),
         };
-        self.regions = regions.clone();
-        let next = Snapshot::from(mmview_platform::MemoryMap {
-            taken: self.last.source.time(),
-            source: self.last.source.clone(),
+        let last = &self.last;
+        let context = Context::new(&process, &last.source);
+        let next = Snapshot {
+            regions: explain_again(&last.regions, &self.context, regions, &context),
+            taken: last.source.time(),
+            source: last.source.clone(),
             process,
-            detail: self.last.detail,
-            regions,
+            detail: last.detail,
             printed: None,
-            warnings: std::mem::take(&mut self.warnings),
-        });
-        let diff = Diff::in_place(&self.last.regions, &next.regions);
-        let is_another = is_another_program(&self.last, &next, &diff);
-        self.last = next;
+            warnings,
+        };
+        let diff = Diff::in_place(&last.regions, &next.regions);
+        let is_another = is_another_program(last, &next, &diff);
+        (self.last, self.context) = (Arc::new(next), context);
         if is_another {
             return Ok(Seen::Program(Box::new(self.last.process.clone())));
         }
-        let changes: Vec<_> =
-            diff.changes.into_iter().filter(|change| change.kind != ChangeKind::Incidental).collect();
+        let counts = |change: &Change| change.kind != ChangeKind::Incidental;
+        let changes: Vec<_> = diff.changes.into_iter().filter(counts).collect();
         Ok(if changes.is_empty() { Seen::Nothing } else { Seen::Changes(changes) })
+    }
+
+    /// Takes samples until something ends it: the process, the time, the check, `sleep` (which returns whether to go on), or
+    /// `event`, which gets what each sample found.
+    pub(crate) fn follow(
+        &mut self,
+        plan: &Follow<'_>,
+        mut sleep: impl FnMut(Instant) -> bool,
+        mut event: impl FnMut(Seen) -> io::Result<()>,
+    ) -> io::Result<Stop> {
+        let mut next = Instant::now();
+        let mut is_last = false;
+        loop {
+            if plan.until.is_some_and(|check| self.last.verdict(check) == Verdict::Holds) {
+                return Ok(Stop::Held);
+            }
+            if is_last {
+                return Ok(Stop::TimeUp);
+            }
+            next = (next + self.rest(plan.interval)).max(Instant::now());
+            is_last = plan.deadline.is_some_and(|deadline| deadline <= next);
+            if !sleep(plan.deadline.map_or(next, |deadline| deadline.min(next))) {
+                return Ok(Stop::Interrupted);
+            }
+            match self.look() {
+                Ok(Seen::Nothing) => {}
+                Ok(Seen::Ended(ending)) => return Ok(Stop::Ended(ending)),
+                Ok(seen) => event(seen)?,
+                Err(error) => return Ok(Stop::Failed(error)),
+            }
+        }
     }
 }
 
-fn is_torn(warnings: &[Warning]) -> bool {
-    warnings.iter().any(|warning| matches!(warning, Warning::Torn { .. }))
+/// For how long to watch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Follow<'a> {
+    /// The time between two samples.
+    pub interval: Duration,
+    /// When to stop.
+    pub deadline: Option<Instant>,
+    /// The check that ends it when it holds.
+    pub until: Option<&'a Check>,
 }
 
-/// Whether the process has started another program: by the place of its stack, where the system tells, else where nothing is
-/// left of the map but what the kernel maps into every process at the same address.
+/// Why watching ended.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The process ended; how, if that is known.
+    Ended(Option<Ending>),
+    /// The time is up.
+    TimeUp,
+    /// The check holds.
+    Held,
+    /// It was interrupted.
+    Interrupted,
+    /// The map can't be read any more.
+    Failed(crate::Error),
+}
+
+impl Pace {
+    fn add(&mut self, took: Duration) {
+        self.samples += 1;
+        self.total += took;
+        self.last = took;
+        self.longest = self.longest.max(took);
+    }
+}
+
+/// Whether the process has started another program: by the place of its stack, if the system reports it; else if nothing is left
+/// of the map but what the kernel maps into every process at the same address.
 fn is_another_program(last: &Snapshot, next: &Snapshot, diff: &Diff) -> bool {
     if let Some((before, after)) = last.process.stack_start.zip(next.process.stack_start)
         && before != after
     {
         return true;
     }
-    let is_fixed = |classified: &&crate::region::Classified| classified.range().start() >= 1 << 63;
-    let fixed = last.regions.iter().filter(is_fixed).count() as u64;
+    let is_fixed = |start: u64| start >= 1 << 63;
+    let fixed = last.regions.iter().filter(|region| is_fixed(region.range().start())).count() as u64;
     let is_whole = |change: &Change| matches!(change.kind, ChangeKind::Added | ChangeKind::Removed);
     last.regions.len() as u64 > fixed + 1 && diff.unchanged <= fixed && diff.changes.iter().all(is_whole)
 }

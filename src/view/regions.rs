@@ -2,79 +2,162 @@
 
 use std::borrow::Cow;
 
-use mmview_platform::{AddrRange, NameKind, Native, Warning};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use mmview_platform::{AddrRange, Bytes, MacosRegion, NameKind, Warning};
 use serde_json::{Value, json};
 
-use super::process::{Origins, warnings_value};
-use super::{Cell, Column, Head, Layout, Record, Role, Shows, Table, Tail, address_value, name_value};
-use crate::kind::{Group, RegionKind};
+use super::column::{Column, Columns, Joint, Row, Shows, ValueType};
+use super::origins::{Origins, warnings_value};
+use super::{Cell, Head, Layout, Note, Record, Role, Table, Tail, ViewKind, Vocabulary, address_value};
+use crate::kind::Group;
 use crate::region::Classified;
-use crate::units::Units;
 
-const COLUMNS: [Column; 16] = [
-    Column::text("kind", "", 0).shown(Shows::MachineOnly),
-    Column::text("type", "REGION TYPE", 15).after(""),
-    Column::number("start", "START", 12),
-    Column::text("end", "END", 12).after("-").shown(Shows::Wide),
-    Column::number("size", "VSIZE", 6).after(" ["),
-    Column::number("resident", "RSDNT", 6),
-    Column::number("dirty", "DIRTY", 6),
-    Column::number("swapped", "SWAP", 6),
-    Column::number("proportional", "", 0).shown(Shows::MachineOnly),
-    Column::number("unique", "", 0).shown(Shows::MachineOnly),
-    Column::text("protection", "PRT", 3).after("] "),
-    Column::text("max_protection", "MAX", 3).after("/").shown(Shows::Wide),
-    Column::text("share", "SHR", 3).after(" "),
-    Column::number("offset", "", 0).shown(Shows::MachineOnly),
-    Column::text("path", "", 0).shown(Shows::MachineOnly),
-    Column::text("detail", "REGION DETAIL", 0).after(" "),
-];
+type RegionColumn = Column<Classified>;
 
-/// Where the type stands among the columns, and how wide vmmap's names of types are.
-const TYPE: usize = 1;
-const MACOS_TYPE_WIDTH: usize = 23;
+const KIND: RegionColumn = RegionColumn::machine("kind", ValueType::Kind, |region| Cell::Kind(region.kind()));
+const TYPE: RegionColumn =
+    RegionColumn::new("type", "REGION TYPE", ValueType::Type, |region| Cell::text(region.title()));
+const START: RegionColumn =
+    RegionColumn::new("start", "START", ValueType::Address, |region| Cell::Address(region.range().start()));
+const END: RegionColumn =
+    RegionColumn::new("end", "END", ValueType::Address, |region| Cell::Address(region.range().end()))
+        .joined(Joint::Range)
+        .shown(Shows::Wide);
+const SIZE: RegionColumn =
+    RegionColumn::new("size", "VSIZE", ValueType::Size, |region| Cell::Size(Some(region.size())));
+const RESIDENT: RegionColumn = RegionColumn::new("resident", "RSDNT", ValueType::Measured, |region| {
+    Cell::Size(region.counts().resident)
+});
+const DIRTY: RegionColumn =
+    RegionColumn::new("dirty", "DIRTY", ValueType::Measured, |region| Cell::Size(region.counts().dirty));
+const SWAPPED: RegionColumn =
+    RegionColumn::new("swapped", "SWAP", ValueType::Measured, |region| Cell::Size(region.counts().swapped));
+const PROPORTIONAL: RegionColumn = RegionColumn::machine("proportional", ValueType::Measured, |region| {
+    Cell::Size(region.counts().proportional)
+});
+const UNIQUE: RegionColumn =
+    RegionColumn::machine("unique", ValueType::Measured, |region| Cell::Size(region.counts().unique));
+const PROTECTION: RegionColumn = RegionColumn::new("protection", "PRT", ValueType::Protection, |region| {
+    Cell::Protection(region.protection())
+});
+const MAX_PROTECTION: RegionColumn =
+    RegionColumn::new("max_protection", "MAX", ValueType::MaxProtection, |region| {
+        region.max_protection().map_or(Cell::Empty, Cell::Protection)
+    })
+    .joined(Joint::Limit)
+    .shown(Shows::Wide)
+    .about("The most that mprotect can allow; null if unknown.");
+const SHARE: RegionColumn =
+    RegionColumn::new("share", "SHR", ValueType::Share, |region| Cell::Share(region.share()));
+const OFFSET: RegionColumn =
+    RegionColumn::machine("offset", ValueType::Offset, |region| Cell::Count(region.offset()));
+const PATH: RegionColumn =
+    RegionColumn::machine("path", ValueType::OptionalName, |region| Cell::name(region.path()));
+const DETAIL: RegionColumn =
+    RegionColumn::new("detail", "REGION DETAIL", ValueType::OptionalName, |region| {
+        let detail = detail(region);
+        if detail.is_empty() { Cell::Empty } else { Cell::Name(detail) }
+    })
+    .about("The region's name and what explains it, such as the thread that owns a stack.");
 
-/// How many regions, in words.
-pub fn counted(count: usize) -> String {
-    if count == 1 { "1 region".to_owned() } else { format!("{count} regions") }
+fn purgeable(region: &Classified, of: fn(&MacosRegion) -> Option<Bytes>) -> Cell<'_> {
+    region.native().macos().map_or(Cell::Absent, |native| Cell::Size(of(native)))
 }
 
-/// The columns alone.
-pub fn bare_head() -> Head {
-    Head {
-        view: "regions",
-        target: String::new(),
-        text: Vec::new(),
-        fields: serde_json::Map::new(),
-        tables: vec![Table {
-            rows: ("regions", "region"),
-            columns: COLUMNS.to_vec(),
-            layout: Layout::Streamed,
-        }],
-    }
+const VOLATILE: RegionColumn = RegionColumn::machine("volatile", ValueType::Measured, |region| {
+    purgeable(region, |native| native.volatile)
+});
+const NONVOLATILE: RegionColumn = RegionColumn::machine("nonvolatile", ValueType::Measured, |region| {
+    purgeable(region, |native| native.nonvolatile)
+});
+const EMPTY: RegionColumn =
+    RegionColumn::machine("empty", ValueType::Measured, |region| purgeable(region, |native| native.empty));
+const PAGES: RegionColumn = RegionColumn::machine("pages", ValueType::List("page_run"), |region| {
+    region.facts().pages.as_ref().map_or(Cell::Absent, |pages| Cell::Data(pages))
+})
+.about(
+    "With --detail pages: runs of pages in the same state, by address. Pages that are neither in memory nor in swap are in no \
+     run.",
+);
+const NATIVE: RegionColumn =
+    RegionColumn::machine("native", ValueType::Object("native"), |region| Cell::Data(region.native()));
+
+/// The columns of a region.
+pub const COLUMNS: Columns<Classified> = Columns {
+    tabular: &[
+        KIND,
+        TYPE,
+        START,
+        END,
+        SIZE.joined(Joint::Open),
+        RESIDENT,
+        DIRTY,
+        SWAPPED,
+        PROPORTIONAL,
+        UNIQUE,
+        PROTECTION.joined(Joint::Close),
+        MAX_PROTECTION,
+        SHARE,
+        OFFSET,
+        PATH,
+        DETAIL,
+    ],
+    json: &[
+        START,
+        END,
+        SIZE,
+        PROTECTION,
+        MAX_PROTECTION,
+        SHARE,
+        KIND,
+        TYPE,
+        PATH,
+        DETAIL,
+        OFFSET,
+        RESIDENT,
+        DIRTY,
+        SWAPPED,
+        PROPORTIONAL,
+        UNIQUE,
+        VOLATILE,
+        NONVOLATILE,
+        EMPTY,
+        PAGES,
+        NATIVE,
+    ],
+};
+
+/// The columns of a region that explains something else: no sizes in memory.
+pub const SHORT: Columns<Classified> =
+    Columns { tabular: &[TYPE, START, END, SIZE, PROTECTION, SHARE, DETAIL], json: COLUMNS.json };
+
+/// A region as a row.
+pub fn row(region: &Classified) -> Row<'_, Classified> {
+    Row::new(&COLUMNS, region).group(region.kind().group())
 }
 
-/// What stands before the rows.
+/// Regions as nested JSON objects.
+pub fn records(regions: &[Classified]) -> Vec<Box<dyn Record + '_>> {
+    regions.iter().map(|region| Box::new(row(region)) as Box<dyn Record>).collect()
+}
+
+/// What comes before the rows.
 pub fn head(origins: &Origins) -> Head {
-    let mut text = origins.header(None);
-    text.push(String::new());
-    let mut head = Head { target: origins.target(), text, fields: origins.fields("regions"), ..bare_head() };
-    if origins.source.os == "macos" {
-        head.tables[0].columns[TYPE].width = MACOS_TYPE_WIDTH;
+    let table = Table::new(("regions", "region"), &COLUMNS, Layout::Streamed);
+    Head {
+        view: ViewKind::Regions,
+        target: origins.target(),
+        sections: vec![origins.section(None)],
+        fields: origins.fields(ViewKind::Regions),
+        tables: vec![Table { vocabulary: Vocabulary::of(origins.source.os), ..table }],
     }
-    head
 }
 
-/// What stands after the rows.
-pub fn tail(warnings: &[Warning], largest_gap: Option<Option<AddrRange>>, units: Units) -> Tail {
+/// What comes after the rows. `largest_gap` is there if gaps were asked for.
+pub fn tail(warnings: &[Warning], largest_gap: Option<Option<AddrRange>>) -> Tail {
     let mut tail = Tail::default();
     if let Some(largest) = largest_gap {
         tail.fields.insert("largest_gap".to_owned(), largest.map_or(Value::Null, gap_value));
-        tail.notes.push(match largest {
-            Some(gap) => format!("Largest gap: {gap}, {} free.", units.format(gap.size())),
-            None => "There is no gap between the regions.".to_owned(),
-        });
+        tail.notes.push(Note::LargestGap(largest));
     }
     tail.fields.insert("warnings".to_owned(), warnings_value(warnings));
     tail
@@ -84,11 +167,11 @@ fn gap_value(gap: AddrRange) -> Value {
     json!({ "start": address_value(gap.start()), "end": address_value(gap.end()), "size": gap.size() })
 }
 
-/// What there is to say of a region beside its type: its name, and what explains it. Not escaped.
-pub fn detail(classified: &Classified) -> Cow<'_, [u8]> {
-    let name: Cow<'_, [u8]> = match &classified.name() {
+/// What a region's row adds to its type: its name, and what explains it. Not escaped.
+pub fn detail(region: &Classified) -> Cow<'_, [u8]> {
+    let name: Cow<'_, [u8]> = match region.name() {
         None => Cow::Borrowed(b""),
-        Some(name) if name.bytes() == classified.title().as_bytes() => Cow::Borrowed(b""),
+        Some(name) if name.bytes() == region.title().as_bytes() => Cow::Borrowed(b""),
         Some(name) => match name.kind() {
             NameKind::Given => Cow::Owned([b"[anon:", name.bytes(), b"]"].concat()),
             NameKind::GivenShared => Cow::Owned([b"[anon_shmem:", name.bytes(), b"]"].concat()),
@@ -96,131 +179,28 @@ pub fn detail(classified: &Classified) -> Cow<'_, [u8]> {
             _ => Cow::Borrowed(name.bytes()),
         },
     };
-    match classified.note() {
+    match region.note() {
         None => name,
         Some(note) if name.is_empty() => Cow::Borrowed(note.as_bytes()),
         Some(note) => Cow::Owned([&name, &b" ("[..], note.as_bytes(), b")"].concat()),
     }
 }
 
-/// A region in a listing.
-pub struct RegionRecord<'a> {
-    classified: &'a Classified,
-    role: Role,
-}
+const GAP_KIND: Column<AddrRange> = Column::machine("kind", ValueType::Text, |_| Cell::text("gap"));
+const GAP_TYPE: Column<AddrRange> = Column::new("type", "", ValueType::Type, |_| Cell::text("(unmapped)"));
+const GAP_START: Column<AddrRange> =
+    Column::new("start", "", ValueType::Address, |gap| Cell::Address(gap.start()));
+const GAP_END: Column<AddrRange> = Column::new("end", "", ValueType::Address, |gap| Cell::Address(gap.end()));
+const GAP_SIZE: Column<AddrRange> =
+    Column::new("size", "", ValueType::Size, |gap| Cell::Size(Some(gap.size())));
 
-impl<'a> RegionRecord<'a> {
-    /// A region as any other.
-    pub fn new(classified: &'a Classified) -> RegionRecord<'a> {
-        RegionRecord { classified, role: Role::Row }
-    }
+/// An unmapped gap, under the columns of the regions.
+pub const GAP: Columns<AddrRange> = Columns {
+    tabular: &[GAP_KIND, GAP_TYPE, GAP_START, GAP_END, GAP_SIZE],
+    json: &[GAP_START, GAP_END, GAP_SIZE],
+};
 
-    /// The region that was asked for.
-    pub fn hit(classified: &'a Classified) -> RegionRecord<'a> {
-        RegionRecord { classified, role: Role::Hit }
-    }
-}
-
-impl Record for RegionRecord<'_> {
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let classified = self.classified;
-        let region = classified.facts();
-        let counts = &region.counts;
-        let detail = detail(self.classified);
-        vec![
-            Cell::Text(Cow::Borrowed(classified.kind().id())),
-            Cell::Text(Cow::Borrowed(classified.title())),
-            Cell::Address(region.range.start()),
-            Cell::Address(region.range.end()),
-            Cell::Size(Some(region.size())),
-            Cell::Size(counts.resident),
-            Cell::Size(counts.dirty),
-            Cell::Size(counts.swapped),
-            Cell::Size(counts.proportional),
-            Cell::Size(counts.unique),
-            Cell::Text(Cow::Borrowed(region.protection.as_str())),
-            region.max_protection.map_or(Cell::Empty, |max| Cell::Text(Cow::Borrowed(max.as_str()))),
-            Cell::Text(Cow::Borrowed(region.share.code())),
-            Cell::Count(region.offset),
-            path(self.classified).map_or(Cell::Empty, |path| Cell::Name(Cow::Borrowed(path))),
-            if detail.is_empty() { Cell::Empty } else { Cell::Name(detail) },
-        ]
-    }
-
-    fn role(&self) -> Role {
-        self.role
-    }
-
-    fn group(&self) -> Option<Group> {
-        Some(self.classified.kind().group())
-    }
-}
-
-fn path(classified: &Classified) -> Option<&[u8]> {
-    classified.name()?.path()
-}
-
-impl Serialize for RegionRecord<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let classified = self.classified;
-        let region = classified.facts();
-        let detail = detail(self.classified);
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("start", &address_value(region.range.start()))?;
-        map.serialize_entry("end", &address_value(region.range.end()))?;
-        map.serialize_entry("size", &region.size())?;
-        map.serialize_entry("protection", region.protection.as_str())?;
-        map.serialize_entry("max_protection", &region.max_protection.map(|max| max.as_str()))?;
-        map.serialize_entry("share", region.share.id())?;
-        map.serialize_entry("kind", classified.kind().id())?;
-        map.serialize_entry("type", classified.title())?;
-        map.serialize_entry("path", &path(self.classified).map(name_value))?;
-        map.serialize_entry("detail", &(!detail.is_empty()).then(|| name_value(&detail)))?;
-        map.serialize_entry("offset", &region.offset)?;
-        map.serialize_entry("resident", &region.counts.resident)?;
-        map.serialize_entry("dirty", &region.counts.dirty)?;
-        map.serialize_entry("swapped", &region.counts.swapped)?;
-        map.serialize_entry("proportional", &region.counts.proportional)?;
-        map.serialize_entry("unique", &region.counts.unique)?;
-        if let Native::Macos(native) = &region.native {
-            map.serialize_entry("volatile", &native.volatile)?;
-            map.serialize_entry("nonvolatile", &native.nonvolatile)?;
-            map.serialize_entry("empty", &native.empty)?;
-        }
-        if let Some(pages) = &region.pages {
-            map.serialize_entry("pages", pages)?;
-        }
-        map.serialize_entry("native", &region.native)?;
-        map.end()
-    }
-}
-
-/// An unmapped hole in a listing.
-pub struct GapRecord(pub AddrRange);
-
-impl Record for GapRecord {
-    fn cells(&self) -> Vec<Cell<'_>> {
-        let mut cells = vec![Cell::Empty; COLUMNS.len()];
-        cells[0] = Cell::Text(Cow::Borrowed("gap"));
-        cells[1] = Cell::Text(Cow::Borrowed("(unmapped)"));
-        cells[2] = Cell::Address(self.0.start());
-        cells[3] = Cell::Address(self.0.end());
-        cells[4] = Cell::Size(Some(self.0.size()));
-        cells
-    }
-
-    fn role(&self) -> Role {
-        Role::Gap(self.0)
-    }
-
-    fn group(&self) -> Option<Group> {
-        Some(RegionKind::Reserved.group())
-    }
-}
-
-impl Serialize for GapRecord {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Value::Object(fields) = gap_value(self.0) else { unreachable!("a gap is an object") };
-        fields.serialize(serializer)
-    }
+/// A gap as a row.
+pub fn gap(gap: &AddrRange) -> Row<'_, AddrRange> {
+    Row::new(&GAP, gap).role(Role::Gap(*gap)).group(Group::Reserved)
 }

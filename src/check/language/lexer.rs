@@ -139,7 +139,7 @@ impl<'a> Lexer<'a> {
 
     fn escape(&mut self) -> Result<u8, Invalid> {
         const UNKNOWN: &str =
-            "unknown escape; use \\\\, \\\", \\', \\n, \\t or \\xHH, and \\\\ for a backslash itself";
+            "unknown escape; write \\\\ for a backslash, or use \\\", \\', \\n, \\t or \\xHH";
         let rest = &self.rest()[1..];
         let (byte, length) = match rest.as_bytes().first() {
             Some(&byte @ (b'\\' | b'"' | b'\'')) => (byte, 1),

@@ -12,12 +12,12 @@ pub struct SyntaxError {
     text: String,
     /// The position in bytes: on a character boundary.
     at: usize,
-    what: String,
+    message: String,
 }
 
 impl SyntaxError {
-    pub(super) fn new(text: &str, at: usize, what: impl Into<String>) -> SyntaxError {
-        SyntaxError { text: text.to_owned(), at, what: what.into() }
+    pub(super) fn new(text: &str, at: usize, message: impl Into<String>) -> SyntaxError {
+        SyntaxError { text: text.to_owned(), at, message: message.into() }
     }
 
     /// The column of the error, in characters, from 1.
@@ -26,8 +26,8 @@ impl SyntaxError {
     }
 
     /// What is wrong, without the position. Not escaped.
-    pub fn what(&self) -> &str {
-        &self.what
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// Returns two lines, safe to print: the check, and a caret below the error. A long check is cut to the part around
@@ -71,7 +71,7 @@ fn draw(line: &mut String, text: &str) -> usize {
 /// One line, safe to print. [`SyntaxError::picture`] shows the position.
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid check at column {}: {}", self.column(), printable_line(&self.what))
+        write!(f, "invalid check at column {}: {}", self.column(), printable_line(&self.message))
     }
 }
 

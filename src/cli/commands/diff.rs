@@ -1,39 +1,73 @@
-//! Showing what is different between two targets, or between one and itself some time later.
+//! `mmview diff`: the differences between two targets, or between a target and itself some time later.
 
-use std::io::Write;
 use std::time::Duration;
 
 use mmview_platform::{Detail, RegionSource, Warning};
 
-use crate::cli::plan::{Plan, Sides, usage};
-use crate::cli::show::{note_warnings, refuse};
+use super::Task;
+use crate::cli::args::DiffArgs;
+use crate::cli::exit::Exit;
+use crate::cli::options::{no_address, usage};
+use crate::cli::session::Session;
+use crate::cli::shown::refuse;
 use crate::cli::target::Target;
-use crate::cli::{Exit, UNWRITABLE, report, tell_warnings};
 use crate::diff::Diff;
+use crate::error::{Error, Result};
 use crate::render::renderer;
+use crate::sample::retry;
 use crate::snapshot::Snapshot;
 use crate::view::diff::Comparison;
-use anyhow::Context as _;
+use crate::view::origins::note_warnings;
 
-/// Compares what `sides` names.
-pub(in crate::cli) fn compare(plan: &Plan, sides: &Sides, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let read = match sides {
-        Sides::Two(before, after) => read(plan, before).and_then(|first| Ok((first, read(plan, after)?))),
-        Sides::Later(target, interval) => read_twice(plan, target, *interval),
+/// What to compare.
+#[derive(Debug)]
+pub enum Plan {
+    /// One target with another.
+    Two(Target, Target),
+    /// One target with itself, this much later.
+    Later(Target, Duration),
+}
+
+pub(super) fn plan(args: DiffArgs) -> Result<Task> {
+    let mut targets = no_address(args.targets, "diff")?.into_iter();
+    let plan = match (targets.next(), targets.next(), targets.next(), args.interval) {
+        (Some(before), Some(after), None, None) => Plan::Two(before, after),
+        (Some(target), None, None, Some(interval)) => Plan::Later(target, interval),
+        (Some(_), None, None, None) => {
+            return usage(
+                "compare it with what? Write a second target, or --interval 5s to compare it with itself",
+            );
+        }
+        (_, _, None, Some(_)) => {
+            return usage("--interval compares one target with itself; leave it out, or the second target");
+        }
+        _ => return usage("`mmview diff` compares two targets, before and after: there is a third"),
     };
-    let mut render = renderer(plan.format, plan.style, false, out);
+    Ok(Task::Diff(plan))
+}
+
+pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
+    let read = match plan {
+        Plan::Two(before, after) => {
+            read(session, before).and_then(|first| Ok((first, read(session, after)?)))
+        }
+        Plan::Later(target, interval) => read_twice(session, target, *interval),
+    };
+    let mut render = renderer(session.options.format, session.options.style, false, session.out);
     let (before, after) = match read {
         Ok(snapshots) => snapshots,
-        Err(Unreadable { target, error }) => {
-            refuse(plan.format, &target, &error, render.as_mut()).context(UNWRITABLE)?;
-            report(&error, Some(&target.title()));
-            render.finish().context(UNWRITABLE)?;
+        Err((target, error)) => {
+            refuse(session.options, target, &error, render.as_mut())?;
+            session.diagnostics.error(Some(&target.title()), &error);
+            render.finish().map_err(Error::output)?;
             return Ok(Exit::of(&error));
         }
     };
     let diff = Diff::between(&before, &after);
-    let comparison = Comparison::new(&before, &after, &diff, plan.style.units);
+    let comparison = Comparison::new(&before, &after, &diff);
     let warnings: Vec<Warning> = before.warnings.iter().chain(&after.warnings).cloned().collect();
+    let mut tail = comparison.tail(&warnings);
+    note_warnings(&mut tail, &warnings);
     let mut draw = || {
         render.begin(&comparison.head())?;
         for (index, records) in comparison.records().into_iter().enumerate() {
@@ -44,41 +78,38 @@ pub(in crate::cli) fn compare(plan: &Plan, sides: &Sides, out: &mut dyn Write) -
                 render.row(record.as_ref())?;
             }
         }
-        let mut tail = comparison.tail(&warnings);
-        note_warnings(&mut tail, &warnings);
         render.end(&tail)?;
         render.finish()
     };
-    draw().context(UNWRITABLE)?;
+    draw().map_err(Error::output)?;
     Ok(Exit::Done)
 }
 
-/// Which target can't be read, and why.
-struct Unreadable {
-    target: Target,
-    error: anyhow::Error,
+/// Reads a target; an error comes with the target.
+fn read<'a>(session: &Session<'_>, target: &'a Target) -> Result<Snapshot, (&'a Target, Error)> {
+    let read = || snapshot(session, target, target.open(&session.options.open)?.as_mut());
+    read().map_err(|error| (target, error))
 }
 
-fn read(plan: &Plan, target: &Target) -> Result<Snapshot, Unreadable> {
-    let open = || read_from(plan, target, target.open(&plan.open)?.as_mut());
-    open().map_err(|error| Unreadable { target: target.clone(), error })
-}
-
-fn read_twice(plan: &Plan, target: &Target, interval: Duration) -> Result<(Snapshot, Snapshot), Unreadable> {
+fn read_twice<'a>(
+    session: &Session<'_>,
+    target: &'a Target,
+    interval: Duration,
+) -> Result<(Snapshot, Snapshot), (&'a Target, Error)> {
     let read = || {
-        let mut source = target.open(&plan.open)?;
+        let mut source = target.open(&session.options.open)?;
         if !source.info().capabilities.live {
-            return usage("a saved map is the same some time later: write two targets to compare");
+            return usage("a saved map doesn't change: write two targets to compare");
         }
-        let before = read_from(plan, target, source.as_mut())?;
+        let before = snapshot(session, target, source.as_mut())?;
         std::thread::sleep(interval);
-        Ok((before, read_from(plan, target, source.as_mut())?))
+        Ok((before, snapshot(session, target, source.as_mut())?))
     };
-    read().map_err(|error| Unreadable { target: target.clone(), error })
+    read().map_err(|error| (target, error))
 }
 
-fn read_from(plan: &Plan, target: &Target, source: &mut dyn RegionSource) -> anyhow::Result<Snapshot> {
-    let snapshot = Snapshot::read(source, plan.detail(Detail::Counts))?;
-    tell_warnings(&target.title(), &snapshot.warnings);
-    Ok(snapshot)
+fn snapshot(session: &Session<'_>, target: &Target, source: &mut dyn RegionSource) -> Result<Snapshot> {
+    let map = retry::map(source, session.options.detail(Detail::Counts))?;
+    session.diagnostics.warnings(&target.title(), &map.warnings);
+    Ok(Snapshot::from(map))
 }

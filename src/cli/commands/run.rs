@@ -1,35 +1,54 @@
-//! Starting a program, and showing what its memory was at its peak or at its end.
+//! `mmview run`: starting a program, and showing its memory at its peak or at its end.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use mmview_platform::{
-    Bytes, Detail, Ending, Error, Moment, Program, RegionSource, has_terminal, open_process,
-};
+use mmview_platform::{Detail, Ending, Program, has_terminal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::check::{Check, Verdict};
-use crate::cli::plan::{LaunchPlan, Plan};
-use crate::cli::show::note_warnings;
-use crate::cli::{Exit, UNWRITABLE, report, tell_warnings};
+use super::{Task, check};
+use crate::check::Check;
+use crate::cli::args::RunArgs;
+use crate::cli::exit::Exit;
+use crate::cli::session::Session;
+use crate::error::{Context as _, Error, Result};
 use crate::render::{Format, Style, renderer};
-use crate::snapshot::Snapshot;
-use crate::summary::Summary;
+use crate::sample::peak::{self, Goal, Kept};
 use crate::text::printable;
 use crate::view;
-use crate::view::run::{Account, When};
+use crate::view::origins::{Origins, note_warnings};
+use crate::view::run::Execution;
 
-/// Starts the program, looks at it until it ends, and shows what was asked for.
-pub(in crate::cli) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let mut output = match &launch.output {
-        // What is there stays until there is something to be written.
+#[derive(Debug)]
+pub struct Plan {
+    command: Vec<OsString>,
+    at_exit: bool,
+    until: Option<Check>,
+    interval: Duration,
+    output: Option<PathBuf>,
+    is_traced: bool,
+}
+
+pub(super) fn plan(args: RunArgs) -> Result<Task> {
+    Ok(Task::Run(Plan {
+        command: args.command,
+        at_exit: args.at_exit,
+        until: args.until.as_ref().map(check::from_word).transpose()?,
+        interval: args.interval,
+        output: args.output,
+        is_traced: !args.no_trace,
+    }))
+}
+
+pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
+    let mut output = match &plan.output {
+        // What the file holds stays until there is something to write.
         Some(path) => {
             let file = File::options().write(true).create(true).truncate(false).open(path);
             let title = printable(path.as_os_str().as_encoded_bytes());
@@ -37,274 +56,127 @@ pub(in crate::cli) fn launch(plan: &Plan, launch: &LaunchPlan, out: &mut dyn Wri
         }
         None => None,
     };
-    // They are caught before there is a program, so that none is lost between.
+    // They are caught before there is a program, so that none is lost in between.
     let signals = Signals::new([SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])
         .context("failed to wait for signals")?;
     let began = Instant::now();
-    let mut command = Command::new(&launch.command[0]);
-    command.args(&launch.command[1..]);
-    let program = match Program::start(command, launch.traced) {
+    let mut command = Command::new(&plan.command[0]);
+    command.args(&plan.command[1..]);
+    let program = match Program::start(command, plan.is_traced) {
         Ok(program) => program,
-        Err(error) => return Ok(not_started(launch, error)),
+        Err(error) => return Ok(not_started(plan, session, error)),
     };
-    let (looks, ending) = look_until_it_ends(plan, launch, program, signals, began)?;
-    let exit = Exit::Imitated(ending.shell_status());
-    let is_missed = launch.until.is_some() && !looks.is_so;
-    let exit = if is_missed && ending == Ending::Exited(0) { Exit::CheckFailed } else { exit };
-    let Some(kept) = looks.kept else {
-        let why = looks.failed.unwrap_or_else(|| anyhow::anyhow!("it ended before its map could be read"));
-        report(&why.context("there is no summary"), None);
-        return Ok(exit);
+    let forwarder = Forwarder::start(signals, &program);
+    let needs = plan.until.as_ref().map_or(Detail::Layout, Check::needs);
+    let goal = Goal {
+        detail: needs.max(session.options.detail(Detail::Counts)),
+        at_exit: plan.at_exit,
+        until: plan.until.clone(),
+        interval: plan.interval,
     };
-    let account = Account {
-        command: &launch.command,
+    let found = peak::sample(program, began, &goal, &session.options.open);
+    drop(forwarder);
+    let found = found?;
+
+    let exit = match found.ending {
+        Ending::Exited(0) if plan.until.is_some() && !found.has_held => Exit::CheckFailed,
+        ending => Exit::Status(ending.shell_status()),
+    };
+    let kept = match found.kept {
+        Ok(kept) => kept,
+        Err(error) => {
+            session.diagnostics.error(None, &error);
+            return Ok(exit);
+        }
+    };
+    let execution = Execution {
+        command: &plan.command,
         when: kept.when,
         after: kept.after,
-        at_exit: launch.at_exit,
-        looks: looks.count,
-        resident_peak: looks.resident_peak,
-        ending,
-        is_traced: looks.is_traced,
-        until: launch.until.as_ref().map(|check| (check, looks.is_so)),
+        at_exit: plan.at_exit,
+        samples: found.samples,
+        resident_peak: found.resident_peak,
+        ending: found.ending,
+        is_traced: found.is_traced,
+        until: plan.until.as_ref().map(|check| (check, found.has_held)),
     };
-    tell_warnings(&program_name(launch), &kept.snapshot.warnings);
-    // A file is no terminal.
+    session.diagnostics.warnings(&title(plan), &kept.snapshot.warnings);
     let style = match output {
-        Some(_) => Style { color: false, width: None, ..plan.style },
-        None => plan.style,
+        // A file is no terminal.
+        Some(_) => Style { color: false, width: None, ..session.options.style },
+        None => session.options.style,
     };
     if let Some(file) = &output {
-        // Nothing but a file has a length.
+        // Only a regular file has a length to cut.
         let _ = file.set_len(0);
     }
-    let out: &mut dyn Write = output.as_mut().map_or(out, |file| file);
-    match show(plan.format, style, &kept, &account, out) {
+    let out: &mut dyn Write = output.as_mut().map_or(&mut *session.out, |file| file);
+    match show(session.options.format, style, &kept, &execution, out) {
         // The exit status is the program's all the same.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit),
-        shown => shown.context(UNWRITABLE).map(|()| exit),
+        shown => shown.map(|()| exit).map_err(Error::output),
     }
 }
 
-/// Tells why the program could not be started; the exit status is that of `env` and its kin.
-fn not_started(launch: &LaunchPlan, error: io::Error) -> Exit {
+/// Reports that the program could not be started; the exit status is that of `env`.
+fn not_started(plan: &Plan, session: &Session<'_>, error: io::Error) -> Exit {
     let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-    let name = program_name(launch);
-    report(&anyhow::Error::from(error).context(format!("failed to start `{name}`")), None);
-    Exit::Imitated(status)
+    let error = Error::from(error).context(format!("failed to start `{}`", title(plan)));
+    session.diagnostics.error(None, &error);
+    Exit::Status(status)
 }
 
-fn program_name(launch: &LaunchPlan) -> String {
-    printable(launch.command[0].as_encoded_bytes())
+fn title(plan: &Plan) -> String {
+    printable(plan.command[0].as_encoded_bytes())
 }
 
 fn show(
     format: Format,
     style: Style,
     kept: &Kept,
-    account: &Account<'_>,
+    execution: &Execution<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let (summary, snapshot) = (&kept.summary, &kept.snapshot);
-    let units = style.units;
+    let (summary, snapshot) = (&kept.summary, &*kept.snapshot);
     let mut render = renderer(format, style, false, out);
-    render.begin(&view::summary::head(&snapshot.origins(), summary, None, units))?;
+    render.begin(&view::summary::head(&Origins::from(snapshot), summary, None))?;
     for record in view::summary::records(summary) {
         render.row(record.as_ref())?;
     }
-    let mut tail = view::summary::tail(summary, &snapshot.warnings, snapshot.process.mapping_limit, units);
+    let mut tail = view::summary::tail(summary, &snapshot.warnings, snapshot.process.mapping_limit);
     note_warnings(&mut tail, &snapshot.warnings);
-    view::run::add(&mut tail, account, summary, units);
+    view::run::add(&mut tail, execution, summary);
     render.end(&tail)?;
     render.finish()
 }
 
-/// A look at the program that is shown unless a later one is better.
-struct Kept {
-    snapshot: Snapshot,
-    summary: Summary,
-    when: When,
-    after: Duration,
+/// The thread that passes signals on to the program. It ends when this is dropped.
+struct Forwarder {
+    signals: signal_hook::iterator::Handle,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Kept {
-    /// Whether it shows more than another look: by the footprint, else by what is resident, else by address space.
-    fn is_larger_than(&self, other: &Kept) -> bool {
-        let sizes = |kept: &Kept| {
-            let total = &kept.summary.total;
-            [kept.summary.footprint, total.resident.value(), Some(total.virtual_size)]
-        };
-        let measured = sizes(self).into_iter().zip(sizes(other));
-        let (mine, others) =
-            measured.filter_map(|(mine, others)| mine.zip(others)).next().unwrap_or_default();
-        mine > others
-    }
-}
-
-/// The looks so far.
-struct Looks {
-    source: Option<Box<dyn RegionSource>>,
-    detail: Detail,
-    at_exit: bool,
-    until: Option<Check>,
-    /// Whether what was asked for has been so; then that look stands.
-    is_so: bool,
-    began: Instant,
-    is_traced: bool,
-    /// Whether its end waits to be looked at.
-    waits_at_exit: bool,
-    count: u64,
-    /// The largest that the program's own counters were when its map was read.
-    largest: Bytes,
-    /// The most that was resident at a time, by the kernel's count.
-    resident_peak: Option<Bytes>,
-    kept: Option<Kept>,
-    failed: Option<anyhow::Error>,
-}
-
-impl Looks {
-    /// Reads the map, and keeps it where it is what is wanted so far.
-    fn look(&mut self, when: When) {
-        if self.is_so {
-            return;
-        }
-        let Some(source) = &mut self.source else { return };
-        let after = self.began.elapsed();
-        match Snapshot::read(source.as_mut(), self.detail) {
-            Ok(snapshot) => {
-                self.count += 1;
-                let summary = Summary::of(&snapshot);
-                let verdict = self.until.as_ref().map(|check| snapshot.verdict(check));
-                self.is_so = verdict == Some(Verdict::Holds);
-                let look = Kept { snapshot, summary, when, after };
-                let is_larger = self.kept.as_ref().is_none_or(|kept| !kept.is_larger_than(&look));
-                if self.is_so || self.at_exit || is_larger {
-                    self.kept = Some(look);
-                }
-            }
-            // It ends, or starts another program: then the last look stands.
-            Err(Error::Vanished { .. } | Error::Zombie { .. } | Error::Replaced { .. }) => {}
-            Err(error) => self.failed = Some(error.into()),
-        }
-    }
-
-    /// Reads the program's own counters, and says whether they have grown by a hundredth since they last had.
-    fn read_totals(&mut self) -> bool {
-        let Some(totals) = self.source.as_mut().and_then(|source| source.totals().ok()) else { return false };
-        self.resident_peak = self.resident_peak.max(totals.resident_peak);
-        // Where that isn't told, only the map tells.
-        let Some(resident) = totals.resident else { return true };
-        let size = resident + totals.swapped.unwrap_or_default();
-        let has_grown = size.saturating_sub(self.largest) > Bytes(self.largest.0 / 100);
-        if has_grown {
-            self.largest = size;
-        }
-        has_grown
-    }
-}
-
-fn lock(looks: &Mutex<Looks>) -> MutexGuard<'_, Looks> {
-    looks.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Looks at the program from its first mapping to its end.
-fn look_until_it_ends(
-    plan: &Plan,
-    launch: &LaunchPlan,
-    mut program: Program,
-    mut signals: Signals,
-    began: Instant,
-) -> anyhow::Result<(Looks, Ending)> {
-    let id = program.id();
-    let handle = signals.handle();
-    let signaller = program.signaller();
-    let forwarder = thread::spawn(move || {
-        for signal in signals.forever() {
-            // What is typed at the terminal reaches the program too: here it is only not to end mmview.
-            if !(matches!(signal, SIGINT | SIGQUIT) && has_terminal()) {
-                signaller.send(signal);
-            }
-        }
-    });
-    let looks = Arc::new(Mutex::new(Looks {
-        source: None,
-        detail: launch.until.as_ref().map_or(Detail::Layout, Check::needs).max(plan.detail(Detail::Counts)),
-        at_exit: launch.at_exit,
-        until: launch.until.clone(),
-        is_so: false,
-        began,
-        is_traced: program.is_traced(),
-        waits_at_exit: program.is_traced(),
-        count: 0,
-        largest: Bytes::ZERO,
-        resident_peak: None,
-        kept: None,
-        failed: None,
-    }));
-    let mut looker = None;
-    let ending = loop {
-        match program.go_on().context("failed to wait for the program")? {
-            Moment::Mapped => {
-                let mut at_start = lock(&looks);
-                match open_process(id, &plan.open) {
-                    Ok(source) => at_start.source = Some(source),
-                    Err(error) => at_start.failed = Some(error.into()),
-                }
-                at_start.read_totals();
-                at_start.look(When::Start);
-                looker = Some(Looker::start(Arc::clone(&looks), launch.interval));
-            }
-            Moment::Exiting => {
-                let mut at_exit = lock(&looks);
-                at_exit.read_totals();
-                at_exit.look(When::Exit);
-                // Where it goes on all the same, nothing stands still any more.
-                at_exit.waits_at_exit = false;
-            }
-            Moment::Ended(ending) => break ending,
-        }
-    };
-    handle.close();
-    // Neither thread can fail but by a bug, which has told of itself.
-    let _ = forwarder.join();
-    drop(looker);
-    let looks = Arc::into_inner(looks).context("somebody still looks at a program that has ended")?;
-    Ok((looks.into_inner().unwrap_or_else(PoisonError::into_inner), ending))
-}
-
-/// The thread that looks at a running program every so often. It ends when this is dropped.
-struct Looker {
-    stop: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Looker {
-    fn start(looks: Arc<Mutex<Looks>>, interval: Duration) -> Looker {
-        let (stop, stopped) = mpsc::channel();
+impl Forwarder {
+    fn start(mut signals: Signals, program: &Program) -> Forwarder {
+        let handle = signals.handle();
+        let signaller = program.signaller();
         let thread = thread::spawn(move || {
-            let mut rest = interval;
-            while stopped.recv_timeout(rest) == Err(RecvTimeoutError::Timeout) {
-                let began = Instant::now();
-                let mut looks = lock(&looks);
-                // What the map is at the end can only be told by what it was last, where the end doesn't wait; and what is
-                // waited for need not show in what is resident.
-                let is_asked = looks.until.is_some() || (looks.at_exit && !looks.waits_at_exit);
-                let has_grown = looks.read_totals();
-                if is_asked || has_grown {
-                    looks.look(When::Running);
+            for signal in signals.forever() {
+                // What is typed at the terminal reaches the program too: here it only must not end mmview.
+                if !(matches!(signal, SIGINT | SIGQUIT) && has_terminal()) {
+                    signaller.send(signal);
                 }
-                // The program has half of the time at least. It is looked at whenever it has grown by a hundredth, so that all
-                // looks together cost no more than some hundred of the last.
-                rest = interval.max(began.elapsed());
             }
         });
-        Looker { stop: Some(stop), thread: Some(thread) }
+        Forwarder { signals: handle, thread: Some(thread) }
     }
 }
 
-impl Drop for Looker {
+impl Drop for Forwarder {
     fn drop(&mut self) {
-        self.stop.take();
+        self.signals.close();
         if let Some(thread) = self.thread.take() {
+            // It can only have panicked, which was reported then.
             let _ = thread.join();
         }
     }

@@ -1,132 +1,131 @@
-//! Watching a process, and telling each change as it is seen.
+//! `mmview watch`: the changes of a process as they happen.
 
-use std::io::Write;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Context as _;
 use mmview_platform::Detail;
 
-use crate::check::{Check, Verdict};
-use crate::cli::plan::{Plan, WatchPlan, usage};
-use crate::cli::show::{error_value, refuse};
-use crate::cli::{Exit, UNWRITABLE, report, tell_warnings};
+use super::{Task, check};
+use crate::check::Check;
+use crate::cli::args::WatchArgs;
+use crate::cli::diagnostics::sentence;
+use crate::cli::exit::Exit;
+use crate::cli::options::{Options, one_target, usage};
+use crate::cli::session::Session;
+use crate::cli::shown::{error_value, refuse};
+use crate::cli::target::Target;
 use crate::diff::Change;
+use crate::error::{Context as _, Error, Result};
 use crate::interrupt::Interrupt;
-use crate::render::{Render, renderer};
-use crate::sample::watch::{Seen, Watch};
-use crate::view;
-use crate::view::watch::{Account, Event, EventRecord, Stopped};
+use crate::render::renderer;
+use crate::sample::watch::{Follow, Seen, Stop, Watch};
+use crate::view::origins::Origins;
+use crate::view::watch::{COLUMNS, Event, Happening, Outcome, head, tail};
+use crate::view::{Row, StopReason};
 
-/// Watches what `watch` names.
-pub(in crate::cli) fn watch(plan: &Plan, watch: &WatchPlan, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let mut render = renderer(plan.format, plan.style, false, out);
-    let begun = watch.target.open(&plan.open).and_then(|source| {
-        if !source.info().capabilities.live {
-            return usage("a saved map doesn't change: `mmview diff A B` compares two");
-        }
-        let needs = watch.until.as_ref().map_or(Detail::Layout, Check::needs);
-        Ok(Watch::begin(source, plan.detail.unwrap_or(Detail::Layout).max(needs))?)
-    });
-    let mut seen = match begun {
-        Ok(seen) => seen,
+#[derive(Debug)]
+pub struct Plan {
+    target: Target,
+    interval: Duration,
+    limit: Option<Duration>,
+    until: Option<Check>,
+}
+
+pub(super) fn plan(args: WatchArgs) -> Result<Task> {
+    let target = one_target(args.targets, "watch")?;
+    let until = args.until.as_ref().map(check::from_word).transpose()?;
+    Ok(Task::Watch(Plan { target, interval: args.interval, limit: args.r#for, until }))
+}
+
+pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
+    let Session { options, diagnostics, out } = session;
+    let mut render = renderer(options.format, options.style, false, *out);
+    let mut watch = match begin(plan, options) {
+        Ok(watch) => watch,
         Err(error) => {
-            refuse(plan.format, &watch.target, &error, render.as_mut()).context(UNWRITABLE)?;
-            report(&error, None);
+            refuse(options, &plan.target, &error, render.as_mut())?;
+            diagnostics.error(None, &error);
             return Ok(Exit::of(&error));
         }
     };
-    tell_warnings(&watch.target.title(), &seen.last().warnings);
+    diagnostics.warnings(&plan.target.title(), &watch.last().warnings);
     let interrupt = Interrupt::watch().context("failed to wait for signals")?;
-    let head = view::watch::head(&seen.last().origins(), seen.last().regions.len(), watch.interval);
-    render.begin(&head).context(UNWRITABLE)?;
-    let mut watching = Watching { plan, watch, render: render.as_mut(), began: Instant::now(), events: 0 };
-    let stopped = watching.until_the_end(&mut seen, &interrupt)?;
-    let exit = match (&watch.until, &stopped) {
-        (_, Stopped::Refused(error)) => {
-            report(error, None);
+    let first = watch.last();
+    render
+        .begin(&head(&Origins::from(&**first), first.regions.len(), plan.interval))
+        .map_err(Error::output)?;
+
+    let began = Instant::now();
+    let mut events = 0;
+    // With more detail than asked for, because the check needs it, counts are no events.
+    let has_counts = options.detail.is_some_and(|detail| detail > Detail::Layout);
+    let follow = Follow {
+        interval: plan.interval,
+        deadline: plan.limit.map(|limit| began + limit),
+        until: plan.until.as_ref(),
+    };
+    let stop = watch.follow(
+        &follow,
+        |until| interrupt.sleep_until(until).is_ok(),
+        |seen| {
+            let time = SystemTime::now();
+            let happenings: Vec<_> = match seen {
+                Seen::Changes(changes) => {
+                    let is_event = |change: &Change| has_counts || change.kind.is_of_layout();
+                    changes.into_iter().filter(is_event).map(Happening::Change).collect()
+                }
+                Seen::Program(process) => vec![Happening::Program(process)],
+                _ => Vec::new(),
+            };
+            for what in happenings {
+                events += 1;
+                render.row(&Row::owned(&COLUMNS, Event { time, what }))?;
+                render.flush()?;
+            }
+            Ok(())
+        },
+    );
+    let stop = stop.map_err(Error::output)?;
+
+    let exit = match (&plan.until, &stop) {
+        (_, Stop::Failed(error)) => {
+            diagnostics.error(None, error);
             Exit::of(error)
         }
-        (Some(_), Stopped::Until) | (None, _) => Exit::Done,
+        (Some(_), Stop::Held) | (None, _) => Exit::Done,
         _ => Exit::CheckFailed,
     };
-    let account = Account {
-        stopped,
-        until: watch.until.as_ref().map(|check| (check, check.explain(&seen.last().regions).sentence())),
-        watched: watching.began.elapsed(),
-        looks: seen.looks(),
-        longest_look: seen.longest_look(),
-        events: watching.events,
+    let last = watch.last();
+    let outcome = Outcome {
+        stop: reason(&stop),
+        until: plan.until.as_ref().map(|check| (check, check.explain(&last.regions).sentence())),
+        watched: began.elapsed(),
+        samples: watch.samples(),
+        longest_sample: watch.longest_sample(),
+        events,
     };
-    let mut tail = view::watch::tail(&account, &seen.last().warnings);
-    if let Stopped::Refused(error) = &account.stopped {
+    let mut tail = tail(&outcome, &last.warnings);
+    if let Stop::Failed(error) = &stop {
         tail.fields.insert("error".to_owned(), error_value(error));
     }
-    render.end(&tail).context(UNWRITABLE)?;
-    render.finish().context(UNWRITABLE)?;
+    render.end(&tail).and_then(|()| render.finish()).map_err(Error::output)?;
     Ok(exit)
 }
 
-/// A process being watched, and who is told.
-struct Watching<'a> {
-    plan: &'a Plan,
-    watch: &'a WatchPlan,
-    render: &'a mut dyn Render,
-    began: Instant,
-    events: u64,
+fn begin(plan: &Plan, options: &Options) -> Result<Watch> {
+    let source = plan.target.open(&options.open)?;
+    if !source.info().capabilities.live {
+        return usage("a saved map doesn't change: `mmview diff A B` compares two");
+    }
+    let needs = plan.until.as_ref().map_or(Detail::Layout, Check::needs);
+    Watch::begin(source, options.detail.unwrap_or(Detail::Layout).max(needs))
 }
 
-impl Watching<'_> {
-    fn until_the_end(&mut self, seen: &mut Watch, interrupt: &Interrupt) -> anyhow::Result<Stopped> {
-        let deadline = self.watch.limit.map(|limit| self.began + limit);
-        let mut next = Instant::now();
-        let mut is_last = false;
-        loop {
-            if self.is_so(seen) {
-                return Ok(Stopped::Until);
-            }
-            if is_last {
-                return Ok(Stopped::TimeUp);
-            }
-            next = (next + seen.rest(self.watch.interval)).max(Instant::now());
-            is_last = deadline.is_some_and(|deadline| deadline <= next);
-            let until = deadline.map_or(next, |deadline| deadline.min(next));
-            if interrupt.sleep_until(until).is_err() {
-                return Ok(Stopped::Interrupted);
-            }
-            let looked = match seen.look() {
-                Ok(looked) => looked,
-                Err(error) => return Ok(Stopped::Refused(error.into())),
-            };
-            match looked {
-                Seen::Nothing => {}
-                Seen::Changes(changes) => {
-                    let time = SystemTime::now();
-                    for change in &changes {
-                        if self.is_event(change) {
-                            self.tell(time, Event::Change(change))?;
-                        }
-                    }
-                }
-                Seen::Program(process) => self.tell(SystemTime::now(), Event::Program(&process))?,
-                Seen::Ended(ending) => return Ok(Stopped::Ended(ending)),
-            }
-        }
-    }
-
-    /// Whether what is waited for is so.
-    fn is_so(&self, seen: &Watch) -> bool {
-        let until = self.watch.until.as_ref();
-        until.is_some_and(|check| seen.last().verdict(check) == Verdict::Holds)
-    }
-
-    /// Whether a change is to be told: counts that only the check needs are not.
-    fn is_event(&self, change: &Change) -> bool {
-        self.plan.detail.is_some_and(|detail| detail > Detail::Layout) || change.kind.is_of_layout()
-    }
-
-    fn tell(&mut self, time: SystemTime, event: Event<'_>) -> anyhow::Result<()> {
-        self.events += 1;
-        let record = EventRecord { time, event, units: self.plan.style.units };
-        self.render.row(&record).and_then(|()| self.render.flush()).context(UNWRITABLE)
+fn reason(stop: &Stop) -> StopReason {
+    match stop {
+        Stop::Ended(ending) => StopReason::Ended(*ending),
+        Stop::TimeUp => StopReason::TimeUp,
+        Stop::Held => StopReason::Held,
+        Stop::Interrupted => StopReason::Interrupted,
+        Stop::Failed(error) => StopReason::Refused(sentence(error)),
     }
 }

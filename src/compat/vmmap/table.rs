@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use mmview_platform::{PrintedRow, PrintedSummary, PrintedTable};
 
 use super::row::Sizes;
+use crate::render::words;
 use crate::summary::{Row, Summary, Totals};
 use crate::text::printable_line;
 use crate::units::Units;
-use crate::view::summary::{libraries_line, writable_line};
 
 const HEAD: [&str; 3] = [
     "                                VIRTUAL RESIDENT    DIRTY  SWAPPED VOLATILE   NONVOL    EMPTY   REGION ",
@@ -66,9 +66,13 @@ impl Tables<'_> {
         writeln!(
             out,
             "{}",
-            libraries.unwrap_or_else(|| libraries_line(&self.summary.libraries, Units::Auto))
+            libraries.unwrap_or_else(|| words::libraries(&self.summary.libraries, Units::Auto))
         )?;
-        writeln!(out, "{}", writable.unwrap_or_else(|| writable_line(&self.summary.writable, Units::Auto)))?;
+        writeln!(
+            out,
+            "{}",
+            writable.unwrap_or_else(|| words::writable(&self.summary.writable, Units::Auto))
+        )?;
         writeln!(out)?;
         for line in HEAD {
             writeln!(out, "{line}")?;

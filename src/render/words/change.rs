@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use mmview_platform::{Bytes, NameKind};
 
-use super::regions::{counted, detail};
+use super::regions as counted;
 use crate::diff::{Change, ChangeKind};
 use crate::region::Classified;
-use crate::text::printable;
 use crate::units::Units;
+use crate::view::regions::detail;
 
 /// More parts than these are not listed one by one.
 const MOST_PARTS: usize = 4;
@@ -37,12 +37,7 @@ pub fn sentence(change: &Change, units: Units) -> Vec<u8> {
     text
 }
 
-/// The mark and what happened, as a line that is safe to draw.
-pub fn line(change: &Change, units: Units) -> String {
-    format!("{} {}", change.kind.mark(), printable(&sentence(change, units)))
-}
-
-/// What there is to say of a region beside its type. The kernel's label says no more than that.
+/// What a region adds to its type. The kernel's label adds nothing.
 fn name(classified: &Classified) -> Cow<'_, [u8]> {
     let is_label = classified.name().is_some_and(|name| name.kind() == NameKind::Kernel);
     if is_label && classified.note().is_none() { Cow::Borrowed(b"") } else { detail(classified) }
@@ -116,7 +111,7 @@ fn parts(regions: &[Classified], units: Units) -> String {
     format!("{} ({})", regions.len(), list.join(", "))
 }
 
-/// What is different of what is in memory, each as `resident 0K → 4K`.
+/// The differences in what is in memory, each as `resident 0K → 4K`.
 pub fn counts(before: &[Classified], after: &[Classified], units: Units) -> Vec<String> {
     let sum = |regions: &[Classified], of: fn(&Classified) -> Option<Bytes>| {
         regions.iter().map(of).sum::<Option<Bytes>>()
@@ -141,10 +136,16 @@ mod tests {
     use crate::classify::tests::classified;
     use crate::diff::Diff;
     use crate::diff::tests::snapshot;
+    use crate::text::printable;
+
+    /// The mark and what happened, as a line that is safe to draw.
+    fn line(change: &Change) -> String {
+        format!("{} {}", change.kind.mark(), printable(&sentence(change, Units::Auto)))
+    }
 
     fn lines(before: &str, after: &str) -> Vec<String> {
         let diff = Diff::between(&snapshot(before), &snapshot(after));
-        diff.changes.iter().map(|change| line(change, Units::Auto)).collect()
+        diff.changes.iter().map(line).collect()
     }
 
     #[test]

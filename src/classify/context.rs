@@ -1,0 +1,69 @@
+//! What the rules know about the process.
+
+use mmview_platform::macos::tags::Naming;
+use mmview_platform::{Bytes, PageSize, ProcessInfo, Region, SourceInfo, ThreadInfo};
+
+/// The facts about a process that determine the kinds of its regions.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub(super) page_size: Bytes,
+    /// The stack pointers of all threads but the main one, sorted, with the title of the thread.
+    stacks: Vec<(u64, String)>,
+    /// The titles of all threads, by id.
+    threads: Vec<(u64, String)>,
+    /// How vmmap names types on the target's version of macOS.
+    pub(super) naming: Naming,
+}
+
+impl Context {
+    /// Collects the facts. An unknown page size counts as 4K, the smallest in use.
+    pub fn new(process: &ProcessInfo, source: &SourceInfo) -> Context {
+        let title = |thread: &ThreadInfo| match thread.name.as_deref().map(String::from_utf8_lossy) {
+            Some(name) => format!("thread {} {name}", thread.id),
+            None => format!("thread {}", thread.id),
+        };
+        let threads: Vec<_> = process.threads.iter().map(|thread| (thread.id, title(thread))).collect();
+        let mut stacks: Vec<_> = process
+            .threads
+            .iter()
+            .skip(1)
+            .filter_map(|thread| Some((thread.stack_pointer?, title(thread))))
+            .collect();
+        stacks.sort();
+        let page_size = source.page_size.map_or(Bytes(4096), PageSize::bytes);
+        let naming = process.system.as_deref().map(Naming::of_system).unwrap_or_default();
+        Context { page_size, stacks, threads, naming }
+    }
+
+    /// Returns the title of the thread whose stack pointer is in `region`.
+    pub(super) fn thread_in(&self, region: &Region) -> Option<&str> {
+        let at = self.stacks.partition_point(|(pointer, _)| *pointer < region.range.start());
+        let (pointer, title) = self.stacks.get(at)?;
+        region.range.contains(*pointer).then_some(title)
+    }
+
+    /// Whether these facts explain `regions` as `others` explain `other_regions`, where those are the same.
+    pub(super) fn is_equivalent<'a>(
+        &self,
+        mut regions: impl Iterator<Item = &'a Region>,
+        others: &Context,
+        mut other_regions: impl Iterator<Item = &'a Region>,
+    ) -> bool {
+        // A stack pointer counts by the region that holds it.
+        let stacks = |context: &Context, regions: &mut dyn Iterator<Item = &'a Region>| -> Vec<_> {
+            let thread = |region: &Region| Some((region.range, context.thread_in(region)?.to_owned()));
+            regions.filter_map(thread).collect()
+        };
+        self.page_size == others.page_size
+            && self.threads == others.threads
+            && self.naming == others.naming
+            && ((self.stacks.is_empty() && others.stacks.is_empty())
+                || stacks(self, &mut regions) == stacks(others, &mut other_regions))
+    }
+
+    /// Returns the title of the thread with this id.
+    pub(super) fn thread_called(&self, id: &str) -> String {
+        let known = id.parse().ok().and_then(|id: u64| self.threads.iter().find(|(known, _)| *known == id));
+        known.map_or_else(|| format!("thread {id}"), |(_, title)| title.clone())
+    }
+}

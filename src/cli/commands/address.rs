@@ -1,0 +1,44 @@
+//! `mmview TARGET ADDRESS`: the region at an address.
+
+use mmview_platform::{Detail, RegionSource};
+
+use crate::classify::{Classify, Context};
+use crate::cli::exit::Exit;
+use crate::cli::session::Session;
+use crate::cli::shown::{Shown, classified, each};
+use crate::cli::target::Target;
+use crate::error::{Error, Result};
+use crate::view::address::Place;
+use crate::view::origins::{Origins, note_warnings};
+
+pub(super) fn run(targets: &[Target], address: u64, session: &mut Session<'_>) -> Result<Exit> {
+    each(session, targets, |shown| show(shown, address))
+}
+
+fn show(shown: &mut Shown<'_>, address: u64) -> Result<Exit> {
+    let usual = if shown.is_live() { Detail::Layout } else { Detail::Counts };
+    let detail = shown.options.detail.unwrap_or(usual);
+    let (origins, place) = shown.read(detail, |source, origins| match origins.detail {
+        Detail::Layout => around(source, origins, address),
+        _ => Place::find(address, classified(source, origins)?),
+    })?;
+    let warnings = shown.take_warnings();
+    let mut tail = place.tail(&warnings);
+    note_warnings(&mut tail, &warnings);
+    let mut draw = || {
+        shown.render.begin(&place.head(&origins))?;
+        for record in place.records() {
+            shown.render.row(record.as_ref())?;
+        }
+        shown.render.end(&tail)
+    };
+    draw().map_err(Error::output)?;
+    Ok(Exit::Done)
+}
+
+/// Finds the region and its neighbours by single look-ups.
+fn around(source: &mut dyn RegionSource, origins: &Origins, address: u64) -> mmview_platform::Result<Place> {
+    let context = Context::new(&origins.process, &origins.source);
+    let regions = source.around(address)?;
+    Place::find(address, Classify::new(regions.into_iter().map(Ok), context))
+}

@@ -1,0 +1,155 @@
+//! `mmview regions`: every region.
+
+use std::io;
+
+use mmview_platform::{AddrRange, Detail};
+
+use super::Task;
+use crate::cli::args::RegionsArgs;
+use crate::cli::diagnostics::sentence;
+use crate::cli::exit::Exit;
+use crate::cli::options::{resolve_targets, usage};
+use crate::cli::session::Session;
+use crate::cli::shown::{Shown, classified, each, error_value};
+use crate::cli::target::Target;
+use crate::error::{Error, Result};
+use crate::filter::{Filter, SortKey};
+use crate::region::Classified;
+use crate::view::origins::{Origins, note_warnings};
+use crate::view::{self, Note, Tail};
+
+#[derive(Debug)]
+pub struct Plan {
+    targets: Vec<Target>,
+    filter: Filter,
+    sort: Option<SortKey>,
+    is_reversed: bool,
+    has_gaps: bool,
+}
+
+pub(super) fn plan(args: RegionsArgs) -> Result<Task> {
+    let (targets, address) = resolve_targets(args.targets)?;
+    if let Some(address) = address {
+        return usage(format!(
+            "`mmview regions` takes no ADDRESS: use --addr {address:#x}, or `mmview TARGET {address:#x}`"
+        ));
+    }
+    let filter = Filter {
+        kinds: args.kind.concat(),
+        paths: args.path,
+        permissions: args.perm,
+        addresses: args.addr,
+        min_size: args.min_size,
+    };
+    let sort = args.sort.map(SortKey::from).or(args.reverse.then_some(SortKey::Address));
+    Ok(Task::Regions(Plan { targets, filter, sort, is_reversed: args.reverse, has_gaps: args.gaps }))
+}
+
+pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
+    each(session, &plan.targets, |shown| match plan.sort {
+        Some(key) => sorted(shown, plan, key),
+        None => streamed(shown, plan),
+    })
+}
+
+/// Lists the regions as they are read.
+fn streamed(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
+    let mut origins = shown.origins(shown.options.detail(Detail::Counts))?;
+    let mut gaps = plan.has_gaps.then(Gaps::default);
+    let failure = match stream(shown, &mut origins, &plan.filter, gaps.as_mut()) {
+        Ok(()) => None,
+        Err(Failure::Midway(error)) => Some(error),
+        Err(Failure::Start(error)) => return shown.refused(error.into(), Some(&origins)),
+        Err(Failure::Output(error)) => return Err(Error::output(error)),
+    };
+    let warnings = shown.take_warnings();
+    let mut tail = view::regions::tail(&warnings, gaps.map(|gaps| gaps.largest));
+    shown.remark(&mut tail, &warnings);
+    end(shown, tail, failure)
+}
+
+/// Where a listing failed: before its first line, among its lines, or in the output.
+enum Failure {
+    Start(mmview_platform::Error),
+    Midway(mmview_platform::Error),
+    Output(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Output(error)
+    }
+}
+
+fn stream(
+    shown: &mut Shown<'_>,
+    origins: &mut Origins,
+    filter: &Filter,
+    mut gaps: Option<&mut Gaps>,
+) -> Result<(), Failure> {
+    let regions = classified(shown.source, origins).map_err(Failure::Start)?;
+    shown.render.begin(&view::regions::head(origins))?;
+    for region in regions {
+        let region = region.map_err(Failure::Midway)?;
+        let gap = gaps.as_mut().and_then(|gaps| gaps.before(&region));
+        if let Some(gap) = gap
+            && filter.addresses.is_none_or(|range| range.overlaps(gap))
+        {
+            shown.render.row(&view::regions::gap(&gap))?;
+        }
+        if filter.lets_through(&region) {
+            shown.render.row(&view::regions::row(&region))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lists the regions once all of them are read and sorted.
+fn sorted(shown: &mut Shown<'_>, plan: &Plan, key: SortKey) -> Result<Exit> {
+    let (origins, mut regions) = shown.read(shown.options.detail(Detail::Counts), |source, origins| {
+        let is_listed = |region: &mmview_platform::Result<Classified>| {
+            region.as_ref().map_or(true, |region| plan.filter.lets_through(region))
+        };
+        classified(source, origins)?.filter(is_listed).collect::<mmview_platform::Result<Vec<_>>>()
+    })?;
+    key.sort(&mut regions, plan.is_reversed);
+    let warnings = shown.take_warnings();
+    let mut tail = view::regions::tail(&warnings, None);
+    note_warnings(&mut tail, &warnings);
+    let mut draw = || {
+        shown.render.begin(&view::regions::head(&origins))?;
+        regions.iter().try_for_each(|region| shown.render.row(&view::regions::row(region)))
+    };
+    draw().map_err(Error::output)?;
+    end(shown, tail, None)
+}
+
+/// Ends a listing. One that was cut short says so at its end.
+fn end(shown: &mut Shown<'_>, mut tail: Tail, failure: Option<mmview_platform::Error>) -> Result<Exit> {
+    let failure = failure.map(Error::from);
+    if let Some(error) = &failure {
+        tail.notes.push(Note::Incomplete(sentence(error)));
+        tail.fields.insert("error".to_owned(), error_value(error));
+    }
+    shown.render.end(&tail).map_err(Error::output)?;
+    failure.map_or(Ok(Exit::Done), Err)
+}
+
+/// The gaps between regions, and the largest of them.
+#[derive(Default)]
+struct Gaps {
+    last: Option<AddrRange>,
+    largest: Option<AddrRange>,
+}
+
+impl Gaps {
+    /// The gap before `region`.
+    fn before(&mut self, region: &Classified) -> Option<AddrRange> {
+        let range = region.range();
+        let gap = self.last.replace(range)?.gap_before(range)?;
+        if self.largest.is_none_or(|largest| gap.size() > largest.size()) {
+            self.largest = Some(gap);
+        }
+        Some(gap)
+    }
+}

@@ -1,0 +1,77 @@
+//! `mmview TARGET`: the summary.
+
+use mmview_platform::{Detail, RegionSource};
+
+use super::Task;
+use crate::cli::args::Targets;
+use crate::cli::exit::Exit;
+use crate::cli::options::resolve_targets;
+use crate::cli::session::Session;
+use crate::cli::shown::{Shown, classified, each};
+use crate::cli::target::Target;
+use crate::completeness::miscounted;
+use crate::error::{Error, Result};
+use crate::render::Audience;
+use crate::summary::{Builder, Summary};
+use crate::units::Units;
+use crate::view::origins::Origins;
+use crate::view::{self, Note, Tail};
+
+pub(super) fn plan(args: Targets) -> Result<Task> {
+    Ok(match resolve_targets(args)? {
+        (targets, None) => Task::Summary(targets),
+        (targets, Some(address)) => Task::Address(targets, address),
+    })
+}
+
+pub(super) fn run(targets: &[Target], session: &mut Session<'_>) -> Result<Exit> {
+    each(session, targets, show)
+}
+
+fn show(shown: &mut Shown<'_>) -> Result<Exit> {
+    let (origins, summary) = shown.read(shown.options.detail(Detail::Counts), add_up)?;
+    let warnings = shown.take_warnings();
+    let printed = shown.source.printed().cloned();
+    let lists_regions = !summary.rows.is_empty();
+    let (head, mut tail, summary) = match &printed {
+        // People see the summary of a report that lists no regions as it was printed.
+        Some(printed) if !lists_regions && shown.options.format.audience() == Audience::Terminal => {
+            (view::summary::printed_head(&origins, printed), Tail::default(), None)
+        }
+        printed => {
+            let summary = match printed {
+                Some(printed) if !lists_regions => Summary::printed(printed, &origins.process),
+                _ => summary,
+            };
+            let unlisted = printed.as_ref().and_then(|printed| miscounted(printed, &summary));
+            let is_exact = unlisted.is_none() && shown.options.style.units == Units::Auto;
+            let head = view::summary::head(&origins, &summary, printed.as_ref().filter(|_| is_exact));
+            let mut tail = view::summary::tail(&summary, &warnings, origins.process.mapping_limit);
+            let listed = summary.total.regions;
+            tail.notes.extend(unlisted.map(|counted| Note::Unlisted { listed, counted }));
+            (head, tail, Some(summary))
+        }
+    };
+    shown.remark(&mut tail, &warnings);
+    let mut draw = || {
+        shown.render.begin(&head)?;
+        for record in summary.iter().flat_map(view::summary::records) {
+            shown.render.row(record.as_ref())?;
+        }
+        shown.render.end(&tail)
+    };
+    draw().map_err(Error::output)?;
+    Ok(Exit::Done)
+}
+
+/// Adds up the regions as they are read: no region is kept.
+fn add_up(source: &mut dyn RegionSource, origins: &mut Origins) -> mmview_platform::Result<Summary> {
+    let mut summary = Builder::default();
+    for region in classified(source, origins)? {
+        summary.add(&region?);
+    }
+    for row in source.printed().map(|printed| printed.off_map.as_slice()).unwrap_or_default() {
+        summary.add_off_map(row);
+    }
+    Ok(summary.finish(&origins.process))
+}

@@ -1,0 +1,338 @@
+//! Typed columns: one definition for the table, CSV, Markdown, JSON and the schema.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use mmview_platform::{Bytes, Protection, ShareMode};
+use serde_json::Value;
+
+use super::note::Remedy;
+use super::{Record, Role};
+use crate::diff::Change;
+use crate::kind::{Group, RegionKind};
+
+/// A column of rows of type `R`.
+pub struct Column<R: 'static> {
+    spec: Spec,
+    get: for<'a> fn(&'a R) -> Cell<'a>,
+}
+
+impl<R> Clone for Column<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Column<R> {}
+
+/// A column without its rows: what the renderers need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Its identifier in machine formats.
+    pub id: &'static str,
+    /// Its title, in one or two lines; empty if it has none.
+    pub title: &'static str,
+    /// The type of its values.
+    pub value: ValueType,
+    /// Where it is shown.
+    pub shows: Shows,
+    /// How it is joined to the column before it.
+    pub joint: Joint,
+    /// When it is left out of a small table that has no room for it: 1 goes first, 0 never goes.
+    pub rank: u8,
+    /// What the schema says about it.
+    pub about: &'static str,
+}
+
+impl Spec {
+    /// Whether its values are aligned on the right: numbers, but not the end of a range.
+    pub fn is_right_aligned(&self) -> bool {
+        self.value.is_number() && self.joint != Joint::Range
+    }
+}
+
+/// The type of a column's values. Widths, alignment and the schema follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueType {
+    /// The identifier of a region's kind.
+    Kind,
+    /// The name of a region's type.
+    Type,
+    /// An address.
+    Address,
+    /// A size that is always known.
+    Size,
+    /// A size that may not have been measured.
+    Measured,
+    /// An offset in a file.
+    Offset,
+    /// A number of regions.
+    Count,
+    /// A signed difference of sizes.
+    Delta,
+    /// A signed difference of counts.
+    CountDelta,
+    /// Three letters, such as `rw-`.
+    Protection,
+    /// The same, if known.
+    MaxProtection,
+    /// Who sees writes: a code in tables, an identifier in JSON.
+    Share,
+    /// Text.
+    Text,
+    /// One of these identifiers.
+    Word(&'static [&'static str]),
+    /// A short label before the rest of the row.
+    Label,
+    /// A name out of another process.
+    Name,
+    /// The same, or nothing.
+    OptionalName,
+    /// A time: the time of day in tables, RFC 3339 in JSON.
+    Time,
+    /// The mark of a change: `+`, `-` or `~`.
+    Mark,
+    /// A JSON value that the schema defines under this name.
+    Object(&'static str),
+    /// The same, or null.
+    OptionalObject(&'static str),
+    /// An array of such values.
+    List(&'static str),
+}
+
+impl ValueType {
+    /// Whether the values are numbers.
+    const fn is_number(self) -> bool {
+        use ValueType::{Address, Count, CountDelta, Delta, Measured, Offset, Size};
+        matches!(self, Address | Size | Measured | Offset | Count | Delta | CountDelta)
+    }
+}
+
+/// Where a column is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// In every tabular format.
+    Always,
+    /// In every tabular format, but not in a narrow table.
+    Wide,
+    /// In tables and Markdown only: CSV has it in parts.
+    People,
+    /// In CSV only.
+    Machines,
+}
+
+/// How a column is joined to the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joint {
+    /// By a blank.
+    Blank,
+    /// By two: something else begins.
+    Wide,
+    /// The column before is the start of a range, this one its end.
+    Range,
+    /// The column before is a value, this one the most that it can be.
+    Limit,
+    /// Sizes begin, in brackets.
+    Open,
+    /// Sizes end.
+    Close,
+}
+
+/// Whose names the types of regions have. Apple's are longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// Those of ELF and of this program.
+    Elf,
+    /// Those of vmmap.
+    Vmmap,
+}
+
+impl Vocabulary {
+    /// The vocabulary for the maps of a system.
+    pub fn of(os: &str) -> Vocabulary {
+        if os == "macos" { Vocabulary::Vmmap } else { Vocabulary::Elf }
+    }
+}
+
+/// What is under a column in a row.
+pub enum Cell<'a> {
+    /// Nothing; null in JSON.
+    Empty,
+    /// Nothing; JSON leaves the field out.
+    Absent,
+    /// Text.
+    Text(Cow<'a, str>),
+    /// A name or path, which may be cut in the middle to fit.
+    Name(Cow<'a, [u8]>),
+    /// A size; `None` if it was not measured.
+    Size(Option<Bytes>),
+    /// By how many bytes a size differs; `None` if it was not measured.
+    Delta(Option<i64>),
+    /// A count.
+    Count(u64),
+    /// By how much a count differs.
+    CountDelta(i64),
+    /// An address.
+    Address(u64),
+    /// The kind of a region.
+    Kind(RegionKind),
+    /// Allowed accesses.
+    Protection(Protection),
+    /// Who sees writes.
+    Share(ShareMode),
+    /// A time.
+    Time(SystemTime),
+    /// A change, in words.
+    Change(&'a Change),
+    /// What a check found, not escaped, and what would help.
+    Found(String, Option<Remedy>),
+    /// What would help, in words.
+    Remedy(Remedy),
+    /// A JSON object of its own.
+    Record(Box<dyn Record + 'a>),
+    /// An array of them.
+    Records(Vec<Box<dyn Record + 'a>>),
+    /// A JSON value.
+    Value(Value),
+    /// A value that serialises itself.
+    Data(&'a dyn erased_serde::Serialize),
+}
+
+impl<'a> Cell<'a> {
+    /// A name or path, if there is one.
+    pub fn name(name: Option<&'a [u8]>) -> Cell<'a> {
+        name.map_or(Cell::Empty, |name| Cell::Name(Cow::Borrowed(name)))
+    }
+
+    /// Text.
+    pub fn text(text: impl Into<Cow<'a, str>>) -> Cell<'a> {
+        Cell::Text(text.into())
+    }
+}
+
+impl<R> Column<R> {
+    /// A column of this type, shown everywhere if it has a title.
+    pub const fn new(
+        id: &'static str,
+        title: &'static str,
+        value: ValueType,
+        get: for<'a> fn(&'a R) -> Cell<'a>,
+    ) -> Column<R> {
+        let spec = Spec { id, title, value, shows: Shows::Always, joint: Joint::Blank, rank: 0, about: "" };
+        Column { spec, get }
+    }
+
+    /// A column without a title, for machine formats.
+    pub const fn machine(
+        id: &'static str,
+        value: ValueType,
+        get: for<'a> fn(&'a R) -> Cell<'a>,
+    ) -> Column<R> {
+        Column::new(id, "", value, get).shown(Shows::Machines)
+    }
+
+    /// The same column, shown elsewhere.
+    #[must_use]
+    pub const fn shown(self, shows: Shows) -> Column<R> {
+        Column { spec: Spec { shows, ..self.spec }, ..self }
+    }
+
+    /// The same column, joined in another way.
+    #[must_use]
+    pub const fn joined(self, joint: Joint) -> Column<R> {
+        Column { spec: Spec { joint, ..self.spec }, ..self }
+    }
+
+    /// The same column, left out of a small table that has no room for it; 1 goes first.
+    #[must_use]
+    pub const fn dispensable(self, rank: u8) -> Column<R> {
+        Column { spec: Spec { rank, ..self.spec }, ..self }
+    }
+
+    /// The column without its rows.
+    pub const fn spec(&self) -> Spec {
+        self.spec
+    }
+
+    /// The same column with a description for the schema.
+    #[must_use]
+    pub const fn about(self, about: &'static str) -> Column<R> {
+        Column { spec: Spec { about, ..self.spec }, ..self }
+    }
+}
+
+/// The columns of a table, in the orders in which the formats have them.
+pub struct Columns<R: 'static> {
+    /// Those of the tabular formats.
+    pub tabular: &'static [Column<R>],
+    /// The fields of a row's JSON object.
+    pub json: &'static [Column<R>],
+}
+
+impl<R> Columns<R> {
+    /// The tabular columns without their rows.
+    pub fn specs(&self) -> Vec<Spec> {
+        self.tabular.iter().map(|column| column.spec).collect()
+    }
+
+    /// The fields of the JSON object.
+    #[cfg(test)]
+    pub fn fields(&self) -> impl Iterator<Item = Spec> {
+        self.json.iter().map(|column| column.spec)
+    }
+}
+
+/// A row over the columns of its table.
+pub struct Row<'a, R: Clone + 'static> {
+    columns: &'static Columns<R>,
+    row: Cow<'a, R>,
+    role: Role,
+    group: Option<Group>,
+}
+
+impl<'a, R: Clone> Row<'a, R> {
+    /// A row of no group.
+    pub fn new(columns: &'static Columns<R>, row: &'a R) -> Row<'a, R> {
+        Row { columns, row: Cow::Borrowed(row), role: Role::Row, group: None }
+    }
+
+    /// A row that was made for the view.
+    pub fn owned(columns: &'static Columns<R>, row: R) -> Row<'a, R> {
+        Row { columns, row: Cow::Owned(row), role: Role::Row, group: None }
+    }
+
+    /// The same row with another role.
+    #[must_use]
+    pub fn role(self, role: Role) -> Row<'a, R> {
+        Row { role, ..self }
+    }
+
+    /// The same row in a group.
+    #[must_use]
+    pub fn group(self, group: impl Into<Option<Group>>) -> Row<'a, R> {
+        Row { group: group.into(), ..self }
+    }
+}
+
+impl<R: Clone> Record for Row<'_, R> {
+    fn cell(&self, column: usize) -> Cell<'_> {
+        self.columns.tabular.get(column).map_or(Cell::Empty, |column| (column.get)(&self.row))
+    }
+
+    fn field_count(&self) -> usize {
+        self.columns.json.len()
+    }
+
+    fn field(&self, index: usize) -> (&'static str, Cell<'_>) {
+        let column = &self.columns.json[index];
+        (column.spec.id, (column.get)(&self.row))
+    }
+
+    fn role(&self) -> Role {
+        self.role
+    }
+
+    fn group(&self) -> Option<Group> {
+        self.group
+    }
+}
