@@ -67,13 +67,8 @@ fn read(text: &str) -> Vec<Region> {
 }
 
 fn context() -> Context {
-    let source = SourceInfo {
-        origin: Origin::Capture { path: Path::new("bench").to_owned(), format: CaptureFormat::Smaps },
-        os: "linux",
-        taken: None,
-        page_size: None,
-        capabilities: Capabilities { detail: Detail::Counts, memory: false, live: false },
-    };
+    let origin = Origin::Capture { path: Path::new("bench").to_owned(), format: CaptureFormat::Smaps };
+    let source = SourceInfo::new(origin, "linux", Capabilities::of_capture(Detail::Counts));
     Context::new(&ProcessInfo::default(), &source)
 }
 

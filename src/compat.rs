@@ -11,6 +11,7 @@ use std::path::Path;
 
 use mmview_platform::{OpenOptions, RegionSource, Warning};
 
+use crate::error::{Error, Result};
 use crate::text::printable_line;
 
 /// A tool that mmview can replace.
@@ -56,7 +57,7 @@ pub struct Call {
 }
 
 /// Opens a target of the command line: a PID, a name or a file.
-pub type OpenTarget<'a> = dyn Fn(&OsStr) -> crate::Result<Box<dyn RegionSource>> + 'a;
+pub type OpenTarget<'a> = dyn Fn(&OsStr) -> Result<Box<dyn RegionSource>> + 'a;
 
 /// Imitates the tool, and returns its exit status.
 ///
@@ -100,8 +101,8 @@ fn report(err: &mut dyn Write, tool: Tool, text: &str) {
     let _ = writeln!(err, "{}: {}", tool.name(), printable_line(text));
 }
 
-/// Reports an error and its causes, with hints.
-fn report_error(err: &mut dyn Write, tool: Tool, error: &crate::Error) {
+/// Reports a failure, with hints.
+fn report_failure(err: &mut dyn Write, tool: Tool, error: &Error) {
     report(err, tool, &format!("{error:#}"));
     for hint in error.hints() {
         let _ = writeln!(err, "  {hint}");

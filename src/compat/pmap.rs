@@ -16,7 +16,7 @@ use self::arguments::{Arguments, Layout, Operand, Refusal, Request};
 use self::fields::Selection;
 use self::listing::Listing;
 use self::names::Naming;
-use super::{Call, Tool, report, report_error, report_warnings};
+use super::{Call, Tool, report, report_failure, report_warnings};
 
 /// The status after a failure.
 const FAILED: u8 = 1;
@@ -187,12 +187,10 @@ fn read_rc(path: Option<&Path>, err: &mut dyn Write) -> Option<rc::Config> {
 }
 
 /// Reports an error, and returns its exit status.
-fn failed(error: &crate::Error, err: &mut dyn Write) -> u8 {
-    report_error(err, Tool::Pmap, error);
-    match error.kind() {
-        crate::ErrorKind::NoSuchProcess => NOT_FOUND,
-        _ => FAILED,
-    }
+fn failed(error: Error, err: &mut dyn Write) -> u8 {
+    let status = if matches!(error, Error::NoSuchProcess { .. }) { NOT_FOUND } else { FAILED };
+    report_failure(err, Tool::Pmap, &error.into());
+    status
 }
 
 /// A call of pmap, with its options resolved.
@@ -241,7 +239,7 @@ impl Pmap<'_> {
             Err(error @ Error::Zombie { .. }) => {
                 self.write(Regions::new(self.detail(), std::iter::empty()), out)?.ok();
                 out.flush()?;
-                report_error(err, Tool::Pmap, &error.into());
+                report_failure(err, Tool::Pmap, &error.into());
                 return Ok(0);
             }
             Err(error) => Err(error),

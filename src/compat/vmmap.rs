@@ -13,7 +13,7 @@ use mmview_platform::{Bytes, Detail, PageSize, PrintedSummary, ProcessInfo, Regi
 use self::arguments::{Arguments, Request};
 use self::row::{RowLayout, RowStyle, Sizes, detail_of};
 use self::table::Tables;
-use super::{Call, OpenTarget, Tool, report, report_error, report_warnings};
+use super::{Call, OpenTarget, Tool, report, report_failure, report_warnings};
 use crate::classify::{Classify, Context};
 use crate::error::Context as _;
 use crate::kind::RegionKind;
@@ -91,14 +91,14 @@ pub fn run(call: &Call, open: &OpenTarget<'_>, out: &mut dyn Write, err: &mut dy
         report_warnings(Tool::Vmmap, source.as_mut(), err);
         Ok(report)
     });
-    let name = printable(arguments.target.as_encoded_bytes());
-    match read.with_context(|| format!("cannot examine `{name}`")) {
+    let title = || printable(arguments.target.as_encoded_bytes());
+    match read.with_context(|| format!("cannot examine `{}`", title())) {
         Ok(report) => {
             report.write(out)?;
             Ok(0)
         }
         Err(error) => {
-            report_error(err, Tool::Vmmap, &error);
+            report_failure(err, Tool::Vmmap, &error);
             Ok(FAILED)
         }
     }

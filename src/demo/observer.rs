@@ -1,7 +1,7 @@
 //! Reads regions again after each step of a lesson.
 
 use mmview_platform::own::Child;
-use mmview_platform::{AddrRange, Detail, OpenOptions, PageState, RegionSource, open_process};
+use mmview_platform::{AddrRange, Bytes, Detail, OpenOptions, PageState, RegionSource, open_process};
 
 use super::step::Observation;
 use crate::classify::classify;
@@ -56,7 +56,8 @@ impl Observer {
 
     /// Returns the physical page frame behind an address; `None` if the system hides it.
     pub fn frame(&mut self, address: u64) -> Option<u64> {
-        self.source.page_frame(address).ok().flatten()
+        let page = AddrRange::with_size(address, Bytes(1))?;
+        self.source.memory()?.frames(page).ok()?.first().copied().flatten()
     }
 
     /// Returns the state of the page at an address; `None` if the system doesn't report it.

@@ -1,7 +1,7 @@
 //! Temporary files for lessons.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ impl Scratch {
             .tempfile_in(&directory)
             .or_else(|_| named().tempfile())
             .context("failed to create a file for the lesson")?;
-        let mut bytes = vec![b'.'; usize::try_from(size.0).map_err(std::io::Error::other)?];
+        let mut bytes = vec![b'.'; usize::try_from(size.0).map_err(io::Error::other)?];
         bytes[..GREETING.len()].copy_from_slice(GREETING);
         file.write_all(&bytes)
             .and_then(|()| file.as_file().sync_all())

@@ -193,8 +193,9 @@ mod tests {
     #[test]
     fn command_lines_are_joined_and_never_empty() {
         let command = |arguments: &[&str], is_utf8| {
-            let command = arguments.iter().map(|argument| argument.as_bytes().into()).collect();
-            let process = ProcessInfo { command, name: Some(b"comm"[..].into()), ..ProcessInfo::default() };
+            let mut process = ProcessInfo::default();
+            process.command = arguments.iter().map(|argument| argument.as_bytes().into()).collect();
+            process.name = Some(b"comm"[..].into());
             String::from_utf8(super::command(&process, is_utf8)).unwrap()
         };
         assert_eq!(command(&["a", "", "b c", ""], true), "a  b c");
