@@ -1,6 +1,5 @@
 //! Lesson `close-early`: a file that shrinks under its mapping, a mapping dropped without a flush, and a deleted file.
 
-use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing};
 use mmview_platform::{Bytes, Ending, Protection};
 
@@ -10,6 +9,7 @@ use super::observer::Observer;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Quantity, Step};
+use crate::error::Context as _;
 use crate::view::regions;
 
 /// The bytes that replace the greeting.

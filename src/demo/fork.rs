@@ -1,6 +1,5 @@
 //! Lesson `fork`: a child inherits the mappings of its parent.
 
-use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns};
 use mmview_platform::{Bytes, Protection};
 
@@ -10,6 +9,7 @@ use super::observer::{Family, Observer};
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 
 /// The byte that the child writes over the first one, which makes the greeting `Hello, map`.
 const WRITTEN: u8 = b'H';

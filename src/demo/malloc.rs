@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use crate::error::Context as _;
 use mmview_platform::Bytes;
 
 use super::Options;
@@ -12,6 +11,7 @@ use super::error::Result;
 use super::observer::{Observer, between};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 use crate::kind::RegionKind;
 use crate::region::Classified;
 

@@ -1,11 +1,11 @@
 //! Reads regions again after each step of a lesson.
 
-use crate::error::Context as _;
 use mmview_platform::own::Child;
 use mmview_platform::{AddrRange, Bytes, Detail, OpenOptions, PageState, RegionSource, open_process};
 
 use super::step::Observation;
 use crate::classify::classify;
+use crate::error::Context as _;
 use crate::region::Classified;
 
 /// An address in a process, and the region that held it at the last observation.

@@ -1,6 +1,5 @@
 //! Lesson `private-vs-shared`: a private and a shared mapping of the same file.
 
-use crate::error::Context as _;
 use mmview_platform::own::{Mapping, Sharing};
 use mmview_platform::{Bytes, Protection};
 
@@ -10,6 +9,7 @@ use super::observer::Observer;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 
 /// The bytes written to each mapping, over the `hello` of the greeting.
 const MINE: &[u8] = b"mine!";

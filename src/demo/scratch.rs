@@ -6,10 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::Context as _;
 use mmview_platform::Bytes;
 use tempfile::NamedTempFile;
 
+use crate::error::Context as _;
 use crate::text::printable;
 
 /// The directory of the file, which is usually on a disk. `/tmp` is often in memory only, where every page is dirty and a flush

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 
-use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns, memory_object};
 use mmview_platform::{Bytes, Protection};
 
@@ -11,6 +10,7 @@ use super::error::Result;
 use super::observer::{Family, Observer};
 use super::stage::Stage;
 use super::step::{Fact, Quantity, Step};
+use crate::error::Context as _;
 
 /// The name of the memory object.
 const NAME: &str = "mmview-demo";

@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::error::Context as _;
 use mmview_platform::own::{Child, set_stack_limit, stack_limit};
 use mmview_platform::{Bytes, Ending};
 
@@ -13,6 +12,7 @@ use super::error::{Result, failure};
 use super::observer::{Observer, between};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 use crate::region::Classified;
 
 /// The size of a stack frame, and the number of nested calls: a megabyte in all.
