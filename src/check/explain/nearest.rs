@@ -61,7 +61,7 @@ fn lacking(filter: &Filter, evidence: Evidence<'_>, has_near: bool) -> String {
         return "no region matches all conditions".to_owned();
     }
     let texts: Vec<_> = lacking.iter().map(|part| part.to_string()).collect();
-    let mut sentence = format!("no region matches {}", texts.join(", none matches "));
+    let mut sentence = format!("no region matches {}", texts.join(", and none matches "));
     let is_about = |of: fn(&Test) -> bool| {
         let is =
             |part: &Filter| matches!(part, Logic::Atom(Predicate { test, is_negated: false }) if of(test));
