@@ -1,7 +1,7 @@
-//! mmview beside the other tools, as whole processes on targets made for it, interleaved, and what each does to its target.
+//! Measures mmview beside other tools: whole processes, interleaved, on generated targets; and the effect on the target.
 //!
 //! `cargo bench --bench compare` prints two tables in Markdown. Linux only; tools that are not installed are left out.
-//! `cargo bench --bench compare -- --large` has the target of 8 GiB too.
+//! `cargo bench --bench compare -- --large` adds a target of 8 GiB.
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::io::{BufRead, BufReader, Write};
@@ -21,14 +21,14 @@ fn main() {
         return;
     }
     if !std::fs::exists("/proc/self/smaps").unwrap_or(false) {
-        println!("the comparison is with Linux' tools");
+        println!("this benchmark compares tools of Linux; it needs /proc");
         return;
     }
     times(arguments.iter().any(|argument| argument == "--large"));
     stalls();
 }
 
-/// A process to look at, which ends with this one's interest in it.
+/// A process to measure on; killed when dropped.
 struct Target(Child, String);
 
 impl Target {
@@ -41,7 +41,7 @@ impl Target {
             .spawn()
             .expect("this program can be started again");
         let stdout = child.stdout.as_mut().expect("its output is a pipe");
-        BufReader::new(stdout).read_line(&mut String::new()).expect("it says when it is ready");
+        BufReader::new(stdout).read_line(&mut String::new()).expect("it prints a line when it is ready");
         let pid = child.id().to_string();
         Target(child, pid)
     }
@@ -68,7 +68,7 @@ fn be_target(kind: &str) {
     drop(maps);
 }
 
-/// Twice as many mappings as `count`: each second one is read-only, so that the kernel can't join them.
+/// Twice as many mappings as `count`: every second one is read-only, so that the kernel does not merge them.
 fn many(count: usize) -> Vec<MmapMut> {
     let anonymous = || MmapOptions::new().len(4096).map_anon().expect("memory can be mapped");
     let mut maps = Vec::new();
@@ -91,7 +91,7 @@ fn filled(size: usize, is_huge: bool) -> MmapMut {
     map
 }
 
-/// Maps, touches and unmaps as fast as it can, and prints every second how often, and the longest that it took.
+/// Maps, touches and unmaps as fast as it can. Prints the number of operations and the longest of them each second.
 fn churn() {
     let maps = many(20_000);
     let (operations, worst) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -122,7 +122,7 @@ fn churn() {
     drop(maps);
 }
 
-/// The tools, each with how it is called for a process.
+/// The tools, each with its command line for a process.
 fn tools(pid: &str) -> Vec<(&'static str, Command)> {
     let shell = |line: String| {
         let mut command = Command::new("sh");
@@ -147,7 +147,7 @@ fn tools(pid: &str) -> Vec<(&'static str, Command)> {
     tools.into_iter().collect()
 }
 
-/// What looks again and again by itself; it ends after a while.
+/// `mmview watch`, which samples by itself and ends after 6 seconds.
 fn watch(pid: &str) -> (&'static str, Command) {
     let mut command = Command::new(MMVIEW);
     command.args(["watch", "--interval", "20ms", "--for", "6s", "-f", "ndjson", pid]);
@@ -165,9 +165,9 @@ fn median(mut times: Vec<Duration>) -> Option<Duration> {
     times.get(times.len() / 2).copied()
 }
 
-fn times(is_large_wanted: bool) {
+fn times(has_large: bool) {
     let mut targets = vec!["ordinary", "many", "huge pages"];
-    if is_large_wanted {
+    if has_large {
         targets.push("large");
     }
     let mut columns = Vec::new();
@@ -193,19 +193,19 @@ fn times(is_large_wanted: bool) {
                 let milliseconds = time.as_secs_f64() * 1e3;
                 format!("{milliseconds:.1} ({:.2})", time.as_secs_f64() / base.as_secs_f64())
             }
-            _ => "not here".to_owned(),
+            _ => "not installed".to_owned(),
         });
         println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
     }
 }
 
-/// What a target that maps and unmaps all the time feels of tools that look at it over and over.
+/// Measures how each tool, run in a loop, slows down a target that maps and unmaps all the time.
 fn stalls() {
     const SECONDS: usize = 4;
     println!(
-        "\nA process of 40,000 mappings that maps, protects and unmaps as fast as it can, each tool in a loop.\n"
+        "\nA process of 40,000 mappings that maps, protects and unmaps as fast as it can; each tool runs in a loop.\n"
     );
-    println!("| | operations a second | of those alone | longest stall |");
+    println!("| | operations per second | share of undisturbed | longest stall |");
     println!("|---|--:|--:|--:|");
     let mut target = Target::start("churning");
     let mut lines = BufReader::new(target.0.stdout.take().expect("its output is a pipe")).lines();
@@ -223,8 +223,8 @@ fn stalls() {
         (operations, figures.iter().map(|(_, worst)| *worst).max().unwrap_or(0))
     };
     seconds(1);
-    let alone = summed(&seconds(SECONDS));
-    println!("| alone | {} | 100 % | {:.1} ms |", alone.0, alone.1 as f64 / 1e3);
+    let undisturbed = summed(&seconds(SECONDS));
+    println!("| undisturbed | {} | 100 % | {:.1} ms |", undisturbed.0, undisturbed.1 as f64 / 1e3);
     for name in [
         "mmview watch --interval 20ms",
         "mmview --gentle",
@@ -256,10 +256,10 @@ fn stalls() {
         match figures {
             Some(figures) => {
                 let (operations, worst) = summed(&figures);
-                let share = operations * 100 / alone.0.max(1);
+                let share = operations * 100 / undisturbed.0.max(1);
                 println!("| {name} | {operations} | {share} % | {:.1} ms |", worst as f64 / 1e3);
             }
-            None => println!("| {name} | not here | | |"),
+            None => println!("| {name} | not installed | | |"),
         }
         seconds(1);
     }

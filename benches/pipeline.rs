@@ -1,4 +1,4 @@
-//! What each stage costs by itself, on generated and on recorded text: reading, explaining, adding up, drawing.
+//! Measures each stage by itself, on generated and on recorded text: reading, classifying, adding up, checking, drawing.
 #![allow(missing_docs)]
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use mmview_platform::{Capabilities, CaptureFormat, Detail, Origin, ProcessInfo, 
 
 const REGIONS: u64 = 10_000;
 
-/// Checks that have to look at every region.
+/// Checks that must examine every region.
 const CHECKS: [&str; 4] = [
     "none(perm=rwx)",
     "sum(resident, kind=heap) < 64M",
@@ -23,11 +23,11 @@ const CHECKS: [&str; 4] = [
     "none(path=\"*.jar\" and share=shared)",
 ];
 
-/// One that fails, of which everything has to be compared to tell what comes nearest.
+/// A check that fails, so that every region is compared to find the nearest.
 const MISSED: &str =
     "any(kind=mapped-file and path=\"/no/such/libexample.so.1.2.4\" and size=4K and share=shared)";
 
-/// The text of `smaps` of a process with many small mappings, some of them of files.
+/// The smaps text of a process with many small mappings, some of them of files.
 fn generated() -> String {
     let mut text = String::new();
     for index in 0..REGIONS {
@@ -67,13 +67,8 @@ fn read(text: &str) -> Vec<Region> {
 }
 
 fn context() -> Context {
-    let source = SourceInfo {
-        origin: Origin::Capture { path: Path::new("bench").to_owned(), format: CaptureFormat::Smaps },
-        os: "linux",
-        taken: None,
-        page_size: None,
-        capabilities: Capabilities { detail: Detail::Counts, memory: false, live: false },
-    };
+    let origin = Origin::Capture { path: Path::new("bench").to_owned(), format: CaptureFormat::Smaps };
+    let source = SourceInfo::new(origin, "linux", Capabilities::of_capture(Detail::Counts));
     Context::new(&ProcessInfo::default(), &source)
 }
 

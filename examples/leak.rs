@@ -1,6 +1,6 @@
-//! Is the leak gone? What a cache of mapped files keeps, and what is left of it once it is cleared.
+//! Tests that a cache of mapped files unmaps them when it is cleared.
 //!
-//! `cargo run --example leak`, or the same lines in a `#[test]`.
+//! Run it with `cargo run --example leak`, or copy its lines into a `#[test]`.
 #![allow(unsafe_code)]
 
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use memmap2::Mmap;
 use mmview::Snapshot;
 use mmview::diff::{ChangeKind, Diff};
 
-/// Fills the cache, clears it, and looks for what is left.
+/// Fills the cache, clears it, and looks for files that are still mapped.
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let paths: Vec<_> = (0..3).map(|number| directory.path().join(format!("{number}.cached"))).collect();
@@ -19,17 +19,17 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut cache = Vec::new();
     for path in &paths {
         fs::write(path, b"cached")?;
-        // SAFETY: nobody else has these files, so nobody truncates them.
+        // SAFETY: no one else has these files, so no one truncates them.
         cache.push(unsafe { Mmap::map(&File::open(path)?)? });
     }
     let full = Snapshot::of_self()?;
-    // What came between two snapshots says where a leak comes from, with the path of each file.
+    // The regions that appeared between two snapshots show where a leak comes from, with the path of each file.
     let is_cached = |path: &[u8]| path.ends_with(b".cached");
-    let came = Diff::between(&empty, &full).changes.into_iter().filter(|change| {
+    let added = Diff::between(&empty, &full).changes.into_iter().filter(|change| {
         let path = change.region().path();
         change.kind == ChangeKind::Added && path.is_some_and(is_cached)
     });
-    assert_eq!(came.count(), 3);
+    assert_eq!(added.count(), 3);
 
     cache.clear();
     let cleared = Snapshot::of_self()?;

@@ -1,7 +1,6 @@
-//! The personalities of the tools that mmview takes the place of: their command lines, their layouts, their exit statuses,
-//! from mmview's own model.
+//! The tools that mmview can replace, pmap and vmmap: their command lines, layouts and exit statuses, from mmview's own model.
 //!
-//! Each is reached as a command (`mmview pmap …`) and by the name that mmview is called by: a link `pmap` to it is a `pmap`.
+//! Run each as a command (`mmview pmap …`) or through a link to mmview that has the tool's name.
 
 pub mod pmap;
 pub mod vmmap;
@@ -12,29 +11,30 @@ use std::path::Path;
 
 use mmview_platform::{OpenOptions, RegionSource, Warning};
 
+use crate::error::{Error, Result};
 use crate::text::printable_line;
 
-/// A tool that mmview takes the place of.
+/// A tool that mmview can replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
-    /// Linux's, from procps-ng.
+    /// pmap of Linux, from procps-ng.
     Pmap,
-    /// macOS'.
+    /// vmmap of macOS.
     Vmmap,
 }
 
 impl Tool {
-    /// The tool of that name.
+    /// Returns the tool of that name.
     pub fn named(name: &OsStr) -> Option<Tool> {
         [Tool::Pmap, Tool::Vmmap].into_iter().find(|tool| name == tool.name())
     }
 
-    /// The tool that a program is called as, by the last part of its path.
+    /// Returns the tool that a program runs as, by the last part of its path.
     pub fn called(program: &OsStr) -> Option<Tool> {
         Tool::named(Path::new(program).file_name()?)
     }
 
-    /// Its name, which its messages begin with.
+    /// The name of the tool, the prefix of its messages.
     pub const fn name(self) -> &'static str {
         match self {
             Tool::Pmap => "pmap",
@@ -48,22 +48,22 @@ impl Tool {
 pub struct Call {
     /// Which tool.
     pub tool: Tool,
-    /// What follows its name.
+    /// The arguments after its name.
     pub arguments: Vec<OsString>,
-    /// How to find processes.
+    /// How to open processes.
     pub open: OpenOptions,
-    /// How many columns the terminal has that is written to.
+    /// The width of the terminal; `None` if the output is no terminal.
     pub terminal_width: Option<usize>,
 }
 
-/// Opens what a word of a command line stands for: a PID, a name, a file.
-pub type OpenTarget<'a> = dyn Fn(&OsStr) -> crate::Result<Box<dyn RegionSource>> + 'a;
+/// Opens a target of the command line: a PID, a name or a file.
+pub type OpenTarget<'a> = dyn Fn(&OsStr) -> Result<Box<dyn RegionSource>> + 'a;
 
-/// Does what the tool would do, and returns its exit status.
+/// Imitates the tool, and returns its exit status.
 ///
 /// # Errors
 ///
-/// Those of `out`. All other failures have been told on `err`, and are in the status.
+/// Returns the errors of `out`. All other failures are reported on `err`, and decide the status.
 pub fn run(
     call: &Call,
     open_target: &OpenTarget<'_>,
@@ -78,7 +78,7 @@ pub fn run(
     Ok(status)
 }
 
-/// What the tool's `--help` prints: its options, and what is different.
+/// The text of the tool's `--help`: its options, and the differences from the original.
 pub fn help(tool: Tool) -> String {
     match tool {
         Tool::Pmap => pmap::help(),
@@ -86,24 +86,24 @@ pub fn help(tool: Tool) -> String {
     }
 }
 
-/// Tells the doubts about what was read. Which process a thread belongs to and that the kernel's threads have no map is no
-/// doubt: the tools show that without a word.
-fn tell_warnings(tool: Tool, source: &mut dyn RegionSource, err: &mut dyn Write) {
+/// Reports the warnings about a map. The tools don't mention that a PID is a thread's or that kernel threads have no map, so those
+/// warnings are left out.
+fn report_warnings(tool: Tool, source: &mut dyn RegionSource, err: &mut dyn Write) {
     for warning in source.take_warnings() {
         if !matches!(warning, Warning::ThreadOf { .. } | Warning::KernelThread { .. }) {
-            tell(err, tool, &format!("warning: {warning}"));
+            report(err, tool, &format!("warning: {warning}"));
         }
     }
 }
 
-/// Tells something on standard error; where even that fails, nothing is left to do.
-fn tell(err: &mut dyn Write, tool: Tool, text: &str) {
+/// Writes a message to standard error. If even that fails, nothing is left to do.
+fn report(err: &mut dyn Write, tool: Tool, text: &str) {
     let _ = writeln!(err, "{}: {}", tool.name(), printable_line(text));
 }
 
-/// Tells why something failed, and what would help.
-fn tell_error(err: &mut dyn Write, tool: Tool, error: &crate::Error) {
-    tell(err, tool, &format!("{error:#}"));
+/// Reports a failure, with hints.
+fn report_failure(err: &mut dyn Write, tool: Tool, error: &Error) {
+    report(err, tool, &format!("{error:#}"));
     for hint in error.hints() {
         let _ = writeln!(err, "  {hint}");
     }

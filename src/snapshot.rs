@@ -104,15 +104,13 @@ impl Snapshot {
 
     /// Copies the facts, without the purpose of each region: the content of an archive.
     pub fn facts(&self) -> mmview_platform::MemoryMap {
-        mmview_platform::MemoryMap {
-            source: self.source.clone(),
-            process: self.process.clone(),
-            taken: self.taken,
-            detail: self.detail,
-            regions: self.regions.iter().map(|region| region.facts().clone()).collect(),
-            printed: self.printed.clone(),
-            warnings: self.warnings.clone(),
-        }
+        let regions = self.regions.iter().map(|classified| classified.facts().clone()).collect();
+        let (source, process) = (self.source.clone(), self.process.clone());
+        let mut map = mmview_platform::MemoryMap::new(source, process, self.detail, regions);
+        map.taken = self.taken;
+        map.printed = self.printed.clone();
+        map.warnings = self.warnings.clone();
+        map
     }
 
     /// Saves the facts to an archive, atomically, and returns its size in bytes.
@@ -199,12 +197,11 @@ fn counts_of_part(region: &Region, part: AddrRange) -> PageCounts {
             }
         }
     };
-    PageCounts {
-        resident: Some(resident),
-        dirty,
-        swapped: Some(count(part, &PageState::is_swapped)),
-        ..PageCounts::UNMEASURED
-    }
+    let mut counts = PageCounts::UNMEASURED;
+    counts.resident = Some(resident);
+    counts.dirty = dirty;
+    counts.swapped = Some(count(part, &PageState::is_swapped));
+    counts
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Archives, from outside: what `mmview snapshot` saves, and what is made of it later.
+//! Archives: what `mmview snapshot` saves, and what the other commands read from it.
 #![allow(missing_docs)]
 
 mod common;
@@ -23,7 +23,7 @@ fn regions(target: &str) -> Value {
 }
 
 #[test]
-fn an_archive_says_what_its_source_said() {
+fn an_archive_has_what_its_source_has() {
     for capture in
         [BEFORE, REPORT, "tests/fixtures/linux/names.maps", "tests/fixtures/macos/notebook-summary.vmmap"]
     {
@@ -39,7 +39,7 @@ fn an_archive_says_what_its_source_said() {
 }
 
 #[test]
-fn an_archive_of_a_process_tells_of_the_process() {
+fn an_archive_of_a_process_keeps_its_facts() {
     let sleeper = Running::sleeper();
     let (_directory, archive) = temporary("a.mmview");
     assert_eq!(run(["snapshot", &sleeper.pid(), "-o", &archive]).status, 0);
@@ -47,7 +47,7 @@ fn an_archive_of_a_process_tells_of_the_process() {
     assert_eq!(saved["source"]["format"], "archive");
     assert!(saved["source"]["taken"].is_string());
     for view in [&mut saved, &mut live] {
-        // What other processes do, and counters that lag.
+        // These depend on other processes, or lag behind.
         for field in ["resident", "resident_peak", "virtual", "swapped", "page_tables"] {
             view["process"][field].take();
         }
@@ -66,7 +66,7 @@ fn an_archive_of_the_first_version_can_still_be_read() {
         for field in ["start", "end", "protection", "share", "path", "kind", "dirty", "native"] {
             let (mut one, mut other) = (one[field].clone(), other[field].clone());
             for native in [&mut one, &mut other] {
-                // What changed between the two readings, and what depends on other processes.
+                // These changed between the two readings, or depend on other processes.
                 for counter in ["Pss", "Shared_Clean", "Private_Clean", "Referenced", "Pss_Dirty", "Rss"] {
                     if let Some(smaps) = native.get_mut("smaps").and_then(Value::as_object_mut) {
                         smaps.remove(counter);
@@ -93,26 +93,26 @@ fn every_command_takes_an_archive() {
 }
 
 #[test]
-fn a_damaged_archive_says_what_is_damaged() {
+fn a_damaged_archive_is_refused_with_the_damage() {
     let bytes = fs::read(ARCHIVE).unwrap();
     let (_directory, path) = temporary("damaged.mmview");
-    let says = |bytes: &[u8], what: &str| {
+    let is_refused = |bytes: &[u8], what: &str| {
         fs::write(&path, bytes).unwrap();
         let run = run([&*path]);
         assert_eq!((run.status, &*run.stdout), (5, ""), "{run:?}");
         assert!(run.stderr.contains(what), "{run:?}");
     };
-    says(&bytes[..bytes.len() / 2], "damaged archive: it is cut off after");
+    is_refused(&bytes[..bytes.len() / 2], "damaged archive: it is cut off after");
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
-    says(&flipped, "damaged archive");
-    says(&[&bytes[..], b"more"].concat(), "damaged archive");
-    says(&bytes[..12], "damaged");
-    says(b"", "is empty");
+    is_refused(&flipped, "damaged archive");
+    is_refused(&[&bytes[..], b"more"].concat(), "damaged archive");
+    is_refused(&bytes[..12], "damaged");
+    is_refused(b"", "is empty");
 }
 
 #[test]
-fn what_cannot_be_written_leaves_what_was_there() {
+fn a_failed_write_keeps_the_old_file() {
     if Path::new("/dev/full").exists() && is_linux() {
         let full = run(["snapshot", ARCHIVE, "-o", "/dev/full"]);
         assert_eq!(full.status, 5, "{full:?}");
@@ -125,11 +125,11 @@ fn what_cannot_be_written_leaves_what_was_there() {
     let (_directory, path) = temporary("kept");
     fs::write(&path, "kept").unwrap();
     assert_eq!(run(["snapshot", "4194305", "-o", &path]).status, 3);
-    assert_eq!(fs::read(&path).unwrap(), b"kept", "no target, no archive");
+    assert_eq!(fs::read(&path).unwrap(), b"kept", "without a target, nothing is written");
 }
 
 #[test]
-fn an_archive_on_standard_output_is_the_same() {
+fn standard_output_gets_the_same_archive() {
     let output = mmview(["snapshot", BEFORE, "-o", "-"]).output().unwrap();
     assert!(output.status.success());
     let (_directory, path) = temporary("a");
@@ -138,7 +138,7 @@ fn an_archive_on_standard_output_is_the_same() {
 }
 
 #[test]
-fn a_compressed_capture_is_read_as_it_is() {
+fn a_compressed_capture_reads_like_a_plain_one() {
     use flate2::{Compression, write::GzEncoder};
     let (_directory, path) = temporary("smaps.gz");
     let mut file = GzEncoder::new(fs::File::create(&path).unwrap(), Compression::fast());
@@ -148,7 +148,7 @@ fn a_compressed_capture_is_read_as_it_is() {
 }
 
 #[test]
-fn a_kill_at_any_moment_leaves_no_half_an_archive() {
+fn a_kill_leaves_no_partial_archive() {
     let (directory, path) = temporary("a.mmview");
     let mut found = [0, 0];
     for step in 0..60 {
@@ -169,6 +169,6 @@ fn a_kill_at_any_moment_leaves_no_half_an_archive() {
         assert!(name.starts_with(".mmview-") && name.ends_with(".partial"), "{name}");
     }
     if found.contains(&0) {
-        skip("the kills all fell on one side of the renaming");
+        skip("all kills came before the rename, or all after it");
     }
 }

@@ -1,4 +1,4 @@
-//! Recorded captures in every format, as snapshots.
+//! Snapshots of the output for recorded captures, in every format.
 #![allow(missing_docs)]
 
 mod common;
@@ -10,7 +10,7 @@ fn fixture(name: &str) -> String {
     format!("tests/fixtures/linux/{name}")
 }
 
-/// What mmview prints for a capture, with its warnings.
+/// The output for a capture, with the warnings.
 fn output<const N: usize>(arguments: [&str; N]) -> String {
     let run = run(arguments);
     assert_eq!(run.status, 0, "{}", run.stderr);
@@ -34,7 +34,7 @@ summaries! {
     sleep_is_shown: "sleep.smaps";
     a_threaded_python_is_shown: "python-threads.smaps";
     a_jvm_is_shown: "java.maps";
-    every_sort_of_name_is_shown: "names.maps";
+    every_kind_of_name_is_shown: "names.maps";
     a_torn_capture_is_shown: "torn.smaps";
     swap_and_large_pages_are_shown: "swap-16k.smaps";
 }
@@ -89,7 +89,7 @@ fn hostile_names_in_every_format() {
 }
 
 #[test]
-fn gaps_and_the_largest_of_them() {
+fn gaps_are_listed_with_the_largest() {
     let file = fixture("swap-16k.smaps");
     assert_snapshot!("gaps", output(["regions", "--gaps", &file]));
     assert_snapshot!("gaps as json", output(["regions", "--gaps", "--json", "--kind", "heap", &file]));
@@ -117,7 +117,7 @@ fn several_captures_are_an_array() {
 }
 
 #[test]
-fn filters_and_order() {
+fn filters_and_order_select_regions() {
     let file = fixture("python-threads.smaps");
     let starts = |arguments: &[&str]| -> Vec<String> {
         let mut command = common::mmview(["regions", "--json", &file]);
@@ -130,7 +130,7 @@ fn filters_and_order() {
     assert_eq!(stacks.len(), 3);
     assert!(stacks.iter().all(|start| all.contains(start)));
     assert_eq!(starts(&["--kind", "thread-stack,shared-memory"]).len(), 5);
-    assert_eq!(starts(&["--kind", "stack"]).len(), 4, "of all threads");
+    assert_eq!(starts(&["--kind", "stack"]).len(), 4, "the stacks of all threads");
     assert_eq!(starts(&["--kind", "thread-stack,stack"]).len(), 4);
     assert_eq!(starts(&["--path", "mmview-fixture.bin"]).len(), 2, "shared and private");
     assert_eq!(starts(&["--path", "mmview-*", "--perm", "rw-s"]).len(), 1);

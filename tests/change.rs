@@ -1,4 +1,4 @@
-//! Comparisons, from outside.
+//! `mmview diff` through the command line.
 #![allow(missing_docs)]
 
 mod common;
@@ -43,15 +43,15 @@ fn a_report_without_regions_is_compared_by_its_types() {
     let summary = "tests/fixtures/macos/notebook-summary.vmmap";
     assert!(output(["diff", summary, summary]).contains("There is no difference."));
     let diff = run(["diff", "--json", summary, REPORT]).json();
-    // Both are of one process; the listing tells the types to more digits.
+    // Both come from one process; the listing has sizes with more digits.
     assert!(!diff["types"].as_array().unwrap().is_empty());
     for table in ["files", "changes"] {
-        assert_eq!(diff[table].as_array().unwrap().len(), 0, "{table}: the regions can't be compared");
+        assert_eq!(diff[table].as_array().unwrap().len(), 0, "{table}: there are no regions to compare");
     }
 }
 
 #[test]
-fn what_was_not_measured_in_both_is_not_said_to_be_the_same() {
+fn unmeasured_sizes_are_not_reported_as_equal() {
     let smaps = fs::read_to_string(AFTER).unwrap();
     let is_region = |line: &&str| line.split_whitespace().next().is_some_and(|word| word.contains('-'));
     let maps: String = smaps.lines().filter(is_region).map(|line| format!("{line}\n")).collect();
@@ -65,7 +65,7 @@ fn what_was_not_measured_in_both_is_not_said_to_be_the_same() {
 }
 
 #[test]
-fn a_map_is_no_different_from_itself() {
+fn a_map_equals_itself() {
     let same = output(["diff", AFTER, AFTER]);
     assert!(same.contains("There is no difference.") && !same.contains("REGION TYPE"), "{same}");
     let diff = run(["diff", "--json", AFTER, AFTER]).json();
@@ -75,11 +75,11 @@ fn a_map_is_no_different_from_itself() {
 }
 
 #[test]
-fn what_can_not_be_compared() {
-    let refused = |arguments: &[&str], status: i32, says: &str| {
+fn wrong_comparisons_are_refused() {
+    let refused = |arguments: &[&str], status: i32, message: &str| {
         let run = Run::of(mmview([]).args(arguments).output().unwrap());
         assert_eq!(run.status, status, "{run:?}");
-        assert!(run.stderr.contains(says), "{run:?}");
+        assert!(run.stderr.contains(message), "{run:?}");
     };
     refused(&["diff", AFTER], 2, "compare it with what?");
     refused(&["diff", AFTER, BEFORE, ARCHIVE], 2, "there is a third");

@@ -1,4 +1,4 @@
-//! The command line from outside: what is refused, how, and with which status.
+//! The command line: what it refuses, with which message and exit status.
 #![allow(missing_docs)]
 
 mod common;
@@ -9,12 +9,12 @@ use std::process::Stdio;
 
 use common::{Running, mmview, run, skip};
 
-/// It ends with this status, says this on standard error, and nothing on standard output.
+/// Asserts the exit status, a part of the error message, and an empty standard output.
 #[track_caller]
-fn refused<const N: usize>(arguments: [&str; N], status: i32, says: &str) {
+fn refused<const N: usize>(arguments: [&str; N], status: i32, message: &str) {
     let run = run(arguments);
     assert_eq!(run.status, status, "{run:?}");
-    assert!(run.stderr.contains(says), "{run:?}");
+    assert!(run.stderr.contains(message), "{run:?}");
     assert_eq!(run.stdout, "", "{run:?}");
 }
 
@@ -34,7 +34,7 @@ fn no_target_is_a_usage_error() {
 }
 
 #[test]
-fn no_such_process() {
+fn a_missing_process_has_its_own_status() {
     refused(["4194305"], 3, "no process with PID 4194305");
     refused(["99999999999999999999"], 3, "no process with PID 99999999999999999999");
     refused(["no-such-program-anywhere"], 3, "no process or file matches `no-such-program-anywhere`");
@@ -56,11 +56,11 @@ fn an_ambiguous_name_lists_the_candidates() {
     assert_eq!(both.status, 2, "{both:?}");
     assert!(both.stderr.contains(&one.pid()) && both.stderr.contains(&other.pid()), "{both:?}");
     drop(other);
-    assert_eq!(run(["mmview-tw"]).status, 0, "a part of the name of the only one");
+    assert_eq!(run(["mmview-tw"]).status, 0, "a part of a name that only one process has");
 }
 
 #[test]
-fn wrong_options_say_what_is_right() {
+fn wrong_options_are_refused_with_a_hint() {
     refused(["regions", "--kind", "nonsense", "1"], 2, "the kinds are");
     refused(["regions", "--perm", "rq", "1"], 2, "invalid protection");
     refused(["regions", "--addr", "zz", "1"], 2, "invalid address");
@@ -75,7 +75,7 @@ fn wrong_options_say_what_is_right() {
 }
 
 #[test]
-fn options_of_every_command_may_stand_before_it() {
+fn global_options_may_come_before_the_command() {
     let file = "tests/fixtures/linux/sleep.smaps";
     assert_eq!(run(["--json", "regions", file]).stdout, run(["regions", "--json", file]).stdout);
     assert_eq!(run(["-f", "csv", "regions", file]).stdout, run(["regions", "-f", "csv", file]).stdout);
@@ -84,7 +84,7 @@ fn options_of_every_command_may_stand_before_it() {
 }
 
 #[test]
-fn files_that_are_no_captures() {
+fn files_that_are_not_captures_are_refused() {
     let (_directory, empty) = temporary("empty", b"");
     refused([&empty], 5, "is empty");
     let (_directory, binary) = temporary("binary", &[0x7f, b'E', b'L', b'F', 0, 0, 1, 2]);
@@ -106,7 +106,7 @@ fn a_truncated_capture_is_shown_with_a_warning() {
 }
 
 #[test]
-fn the_first_failure_decides_and_the_rest_is_shown() {
+fn the_first_failure_sets_the_status_and_the_rest_is_shown() {
     let good = "tests/fixtures/linux/sleep.smaps";
     let (_directory, empty) = temporary("empty", b"");
     let run = run(["4194305", good, &empty]);
@@ -126,7 +126,7 @@ fn in_json_a_failure_is_an_object_among_the_others() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     for format in ["table", "json", "ndjson", "csv", "markdown"] {
         let mut child = mmview(["regions", "-f", format, "tests/fixtures/linux/python-threads.smaps"])
             .stdout(Stdio::piped())
@@ -144,7 +144,7 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
-fn colours_only_where_they_are_asked_for() {
+fn colors_appear_only_on_request() {
     let file = "tests/fixtures/linux/sleep.smaps";
     assert!(!run([file]).stdout.contains('\x1b'));
     assert!(run(["--color", "always", file]).stdout.contains('\x1b'));
@@ -153,7 +153,7 @@ fn colours_only_where_they_are_asked_for() {
 }
 
 #[test]
-fn units_are_the_readers_choice() {
+fn units_can_be_chosen() {
     let file = "tests/fixtures/linux/swap-16k.smaps";
     assert!(run(["--units", "bytes", file]).stdout.contains("67108864"));
     assert!(run(["--units", "m", file]).stdout.contains("64.0M"));
@@ -161,7 +161,7 @@ fn units_are_the_readers_choice() {
 }
 
 #[test]
-fn help_completions_and_manual_come_out_of_the_binary() {
+fn help_completions_and_manual_are_built_in() {
     let help = run(["--help"]);
     assert!(help.stdout.contains("Physical footprint is"), "{help:?}");
     assert!(run(["--version"]).stdout.starts_with("mmview "));

@@ -1,4 +1,4 @@
-//! The examples, each as a test: what they assert holds inside a test too, beside other threads.
+//! Runs each example as a test. Its assertions hold here too, beside other threads.
 #![allow(missing_docs)]
 
 #[path = "../examples/dirty.rs"]

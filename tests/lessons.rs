@@ -1,5 +1,5 @@
-//! The lessons, by what they observed: `mmview demo LESSON --json`. What only Linux counts is tested there; that every lesson
-//! comes to its end, everywhere.
+//! The observations of the lessons: `mmview demo LESSON --json`. Counts that only Linux has are tested on Linux; that every
+//! lesson finishes, everywhere.
 #![allow(missing_docs)]
 
 mod common;
@@ -11,14 +11,14 @@ use std::process::{Command, Stdio};
 use common::{Run, is_linux, mmview, run, skip};
 use serde_json::Value;
 
-/// A lesson that was held.
-struct Held {
+/// The output of a lesson.
+struct Finished {
     view: Value,
 }
 
-impl Held {
-    fn lesson(name: &str) -> Held {
-        Held { view: run(["demo", name, "--json"]).json() }
+impl Finished {
+    fn lesson(name: &str) -> Finished {
+        Finished { view: run(["demo", name, "--json"]).json() }
     }
 
     fn page(&self) -> u64 {
@@ -33,7 +33,7 @@ impl Held {
     fn step(&self, name: &str) -> Step<'_> {
         let mut steps = self.view["steps"].as_array().unwrap().iter();
         let step = steps.find(|step| step["step"] == name);
-        Step(step.unwrap_or_else(|| panic!("there is no step {name:?} among {:?}", self.names())))
+        Step(step.unwrap_or_else(|| panic!("no step {name:?} among {:?}", self.names())))
     }
 }
 
@@ -41,11 +41,11 @@ impl Held {
 struct Step<'a>(&'a Value);
 
 impl<'a> Step<'a> {
-    /// The region of `of`, before and after, and what became of it.
+    /// The region of `of` before and after the step, and how it changed.
     #[track_caller]
     fn of(self, of: &str) -> &'a Value {
         let mut regions = self.0["regions"].as_array().unwrap().iter();
-        regions.find(|seen| seen["of"] == of).unwrap_or_else(|| panic!("nothing is {of}'s: {}", self.0))
+        regions.find(|seen| seen["of"] == of).unwrap_or_else(|| panic!("no region of {of}: {}", self.0))
     }
 
     /// A size of the main region.
@@ -72,18 +72,18 @@ impl<'a> Step<'a> {
     }
 }
 
-/// A size of a region: a count, or a counter of smaps.
+/// A size of a region: a count, or a field of smaps.
 #[track_caller]
 fn size(region: &Value, field: &str) -> u64 {
     let value = match field.starts_with(char::is_uppercase) {
         true => &region["native"]["smaps"][field],
         false => &region[field],
     };
-    value.as_u64().unwrap_or_else(|| panic!("{field} is no size in {region}"))
+    value.as_u64().unwrap_or_else(|| panic!("{field} is not a size in {region}"))
 }
 
 #[test]
-fn the_lesson_shows_what_it_says() {
+fn the_first_lesson_maps_a_file_and_unmaps_it() {
     let demo = run(["demo", "--json"]).json();
     let steps = demo["steps"].as_array().unwrap();
     let names: Vec<_> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
@@ -102,7 +102,7 @@ fn the_lesson_shows_what_it_says() {
 }
 
 #[test]
-fn the_lesson_leaves_the_readers_file_as_it_was() {
+fn the_readers_file_is_unchanged() {
     let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     fs::write(file.path(), b"mine\n").unwrap();
     let before = fs::metadata(file.path()).unwrap().modified().unwrap();
@@ -111,13 +111,13 @@ fn the_lesson_leaves_the_readers_file_as_it_was() {
     assert_eq!(run.json()["steps"].as_array().unwrap().len(), 6);
     assert_eq!(fs::read(file.path()).unwrap(), b"mine\n");
     if run.stderr.contains("failed to restore the times") {
-        return skip("the times of a file can't be set here");
+        return skip("this system can't set the times of a file");
     }
     assert_eq!(fs::metadata(file.path()).unwrap().modified().unwrap(), before);
 }
 
 #[test]
-fn files_that_the_lesson_can_not_use() {
+fn unusable_files_are_refused() {
     let refused = |path: &str, says: &str| {
         let run = run(["demo", "--file", path]);
         assert_eq!(run.status, 5, "{run:?}");
@@ -136,14 +136,15 @@ fn files_that_the_lesson_can_not_use() {
 }
 
 #[test]
-fn every_lesson_comes_to_its_end_in_every_format() {
+fn every_lesson_finishes_in_every_format() {
     let list = run(["demo", "--list", "--json"]).json();
     let names: Vec<_> =
         list["lessons"].as_array().unwrap().iter().map(|lesson| lesson["lesson"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 12, "{names:?}");
     let all = run(["demo", "--all", "--json"]).json();
-    let held: Vec<_> = all.as_array().unwrap().iter().map(|view| view["lesson"].as_str().unwrap()).collect();
-    assert_eq!(held, names);
+    let finished: Vec<_> =
+        all.as_array().unwrap().iter().map(|view| view["lesson"].as_str().unwrap()).collect();
+    assert_eq!(finished, names);
     for view in all.as_array().unwrap() {
         assert_eq!(view["error"], Value::Null, "{view}");
         for step in view["steps"].as_array().unwrap() {
@@ -170,11 +171,11 @@ fn every_lesson_comes_to_its_end_in_every_format() {
 }
 
 #[test]
-fn steps_wait_for_enter_and_go_on_at_the_end_of_the_input() {
+fn steps_wait_for_enter_until_the_input_ends() {
     let mut command = mmview(["demo", "protect", "--step"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut waiting = command.spawn().unwrap();
-    // One step of four is confirmed; then nobody is there any more.
+    // Confirm one step of four, then close the input.
     waiting.stdin.take().unwrap().write_all(b"\n").unwrap();
     let run = Run::of(waiting.wait_with_output().unwrap());
     assert_eq!(run.status, 0);
@@ -183,7 +184,7 @@ fn steps_wait_for_enter_and_go_on_at_the_end_of_the_input() {
 }
 
 #[test]
-fn of_all_lessons_one_that_fails_says_why_and_the_rest_goes_on() {
+fn a_lesson_that_fails_is_reported_and_the_others_run() {
     if !is_linux() {
         return;
     }
@@ -192,7 +193,7 @@ fn of_all_lessons_one_that_fails_says_why_and_the_rest_goes_on() {
     limited.args(["-c", "ulimit -v 65536 && exec \"$0\" demo --all --json"]).arg(mmview([]).get_program());
     let run = Run::of(limited.output().unwrap());
     if run.stdout.is_empty() {
-        return skip("mmview doesn't start in 64M of addresses");
+        return skip("mmview doesn't start in 64M of address space");
     }
     assert_eq!(run.status, 5, "{}", run.stderr);
     assert!(
@@ -209,7 +210,7 @@ fn of_all_lessons_one_that_fails_says_why_and_the_rest_goes_on() {
 }
 
 #[test]
-fn options_of_the_lessons_that_do_not_go_together() {
+fn conflicting_options_are_refused() {
     let refused = |arguments: &[&str]| {
         let run = Run::of(mmview(["demo"]).args(arguments).output().unwrap());
         assert_eq!(run.status, 2, "{run:?}");
@@ -222,15 +223,15 @@ fn options_of_the_lessons_that_do_not_go_together() {
 
 #[test]
 fn a_lesson_leaves_no_file_behind() {
-    let lesson = Held::lesson("fork");
+    let lesson = Finished::lesson("fork");
     let path = lesson.step("mapped").0["region"]["path"].as_str().unwrap();
     assert!(path.contains("mmview-demo-"), "{path}");
     assert!(!fs::exists(path).unwrap(), "{path}");
 }
 
 #[test]
-fn fork_shares_one_page_until_the_child_closes_it() {
-    let lesson = Held::lesson("fork");
+fn fork_shares_one_page_until_the_child_unmaps_it() {
+    let lesson = Finished::lesson("fork");
     let read = lesson.step("read");
     assert_eq!(read.observed("child_reads"), "hello, map");
     assert_eq!(lesson.step("written").observed("parent_reads"), "Hello, map");
@@ -256,17 +257,17 @@ fn fork_shares_one_page_until_the_child_closes_it() {
     assert_eq!(size(&closed.of("parent")["region"], "unique"), page);
     let frames = read.observed("page_frame");
     if frames.is_null() {
-        return skip("this user may not know page frames");
+        return skip("this user can't read page frames");
     }
     assert_eq!(frames["parent"], frames["child"]);
     assert!(read.why().contains("one physical page frame"), "{}", read.why());
 }
 
 #[test]
-fn what_is_closed_early_is_in_the_file_and_what_is_cut_off_is_a_sigbus() {
-    let lesson = Held::lesson("close-early");
+fn unflushed_bytes_reach_the_file_and_truncated_pages_raise_sigbus() {
+    let lesson = Finished::lesson("close-early");
     let truncated = lesson.step("truncated");
-    assert_eq!(truncated.now("size"), 2 * lesson.page(), "the region is as long as before");
+    assert_eq!(truncated.now("size"), 2 * lesson.page(), "the region keeps its size");
     assert_eq!(lesson.step("touched").observed("signal"), "SIGBUS");
     let dropped = lesson.step("dropped");
     assert_eq!(dropped.change(), "gone");
@@ -284,8 +285,8 @@ fn what_is_closed_early_is_in_the_file_and_what_is_cut_off_is_a_sigbus() {
 }
 
 #[test]
-fn private_writes_stay_and_shared_ones_are_the_file() {
-    let lesson = Held::lesson("private-vs-shared");
+fn private_writes_stay_private_and_shared_writes_reach_the_file() {
+    let lesson = Finished::lesson("private-vs-shared");
     let views = |step: &str| {
         ["private_bytes", "shared_bytes", "file_bytes"].map(|name| lesson.step(step).observed(name).clone())
     };
@@ -301,7 +302,7 @@ fn private_writes_stay_and_shared_ones_are_the_file() {
     assert_eq!(size(&lesson.step("shared write").of("shared")["region"], "Anonymous"), 0);
     let frames = |step: &str| lesson.step(step).observed("page_frame").clone();
     if frames("mapped").is_null() {
-        return skip("this user may not know page frames");
+        return skip("this user can't read page frames");
     }
     assert_eq!(frames("mapped")["private"], frames("mapped")["shared"]);
     assert_ne!(frames("private write")["private"], frames("private write")["shared"]);
@@ -309,8 +310,8 @@ fn private_writes_stay_and_shared_ones_are_the_file() {
 }
 
 #[test]
-fn memory_comes_by_the_page_as_it_is_touched() {
-    let lesson = Held::lesson("demand-paging");
+fn pages_become_resident_when_they_are_touched() {
+    let lesson = Finished::lesson("demand-paging");
     assert_eq!(lesson.step("reserved").now("size"), 64 << 20);
     assert_eq!(lesson.step("read").observed("byte"), 0);
     assert_eq!(lesson.step("unmapped").change(), "gone");
@@ -331,7 +332,7 @@ fn memory_comes_by_the_page_as_it_is_touched() {
 
 #[test]
 fn a_write_after_fork_makes_pages_unique_on_both_sides() {
-    let lesson = Held::lesson("copy-on-write");
+    let lesson = Finished::lesson("copy-on-write");
     let copied = lesson.step("copied");
     assert_eq!((copied.observed("parent_reads"), copied.observed("child_reads")), (&"p".into(), &"c".into()));
     assert_eq!(lesson.step("ended").of("child")["change"], "gone");
@@ -353,7 +354,7 @@ fn a_write_after_fork_makes_pages_unique_on_both_sides() {
     assert_eq!(counts("ended", "parent"), [16, 16, 16]);
     let frames = |step: &str| lesson.step(step).observed("page_frame").clone();
     if frames("forked").is_null() {
-        return skip("this user may not know page frames");
+        return skip("this user can't read page frames");
     }
     assert_eq!(frames("forked")["parent"], frames("forked")["child"]);
     assert_ne!(frames("copied")["parent"], frames("copied")["child"]);
@@ -367,8 +368,8 @@ fn holds(region: &Value, address: &Value) -> bool {
 }
 
 #[test]
-fn blocks_lie_where_the_lesson_says() {
-    let lesson = Held::lesson("malloc");
+fn blocks_lie_in_the_regions_that_the_lesson_shows() {
+    let lesson = Finished::lesson("malloc");
     for step in ["small blocks", "a large block", "another thread"] {
         let step = lesson.step(step);
         assert!(holds(&step.0["region"], step.observed("address")), "{}", step.0);
@@ -378,19 +379,15 @@ fn blocks_lie_where_the_lesson_says() {
     }
     let small = lesson.step("small blocks");
     assert_eq!(small.0["region"]["kind"], "heap");
-    assert!(
-        small.now("size") - small.before("size") > 1 << 20,
-        "the heap has grown by most of 2M: {}",
-        small.0
-    );
+    assert!(small.now("size") - small.before("size") > 1 << 20, "the heap grows by most of 2M: {}", small.0);
     let held = lesson.step("freed but one");
-    assert_eq!(held.now("size"), small.now("size"), "one block at the end holds them all");
+    assert_eq!(held.now("size"), small.now("size"), "one block at the end keeps the heap from shrinking");
     let freed = lesson.step("freed");
     assert!(held.now("size") - freed.now("size") > 1 << 20, "{}", freed.0);
     let large = lesson.step("a large block");
     assert!(large.now("size") >= 40 << 20);
-    // Where every memory may have huge pages, the allocator's own note brings one.
-    assert!(large.now("resident") < 10 << 20, "nobody has touched it: {}", large.0);
+    // With huge pages for all memory, the allocator's header makes a huge page resident.
+    assert!(large.now("resident") < 10 << 20, "the block is untouched: {}", large.0);
     assert_ne!(large.0["region"]["kind"], "heap");
     let thread = lesson.step("another thread");
     assert_ne!(thread.of("thread")["region"]["start"], thread.of("main")["region"]["start"]);
@@ -400,7 +397,7 @@ fn blocks_lie_where_the_lesson_says() {
 
 #[test]
 fn a_stack_grows_and_overflows_and_a_thread_has_its_own() {
-    let lesson = Held::lesson("stack");
+    let lesson = Finished::lesson("stack");
     let deep = lesson.step("deep");
     assert!(deep.now("resident") > deep.before("resident"), "{}", deep.0);
     let signal = lesson.step("overflow").observed("signal");
@@ -422,8 +419,8 @@ fn a_stack_grows_and_overflows_and_a_thread_has_its_own() {
 }
 
 #[test]
-fn a_protected_page_is_a_region_of_its_own_and_can_not_be_written() {
-    let lesson = Held::lesson("protect");
+fn a_read_only_page_is_its_own_region_and_refuses_writes() {
+    let lesson = Finished::lesson("protect");
     let protections = |step: &str| -> Vec<String> {
         let regions = lesson.step(step).0["regions"].as_array().unwrap();
         let there = regions.iter().filter(|seen| !seen["region"].is_null());
@@ -435,7 +432,7 @@ fn a_protected_page_is_a_region_of_its_own_and_can_not_be_written() {
     let punished = lesson.step("punished");
     let signal = punished.observed("signal");
     assert!(signal == "SIGSEGV" || signal == "SIGBUS", "{signal}");
-    assert_eq!(punished.observed("byte"), 1, "the parent's page is as it was");
+    assert_eq!(punished.observed("byte"), 1, "the parent's page is unchanged");
     if !is_linux() {
         return;
     }
@@ -444,8 +441,8 @@ fn a_protected_page_is_a_region_of_its_own_and_can_not_be_written() {
 }
 
 #[test]
-fn shared_memory_carries_words_between_processes() {
-    let lesson = Held::lesson("shared-memory");
+fn shared_memory_carries_a_message_between_processes() {
+    let lesson = Finished::lesson("shared-memory");
     let read = lesson.step("read");
     assert_eq!(read.observed("parent_reads"), "hello from the child");
     assert_eq!(lesson.step("ended").observed("parent_reads"), "hello from the child");
@@ -466,11 +463,11 @@ fn shared_memory_carries_words_between_processes() {
 }
 
 #[test]
-fn a_huge_page_comes_whole_or_the_lesson_says_why_not() {
-    let lesson = Held::lesson("huge-pages");
+fn a_huge_page_is_resident_as_a_whole_or_the_lesson_explains_why_not() {
+    let lesson = Finished::lesson("huge-pages");
     if lesson.names() == ["not here"] {
         assert!(lesson.step("not here").why().contains("not supported"), "{}", lesson.step("not here").why());
-        return skip("there are no transparent huge pages");
+        return skip("this system has no transparent huge pages");
     }
     let page = lesson.page();
     assert_eq!(lesson.step("a small page").now("resident"), page);
@@ -478,7 +475,7 @@ fn a_huge_page_comes_whole_or_the_lesson_says_why_not() {
     let huge = lesson.step("a huge page");
     if huge.why().starts_with("Only") {
         assert_eq!(huge.now("AnonHugePages"), 0);
-        return skip("the kernel had no huge page to give");
+        return skip("the kernel had no free huge page");
     }
     assert_eq!(huge.now("resident"), huge.now("AnonHugePages"));
     assert!(huge.now("resident") > page);
@@ -488,8 +485,8 @@ fn a_huge_page_comes_whole_or_the_lesson_says_why_not() {
 }
 
 #[test]
-fn advice_gives_memory_back_and_locking_brings_it_in() {
-    let lesson = Held::lesson("advise");
+fn advice_frees_memory_and_locking_makes_it_resident() {
+    let lesson = Finished::lesson("advise");
     let last = *lesson.names().last().unwrap();
     if !is_linux() {
         assert!(last == "unlocked" || last == "locked", "{last}");
@@ -505,12 +502,15 @@ fn advice_gives_memory_back_and_locking_brings_it_in() {
     assert_eq!((taken.now("dirty"), taken.observed("byte")), (lesson.page(), &u64::from(b'y').into()));
     let locked = lesson.step("locked");
     if locked.why().starts_with("Memory can't be locked") {
-        return skip("this user may not lock memory");
+        return skip("this user can't lock memory");
     }
     assert_eq!((locked.before("resident"), locked.now("resident")), (0, all));
     assert_eq!(locked.now("Locked"), all);
     assert_eq!(lesson.step("unlocked").now("Locked"), 0);
     assert_eq!(lesson.step("unlocked").now("resident"), all);
     let steps = lesson.view["steps"].as_array().unwrap();
-    assert!(steps.iter().any(|step| step["observed"]["refused"] == true), "locked memory is not given back");
+    assert!(
+        steps.iter().any(|step| step["observed"]["refused"] == true),
+        "the kernel doesn't free locked memory"
+    );
 }

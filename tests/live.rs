@@ -1,4 +1,4 @@
-//! Live processes, as mmview shows them from outside. What only Linux has is skipped elsewhere, with a message.
+//! Live processes through the command line. Tests for Linux are skipped elsewhere, with a message.
 #![allow(missing_docs)]
 
 mod common;
@@ -30,7 +30,7 @@ fn rows_and_regions_add_up_to_the_total() {
 }
 
 #[test]
-fn every_region_is_its_line_of_smaps() {
+fn every_region_matches_its_line_of_smaps() {
     if !is_linux() {
         return;
     }
@@ -55,7 +55,7 @@ fn every_region_is_its_line_of_smaps() {
 }
 
 #[test]
-fn live_and_saved_give_the_same() {
+fn live_and_saved_maps_match() {
     if !is_linux() {
         return;
     }
@@ -68,7 +68,7 @@ fn live_and_saved_give_the_same() {
         let view = view.as_object_mut().unwrap();
         view.remove("source");
         view.remove("process");
-        // The share of a page depends on how many processes run just now.
+        // These depend on how many processes map a page at the moment.
         for region in view["regions"].as_array_mut().unwrap() {
             region["proportional"].take();
             region["native"]["smaps"]["Pss"].take();
@@ -110,7 +110,7 @@ with open(sys.argv[1], 'r+b') as f:
     let mapped = regions(&python);
     assert_eq!(mapped.len(), 1);
     assert_eq!(mapped[0]["path"], path);
-    // Mach calls a shared mapping of a file that nobody else has mapped private.
+    // Mach reports a shared file mapping as private if no other process maps the file.
     assert!(mapped[0]["share"] == "shared" || mapped[0]["native"]["os"] == "macos", "{mapped:?}");
     assert!(run([&*python.pid()]).stdout.lines().any(|line| line.starts_with("mapped file")));
     std::io::Write::write_all(python.0.stdin.as_mut().unwrap(), b"\n").unwrap();
@@ -138,7 +138,7 @@ fn a_kernel_thread_has_no_map() {
 }
 
 #[test]
-fn a_zombie_has_no_map_any_more() {
+fn a_zombie_has_no_map() {
     if !is_linux() {
         return;
     }
@@ -158,7 +158,7 @@ fn a_zombie_has_no_map_any_more() {
 }
 
 #[test]
-fn a_threads_id_stands_for_its_process() {
+fn a_thread_id_selects_its_process() {
     if !is_linux() {
         return;
     }
@@ -180,43 +180,46 @@ fn a_threads_id_stands_for_its_process() {
 }
 
 #[test]
-fn another_users_process_is_refused_with_the_way_out() {
-    const NOBODY: &str = "65534";
+fn another_users_process_is_refused_with_hints() {
+    const OTHER_USER: &str = "65534";
     if !is_linux() {
         return;
     }
     let sleeper = Running::sleeper();
-    // The program's own path may be closed to that user.
+    // That user may not have access to the path of the program.
     let copy = tempfile::Builder::new().prefix("mmview-").tempfile_in("/tmp").unwrap().into_temp_path();
     fs::copy(mmview([]).get_program(), &copy).unwrap();
     let mut permissions = fs::metadata(&copy).unwrap().permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
     fs::set_permissions(&copy, permissions).unwrap();
-    let as_nobody = |arguments: &[&str]| {
+    let as_other_user = |arguments: &[&str]| {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]).arg(&copy).args(arguments);
+        command
+            .args(["--reuid", OTHER_USER, "--regid", OTHER_USER, "--clear-groups"])
+            .arg(&copy)
+            .args(arguments);
         command.output()
     };
-    match as_nobody(&["--version"]) {
+    match as_other_user(&["--version"]) {
         Ok(output) if output.status.success() => {}
         _ => {
             return skip("only root can become another user");
         }
     }
-    let run = Run::of(as_nobody(&[&sleeper.pid()]).unwrap());
+    let run = Run::of(as_other_user(&[&sleeper.pid()]).unwrap());
     assert_eq!(run.status, 4, "{run:?}");
     assert!(run.stderr.contains("not permitted to read the memory map"), "{run:?}");
     assert!(run.stderr.contains("sudo") && run.stderr.contains("CAP_SYS_PTRACE"), "{run:?}");
-    assert!(run.stdout.contains("Resident:"), "what is still known is shown: {run:?}");
+    assert!(run.stdout.contains("Resident:"), "known facts are still shown: {run:?}");
     assert!(!run.stdout.contains("TOTAL"), "{run:?}");
-    let json = Run::of(as_nobody(&["--json", &sleeper.pid()]).unwrap());
+    let json = Run::of(as_other_user(&["--json", &sleeper.pid()]).unwrap());
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["error"]["kind"], "not-permitted");
     assert!(json["process"]["resident"].as_u64() > Some(0));
 }
 
 #[test]
-fn a_hostile_name_reaches_no_terminal() {
+fn a_hostile_name_is_escaped() {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let program = directory.path().join("\x1b[31mred\x07\nX");
     fs::copy("/bin/sleep", &program).unwrap();
@@ -236,7 +239,7 @@ fn a_hostile_name_reaches_no_terminal() {
 }
 
 #[test]
-fn a_saved_proc_is_as_good_as_a_live_one() {
+fn a_saved_proc_directory_works_like_a_live_one() {
     if !is_linux() {
         return;
     }
@@ -256,7 +259,7 @@ fn a_saved_proc_is_as_good_as_a_live_one() {
 }
 
 #[test]
-fn deletion_and_names_are_exact_where_the_text_is_not() {
+fn deletion_and_names_are_exact_though_the_text_is_ambiguous() {
     const PROGRAM: &str = "\
 import mmap, os, sys
 maps = []
@@ -288,7 +291,7 @@ sys.stdin.readline()
         let path = directory.join(name);
         let region =
             regions.as_array().unwrap().iter().find(|region| region["path"] == path.to_str().unwrap());
-        let region = region.unwrap_or_else(|| panic!("{name:?} is not among {regions}"));
+        let region = region.unwrap_or_else(|| panic!("{name:?} is missing in {regions}"));
         region["detail"] != region["path"]
     };
     for name in names {
@@ -303,7 +306,7 @@ sys.stdin.readline()
 }
 
 #[test]
-fn a_map_that_changes_all_the_time_is_never_wrong() {
+fn a_changing_map_is_never_inconsistent() {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     let stop = AtomicBool::new(false);
@@ -328,7 +331,7 @@ fn a_map_that_changes_all_the_time_is_never_wrong() {
                 let address = |field: &str| {
                     u64::from_str_radix(region[field].as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
                 };
-                assert!(address("start") >= end, "{region} overlaps what is before it");
+                assert!(address("start") >= end, "{region} overlaps the region before it");
                 end = address("end");
                 assert_eq!(region["size"].as_u64(), Some(end - address("start")));
                 assert!(region["resident"].as_u64() <= region["size"].as_u64(), "{region}");
@@ -339,7 +342,7 @@ fn a_map_that_changes_all_the_time_is_never_wrong() {
 }
 
 #[test]
-fn a_scan_of_pages_counts_as_smaps_does() {
+fn the_page_scan_counts_like_smaps() {
     if !is_linux() {
         return;
     }
@@ -363,10 +366,10 @@ fn a_scan_of_pages_counts_as_smaps_does() {
 }
 
 #[test]
-fn every_address_has_the_neighbours_that_the_listing_has() {
+fn every_address_has_its_neighbours_of_the_listing() {
     let sleeper = Running::sleeper();
     let listed = run(["regions", "--json", "--detail", "layout", &sleeper.pid()]).json()["regions"].clone();
-    // Single look-ups don't know the kernel's gate page.
+    // Single look-ups do not report the kernel's gate page.
     let is_gate = |region: &&Value| region["kind"] == "vsyscall";
     let listed: Vec<_> =
         listed.as_array().unwrap().iter().filter(|region| !is_gate(region)).cloned().collect();
@@ -379,11 +382,11 @@ fn every_address_has_the_neighbours_that_the_listing_has() {
 }
 
 #[test]
-fn gently_says_what_it_did() {
+fn gentle_reading_reports_its_steps() {
     let sleeper = Running::sleeper();
     let gentle = run(["--json", "--gentle", "--max-stall", "2ms", &sleeper.pid()]).json();
     if gentle["reading"].is_null() {
-        return skip("this system has nothing to be gentle about");
+        return skip("this system does not read gently");
     }
     assert_eq!(gentle["reading"]["max_stall_ms"], 2.0);
     assert_eq!(gentle["detail"], "resident");

@@ -1,5 +1,5 @@
-//! `mmview pmap` beside the installed pmap, over its options and live processes that don't run; and what is different on
-//! purpose. Skipped, with a message, where there is no pmap or another one than that whose output is imitated.
+//! Compares `mmview pmap` with the installed pmap, over its options and stopped processes, and tests the deliberate differences.
+//! Without the version of pmap that mmview imitates, tests are skipped with a message.
 #![allow(missing_docs)]
 
 mod common;
@@ -14,7 +14,7 @@ use common::{Run, Running, is_linux, mmview, skip};
 
 const IMITATED: &str = "pmap from procps-ng 4.0.2";
 
-/// What a program printed and how it ended.
+/// The output of a program, and its exit status.
 #[derive(Debug, PartialEq, Eq)]
 struct Printed {
     status: i32,
@@ -25,7 +25,7 @@ struct Printed {
 fn printed(command: &mut Command) -> Printed {
     let output = command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).output().expect("the program starts");
     Printed {
-        status: output.status.code().expect("it is not killed"),
+        status: output.status.code().expect("no signal killed it"),
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
@@ -43,7 +43,7 @@ fn text(printed: &Printed) -> String {
     String::from_utf8_lossy(&printed.stdout).into_owned()
 }
 
-/// Whether the pmap that is imitated is here; says so where not.
+/// Returns whether the pmap that mmview imitates is installed; prints a message if not.
 fn has_pmap() -> bool {
     if !is_linux() {
         return false;
@@ -57,18 +57,18 @@ fn has_pmap() -> bool {
     is_it
 }
 
-/// A directory that goes with the test.
+/// A directory that is removed after the test.
 fn directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory for a test")
 }
 
-/// Stops a process, and waits until it has stopped.
+/// Stops a process with SIGSTOP, and waits until it has stopped.
 fn stop(running: &Running) {
     let stopped = Command::new("kill").args(["-STOP", &running.pid()]).status().expect("kill starts");
     assert!(stopped.success());
     let stat = format!("/proc/{}/stat", running.pid());
     for _ in 0..500 {
-        let stat = fs::read_to_string(&stat).expect("it is still there");
+        let stat = fs::read_to_string(&stat).expect("the process is running");
         if stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')) {
             return;
         }
@@ -83,8 +83,8 @@ fn stopped_sleeper() -> Running {
     sleeper
 }
 
-/// A program with copies of its own of all its libraries, in `directory`: Pss and what is shared depend on who else maps a
-/// page, and pmap and mmview themselves map other pages of the common libraries.
+/// A program with its own copies of all its libraries, in `directory`. Otherwise Pss and shared sizes would depend on the pages
+/// that pmap and mmview themselves map of common libraries.
 fn loner(program: &Path, directory: &Path) -> Command {
     let ldd = Command::new("ldd").arg(program).output().expect("ldd starts");
     let libraries = String::from_utf8_lossy(&ldd.stdout).into_owned();
@@ -102,7 +102,7 @@ fn loner(program: &Path, directory: &Path) -> Command {
     command
 }
 
-/// A stopped process that shares no page with another, and has mapped the file of that path.
+/// A stopped process that shares no page with another process, and maps the file at `path`.
 fn stopped_with_mapped(path: &Path) -> Running {
     fs::write(path, "mapped by a test\n").expect("a file for a test");
     let libraries = path.parent().expect("a file lies in a directory").join("libraries");
@@ -123,8 +123,8 @@ fn stopped_with_mapped(path: &Path) -> Running {
     }
 }
 
-/// What other programs do just then may change Pss and what is shared, so pmap is asked before and after, and only what it says
-/// twice is compared.
+/// Compares the outputs. Other programs can change Pss and shared sizes meanwhile, so pmap runs before and after mmview, and only
+/// an output that it prints twice counts.
 fn assert_same(arguments: &[&str]) {
     for _ in 0..50 {
         let before = theirs(arguments);
@@ -136,10 +136,10 @@ fn assert_same(arguments: &[&str]) {
             return;
         }
     }
-    skip(&format!("pmap {arguments:?} never says the same twice"));
+    skip(&format!("pmap {arguments:?} never prints the same twice"));
 }
 
-/// Every layout with every switch that goes with it.
+/// Compares every layout with every option that combines with it.
 fn assert_all_layouts_same(pid: &str) {
     let directory = directory();
     let rc = directory.path().join("rc");
@@ -189,7 +189,7 @@ fn names_that_are_not_ascii_are_pmaps() {
     for name in ["grüße".as_bytes(), b"tab\there", b"\xff\xfe", b"esc\x1b[31m"] {
         let running = stopped_with_mapped(&directory.path().join(std::ffi::OsStr::from_bytes(name)));
         for layout in ["-x", "-d", "-p"] {
-            // The command line holds the name too, and what steers a terminal there is let through by pmap.
+            // The command line contains the name too, and pmap prints terminal control characters there.
             let rows = |printed: Printed| text(&printed).split_once('\n').unwrap().1.to_owned();
             let pid = running.pid();
             assert_eq!(rows(ours(&[layout, &pid])), rows(theirs(&[layout, &pid])), "{name:?}");
@@ -198,7 +198,7 @@ fn names_that_are_not_ascii_are_pmaps() {
 }
 
 #[test]
-fn memory_of_every_sort_is_pmaps() {
+fn memory_of_every_kind_is_pmaps() {
     let has_python = Command::new("python3").arg("-V").output().is_ok();
     if !has_pmap() || !has_python {
         skip("no python3");
@@ -241,11 +241,11 @@ input()
     let tasks = tasks.map(|task| task.expect("a thread").file_name().into_string().expect("a number"));
     let thread = tasks.into_iter().find(|task| *task != python.pid()).expect("a second thread");
     assert_same(&["-q", &thread]);
-    assert_eq!(ours(&["-q", &thread]), ours(&["-q", &python.pid()]), "a thread stands for its process");
+    assert_eq!(ours(&["-q", &thread]), ours(&["-q", &python.pid()]), "a thread shows the map of its process");
 }
 
 #[test]
-fn ids_may_be_written_in_every_way_of_pmap() {
+fn pids_are_accepted_in_every_form_of_pmap() {
     if !has_pmap() {
         return;
     }
@@ -289,7 +289,7 @@ fn ranges_are_pmaps() {
 }
 
 #[test]
-fn threads_of_the_kernel_and_the_dead_have_no_rows() {
+fn kernel_threads_and_zombies_have_no_rows() {
     if !has_pmap() {
         return;
     }
@@ -305,11 +305,11 @@ fn threads_of_the_kernel_and_the_dead_have_no_rows() {
         return;
     }
     assert_all_layouts_same(&zombie);
-    assert!(ours(&[&zombie]).stderr.contains("zombie"), "and it is said why");
+    assert!(ours(&[&zombie]).stderr.contains("zombie"), "the message gives the reason");
 }
 
 #[test]
-fn wrong_command_lines_are_refused_in_pmaps_words() {
+fn wrong_command_lines_are_refused_with_pmaps_messages() {
     if !has_pmap() {
         return;
     }
@@ -392,7 +392,7 @@ fn configurations_are_read_as_pmap_reads_them() {
 }
 
 #[test]
-fn a_new_configuration_is_pmaps_and_none_is_overwritten() {
+fn a_new_configuration_is_pmaps_and_no_file_is_overwritten() {
     if !has_pmap() {
         return;
     }
@@ -401,7 +401,7 @@ fn a_new_configuration_is_pmaps_and_none_is_overwritten() {
     let (by_us, by_them) = (ours(&["-N", &file("ours")]), theirs(&["-N", &file("theirs")]));
     assert_eq!(by_us, by_them);
     assert_eq!(fs::read(file("ours")).unwrap(), fs::read(file("theirs")).unwrap());
-    assert_eq!(ours(&["-N", &file("ours")]), theirs(&["-N", &file("theirs")]), "it is there already");
+    assert_eq!(ours(&["-N", &file("ours")]), theirs(&["-N", &file("theirs")]), "the file exists");
     let home = |command: &mut Command| printed(command.env("HOME", directory.path()));
     assert_eq!(home(mmview(["pmap", "-n"]).arg("-q")).status, 1);
     let by_us = home(&mut mmview(["pmap", "-n"]));
@@ -409,14 +409,14 @@ fn a_new_configuration_is_pmaps_and_none_is_overwritten() {
     assert_eq!(by_us, home(Command::new("pmap").arg("-n")));
 }
 
-/// The patterns of procps-ng's own test suite.
+/// The patterns of procps-ng's test suite.
 #[test]
-fn what_procps_tests_of_pmap_holds() {
+fn the_tests_of_procps_pass() {
     if !is_linux() {
         return;
     }
     if !fs::exists("/proc/self/smaps").unwrap_or(false) {
-        skip("there is no /proc here");
+        skip("this system has no /proc");
         return;
     }
     let sleeper = stopped_sleeper();
@@ -453,7 +453,7 @@ fn what_procps_tests_of_pmap_holds() {
 }
 
 #[test]
-fn paths_beyond_a_kilobyte_are_whole() {
+fn paths_beyond_a_kilobyte_are_complete() {
     if !is_linux() {
         return;
     }
@@ -463,7 +463,7 @@ fn paths_beyond_a_kilobyte_are_whole() {
         path.push("d".repeat(250));
     }
     if fs::create_dir_all(&path).is_err() || !fs::exists("/proc/self/maps").unwrap_or(false) {
-        skip("no long paths here");
+        skip("this system has no long paths");
         return;
     }
     let running = stopped_with_mapped(&path.join("long"));
@@ -471,16 +471,16 @@ fn paths_beyond_a_kilobyte_are_whole() {
         let printed = text(&ours(&[layout, "-p", &running.pid()]));
         let rows: Vec<&str> = printed.lines().skip(1).collect();
         let maps = fs::read_to_string(format!("/proc/{}/maps", running.pid())).unwrap();
-        assert_eq!(rows.len(), maps.lines().count(), "no bogus rows under {layout}");
+        assert_eq!(rows.len(), maps.lines().count(), "no extra rows with {layout}");
         let whole = path.join("long").to_string_lossy().into_owned();
         assert!(rows.iter().any(|row| row.ends_with(&whole)), "{printed}");
     }
 }
 
 #[test]
-fn totals_are_those_of_the_rows() {
+fn totals_are_the_sums_of_the_rows() {
     if !fs::exists("/proc/self/smaps").unwrap_or(false) {
-        skip("there is no /proc here");
+        skip("this system has no /proc");
         return;
     }
     let sleeper = stopped_sleeper();
@@ -497,11 +497,11 @@ fn totals_are_those_of_the_rows() {
     };
     let size = |total: &str| total.split_ascii_whitespace().next().unwrap().to_owned();
     let both: Vec<String> = totals(&text(&ours(&["-X", &sleeper.pid(), &sleeper.pid()])));
-    assert_eq!(size(&both[0]), size(&both[1]), "each process for itself");
+    assert_eq!(size(&both[0]), size(&both[1]), "totals of each process");
 }
 
 #[test]
-fn failures_are_told_and_keep_pmaps_status() {
+fn failures_are_reported_with_pmaps_status() {
     let missing = ours(&["999999999"]);
     assert_eq!(missing.status, 42);
     assert!(missing.stderr.contains("no process with PID 999999999"), "{}", missing.stderr);
@@ -513,7 +513,7 @@ fn failures_are_told_and_keep_pmaps_status() {
 }
 
 #[test]
-fn help_is_pmaps_with_what_is_different() {
+fn help_is_pmaps_with_the_differences() {
     for option in ["-h", "--help"] {
         let help = ours(&[option]);
         assert_eq!(help.status, 0);
@@ -529,12 +529,12 @@ fn help_is_pmaps_with_what_is_different() {
     let page = Run::of(mmview(["man", "pmap"]).output().expect("mmview starts")).stdout;
     assert!(
         page.contains(r" \-XX  ") && !page.contains("gentle"),
-        "mmview's options are none of pmap's: {page}"
+        "mmview's own options are not options of pmap: {page}"
     );
 }
 
 #[test]
-fn a_link_is_the_tool_that_it_is_named_for() {
+fn a_link_runs_the_tool_of_its_name() {
     let directory = directory();
     for (name, usage) in [("pmap", "pmap [options] PID"), ("vmmap", "partial-process-name")] {
         let link = directory.path().join(name);
@@ -545,13 +545,13 @@ fn a_link_is_the_tool_that_it_is_named_for() {
 }
 
 #[test]
-fn a_target_may_be_called_like_a_tool() {
+fn a_process_can_have_the_name_of_a_tool() {
     let named = Run::of(mmview(["--name", "pmap", "--name", "no-such-thing"]).output().unwrap());
     assert!(named.stderr.contains("matches `no-such-thing`"), "{}", named.stderr);
 }
 
 #[test]
-fn captures_are_shown_with_what_they_tell() {
+fn captures_are_shown_with_the_fields_they_have() {
     for (name, arguments) in [
         ("pmap -x of sleep.smaps", &["-x", "tests/fixtures/linux/sleep.smaps"][..]),
         ("pmap -XX of swap-16k.smaps", &["-XX", "tests/fixtures/linux/swap-16k.smaps"]),

@@ -1,4 +1,4 @@
-//! What mmview prints as JSON is what its schema says.
+//! Every JSON document that mmview prints matches its schema.
 #![allow(missing_docs)]
 
 mod common;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 fn validator() -> jsonschema::Validator {
     let schema: Value = serde_json::from_str(include_str!("../src/render/mmview-1.schema.json")).unwrap();
-    jsonschema::validator_for(&schema).expect("the schema is one")
+    jsonschema::validator_for(&schema).expect("the schema is valid")
 }
 
 #[track_caller]
@@ -21,7 +21,7 @@ fn check(output: &str) {
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
-/// Checks of every sort: such as hold, as fail, and as can't be decided.
+/// Checks of every kind: some hold, some fail, some are unknown.
 #[track_caller]
 fn checks(target: &str) {
     let run = run([
@@ -41,7 +41,7 @@ fn checks(target: &str) {
 }
 
 #[test]
-fn captures() {
+fn captures_match() {
     for name in ["notebook.vmmap", "notebook-summary.vmmap", "format-2.0.vmmap"] {
         let file = format!("tests/fixtures/macos/{name}");
         check(&run(["--json", &file]).stdout);
@@ -60,7 +60,7 @@ fn captures() {
 }
 
 #[test]
-fn live_processes_and_failures() {
+fn live_processes_and_failures_match() {
     let sleeper = Running::sleeper();
     check(&run(["--json", &sleeper.pid()]).stdout);
     check(&run(["regions", "--json", &sleeper.pid()]).stdout);
@@ -71,14 +71,14 @@ fn live_processes_and_failures() {
 }
 
 #[test]
-fn the_lessons() {
+fn lessons_match() {
     check(&run(["demo", "--json"]).stdout);
     check(&run(["demo", "--all", "--json"]).stdout);
     check(&run(["demo", "--list", "--json"]).stdout);
 }
 
 #[test]
-fn comparisons() {
+fn comparisons_match() {
     let linux = |name: &str| format!("tests/fixtures/linux/python-{name}.smaps");
     check(&run(["diff", "--json", &linux("before"), &linux("after")]).stdout);
     check(&run(["diff", "--json", &linux("before"), "tests/fixtures/linux/python.mmview"]).stdout);
@@ -95,7 +95,7 @@ fn comparisons() {
 }
 
 #[test]
-fn watching_and_running() {
+fn watching_and_running_match() {
     let sleeper = Running::sleeper();
     check(&run(["watch", "--json", &sleeper.pid(), "--for", "10ms", "--until", "none()"]).stdout);
     let mut shell = Running::shell("echo ready; read line; exec true");
@@ -112,7 +112,7 @@ fn watching_and_running() {
 }
 
 #[test]
-fn the_schema_can_fail() {
+fn the_schema_rejects_a_wrong_type() {
     let mut view = run(["--json", "tests/fixtures/linux/sleep.smaps"]).json();
     let validator = validator();
     assert!(validator.is_valid(&view));

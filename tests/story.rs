@@ -1,5 +1,5 @@
-//! The story that mmview began with: Python maps a file, and its region appears; it closes it, and the region is gone; a child
-//! inherits it, reads it, closes it, and the parent's lives on. On every system.
+//! The story of a mapped file (`docs/story.md`), on every system: Python maps a file, and a region appears; it closes the file,
+//! and the region is gone. A child inherits the mapping, reads and closes it; the parent's mapping stays.
 #![allow(missing_docs)]
 
 mod common;
@@ -10,12 +10,12 @@ use std::process::Command;
 
 use common::{Run, Running, mmview, run, skip};
 
-/// Does what it is told, a line at a time, in itself or in its child.
+/// Runs commands from standard input, one per line, in itself or in its child.
 const PROGRAM: &str = "\
 import mmap, os, sys
 f = open(sys.argv[1], 'r+b')
 mapped = None
-def told(line):
+def run(line):
     global mapped
     if line == 'map':
         mapped = mmap.mmap(f.fileno(), 0)
@@ -25,7 +25,7 @@ def told(line):
     elif line == 'close':
         mapped.close()
     return line
-def obey(lines, out):
+def serve(lines, out):
     for line in lines:
         if line.strip() == 'fork':
             child, parent = os.pipe()
@@ -33,7 +33,7 @@ def obey(lines, out):
             if pid == 0:
                 os.close(parent)
                 for line in os.fdopen(child):
-                    print(told(line.strip()), file=out, flush=True)
+                    print(run(line.strip()), file=out, flush=True)
                 os._exit(0)
             os.close(child)
             to_child = os.fdopen(parent, 'w')
@@ -41,9 +41,9 @@ def obey(lines, out):
         elif line.startswith('child '):
             print(line.split()[1], file=to_child, flush=True)
         else:
-            print(told(line.strip()), file=out, flush=True)
+            print(run(line.strip()), file=out, flush=True)
 print('ready', flush=True)
-obey(iter(sys.stdin.readline, ''), sys.stdout)
+serve(iter(sys.stdin.readline, ''), sys.stdout)
 ";
 
 struct Python {
@@ -66,13 +66,13 @@ impl Python {
         Some(Python { python, path, _file: file })
     }
 
-    /// Tells it something, and returns what it answers.
-    fn tell(&mut self, what: &str) -> String {
-        writeln!(self.python.0.stdin.as_mut().unwrap(), "{what}").unwrap();
+    /// Sends a command, and returns the answer.
+    fn send(&mut self, command: &str) -> String {
+        writeln!(self.python.0.stdin.as_mut().unwrap(), "{command}").unwrap();
         self.python.line()
     }
 
-    /// Whether the file is mapped in the process: by the check, by the summary, by the listing; they agree.
+    /// Whether the process maps the file. Asserts that the check, the summary and the listing agree.
     #[track_caller]
     fn is_mapped(&self, pid: &str) -> bool {
         let check = run(["check", pid, &format!("mapped \"{}\"", self.path)]);
@@ -97,31 +97,31 @@ fn a_mapping_appears_and_vanishes() {
     let Some(mut python) = Python::start() else { return };
     let pid = python.python.pid();
     assert!(!python.is_mapped(&pid), "an open file is not mapped");
-    assert_eq!(python.tell("map"), "map");
+    assert_eq!(python.send("map"), "map");
     assert!(python.is_mapped(&pid));
-    assert_eq!(python.tell("read"), "hello, map");
-    assert_eq!(python.tell("close"), "close");
+    assert_eq!(python.send("read"), "hello, map");
+    assert_eq!(python.send("close"), "close");
     assert!(!python.is_mapped(&pid));
 }
 
 #[test]
-fn a_childs_mapping_is_its_own() {
+fn closing_in_a_child_keeps_the_parents_mapping() {
     let Some(mut python) = Python::start() else { return };
     let parent = python.python.pid();
-    assert_eq!(python.tell("map"), "map");
-    let child = python.tell("fork");
+    assert_eq!(python.send("map"), "map");
+    let child = python.send("fork");
     assert!(python.is_mapped(&parent) && python.is_mapped(&child), "fork copies the map");
-    assert_eq!(python.tell("child read"), "hello, map");
-    assert_eq!(python.tell("child close"), "close");
+    assert_eq!(python.send("child read"), "hello, map");
+    assert_eq!(python.send("child close"), "close");
     assert!(!python.is_mapped(&child));
-    assert!(python.is_mapped(&parent), "the parent's mapping lives on");
-    assert_eq!(python.tell("read"), "hello, map");
-    assert_eq!(python.tell("close"), "close");
+    assert!(python.is_mapped(&parent), "the parent's mapping stays");
+    assert_eq!(python.send("read"), "hello, map");
+    assert_eq!(python.send("close"), "close");
     assert!(!python.is_mapped(&parent));
 }
 
 #[test]
-fn the_examples_in_python_tell_the_same() {
+fn the_python_examples_show_the_same() {
     let mmview = mmview([]).get_program().to_owned();
     let example = |name: &str| {
         let program = format!("examples/python/{name}");
@@ -130,7 +130,7 @@ fn the_examples_in_python_tell_the_same() {
     let Ok(output) = example("map_file.py") else { return skip("there is no python3") };
     let map_file = Run::of(output);
     if map_file.stderr.contains("Exec format error") {
-        return skip("Python can't start this build of mmview");
+        return skip("Python cannot start this build of mmview");
     }
     assert_eq!((map_file.status, &*map_file.stderr), (0, ""), "{map_file:?}");
     let region = map_file.stdout.lines().find(|line| line.starts_with("mapped file")).unwrap();
@@ -139,6 +139,9 @@ fn the_examples_in_python_tell_the_same() {
     let fork_map = Run::of(example("fork_map.py").unwrap());
     assert_eq!((fork_map.status, &*fork_map.stderr), (0, ""), "{fork_map:?}");
     let regions = fork_map.stdout.lines().filter(|line| line.starts_with("mapped file")).count();
-    assert_eq!(regions, 2, "one in the child before it closes it, one in the parent after: {fork_map:?}");
+    assert_eq!(
+        regions, 2,
+        "one in the child before it closes the file, one in the parent after that: {fork_map:?}"
+    );
     assert!(fork_map.stdout.contains("The parent can still read it: b'Hello'"), "{fork_map:?}");
 }

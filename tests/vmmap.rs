@@ -1,4 +1,4 @@
-//! `mmview vmmap`: a saved report comes out as it went in, and live processes in the same form.
+//! `mmview vmmap`: a saved report is reproduced, and live processes have the same form.
 #![allow(missing_docs)]
 
 mod common;
@@ -24,13 +24,13 @@ fn fixture(name: &str) -> String {
     format!("tests/fixtures/macos/{name}")
 }
 
-/// The lines of a text without the blanks at their ends, and without empty ones at its end.
+/// The lines of a text, without trailing blanks and without empty lines at the end.
 fn lines(text: &str) -> Vec<&str> {
     text.trim_end().lines().map(str::trim_end).collect()
 }
 
 #[test]
-fn a_complete_report_comes_out_as_it_went_in() {
+fn a_complete_report_is_reproduced() {
     for name in ["notebook.vmmap", "notebook-summary.vmmap"] {
         let text = fs::read_to_string(fixture(name)).unwrap();
         assert_eq!(lines(&report(&[&fixture(name)])), lines(&text), "{name}");
@@ -39,7 +39,7 @@ fn a_complete_report_comes_out_as_it_went_in() {
 
 /// vmmap of 10.12 and 10.13 counts one region too many in each row of its table.
 #[test]
-fn a_report_of_high_sierra_comes_out_with_true_counts() {
+fn a_report_of_high_sierra_gets_correct_counts() {
     let text = fs::read_to_string(fixture("clock-10.13.vmmap")).unwrap();
     let ours = report(&["-w", &fixture("clock-10.13.vmmap")]);
     let (ours, text) = (lines(&ours), lines(&text));
@@ -60,7 +60,7 @@ fn a_report_of_high_sierra_comes_out_with_true_counts() {
 }
 
 #[test]
-fn sections_and_orders_are_as_the_options_say() {
+fn options_select_sections_and_order() {
     let notebook = fixture("notebook.vmmap");
     let summary = report(&["-summary", &notebook]);
     assert!(!summary.contains("Virtual Memory Map") && !summary.contains("\n==== "), "{summary}");
@@ -76,7 +76,7 @@ fn sections_and_orders_are_as_the_options_say() {
     assert_snapshot!("vmmap around a gap", report(&[&notebook, "104b20000"]));
 }
 
-/// Where the region of a row starts.
+/// The start address of a row.
 fn start(row: &str) -> Option<u64> {
     let place = row.get(25..37)?.trim();
     (row.as_bytes().get(37) == Some(&b'-')).then(|| u64::from_str_radix(place, 16).ok())?
@@ -84,7 +84,7 @@ fn start(row: &str) -> Option<u64> {
 
 #[test]
 fn a_capture_of_linux_has_the_same_form() {
-    // Where this build of mmview lies is of this machine.
+    // The path of this build of mmview depends on the machine.
     let report = |arguments: &[&str]| {
         let text = report(arguments);
         text.lines()
@@ -125,7 +125,7 @@ fn a_live_process_has_the_same_form() {
 #[test]
 fn a_report_of_a_live_process_can_be_read_again() {
     if !fs::exists("/proc/self/smaps").unwrap_or(false) {
-        skip("there is no /proc here");
+        skip("this system has no /proc");
         return;
     }
     let sleeper = Running::sleeper();
@@ -144,7 +144,7 @@ fn a_report_of_a_live_process_can_be_read_again() {
 }
 
 #[test]
-fn failures_end_with_255_and_say_why() {
+fn failures_exit_with_255_and_give_the_reason() {
     let missing = vmmap(&["999999999"]);
     assert_eq!((missing.status, missing.stdout.as_str()), (255, ""));
     assert!(missing.stderr.contains("cannot examine `999999999`"), "{}", missing.stderr);
@@ -156,7 +156,7 @@ fn failures_end_with_255_and_say_why() {
 }
 
 #[test]
-fn help_lists_what_is_different() {
+fn help_lists_the_differences() {
     for option in ["-h", "--help", "-help"] {
         let help = report(&[option]);
         for part in
@@ -167,7 +167,7 @@ fn help_lists_what_is_different() {
     }
 }
 
-/// A row of a report as vmmap of macOS 11 and later prints it, by address.
+/// Rows of a report as vmmap of macOS 11 and later prints them, in order of address.
 fn rows() -> impl Strategy<Value = Vec<String>> {
     let row = (
         prop::sample::select(vec![
@@ -213,7 +213,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn rows_come_out_as_they_went_in(rows in rows()) {
+    fn rows_are_reproduced(rows in rows()) {
         let head = "==== regions for process 7  (non-writable and writable regions are interleaved)\n\
                     REGION TYPE                    START - END         [ VSIZE  RSDNT  DIRTY   SWAP] PRT/MAX SHRMOD PURGE    REGION DETAIL\n";
         let text = format!("{head}{}\n\n==== Legend\n", rows.join("\n"));

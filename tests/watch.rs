@@ -1,4 +1,4 @@
-//! Watching processes and starting programs, from outside. What only Linux has is skipped elsewhere.
+//! `mmview watch` and `mmview run` through the command line. Tests for Linux are skipped elsewhere.
 #![allow(missing_docs)]
 
 mod common;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{Run, Running, is_linux, mmview, run, skip, temporary};
 use serde_json::Value;
 
-/// Maps and unmaps a file, a line of input at a time.
+/// Maps or unmaps a file for each line of input.
 const MAPPER: &str = "\
 import mmap, sys
 with open(sys.argv[1], 'r+b') as f:
@@ -59,7 +59,7 @@ fn record(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
 }
 
 #[test]
-fn each_mapping_is_seen_once_and_in_order() {
+fn each_mapping_is_one_event_and_in_order() {
     if is_python_missing() {
         return;
     }
@@ -70,7 +70,7 @@ fn each_mapping_is_seen_once_and_in_order() {
     assert_eq!(record(&mut lines)["record"], "head");
     let mut file_event = || loop {
         let event = record(&mut lines);
-        // Python's own memory may grow meanwhile.
+        // Python's own memory can grow in between.
         let side = if event["change"] == "removed" { &event["before"] } else { &event["after"] };
         if side[0]["path"] == mapper.path || event["record"] == "end" {
             return event;
@@ -89,7 +89,7 @@ fn each_mapping_is_seen_once_and_in_order() {
     let end = file_event();
     assert_eq!((&end["record"], &end["stopped"]), (&"end".into(), &"ended".into()), "{end}");
     if end["ending"].is_null() {
-        // Nobody has waited for it yet.
+        // No one has waited for it yet.
         assert_ne!(run(["--json", "self"]).json()["source"]["os"], "linux");
     } else {
         assert_eq!(end["ending"]["exit_status"], 7);
@@ -97,7 +97,7 @@ fn each_mapping_is_seen_once_and_in_order() {
 }
 
 #[test]
-fn watching_ends_with_its_time() {
+fn watching_ends_after_the_given_time() {
     let sleeper = Running::sleeper();
     let watch = run(["watch", &sleeper.pid(), "--for", "30ms", "--interval", "5ms"]);
     assert_eq!(watch.status, 0, "{watch:?}");
@@ -107,7 +107,7 @@ fn watching_ends_with_its_time() {
 }
 
 #[test]
-fn how_a_process_ended_is_told() {
+fn the_signal_that_ended_a_process_is_reported() {
     if !is_linux() {
         return;
     }
@@ -123,7 +123,7 @@ fn how_a_process_ended_is_told() {
 }
 
 #[test]
-fn another_program_is_told_as_one_event() {
+fn an_exec_is_one_event() {
     let mut shell = Running::shell("echo ready; read line; exec sleep 1000");
     let mut watch = Running::start(&mut mmview(["watch", &shell.pid(), "--interval", "2ms", "-f", "ndjson"]));
     let mut lines = records(&mut watch);
@@ -139,7 +139,7 @@ fn another_program_is_told_as_one_event() {
 }
 
 #[test]
-fn watching_ends_as_soon_as_something_is_so() {
+fn watching_ends_as_soon_as_the_check_holds() {
     if is_python_missing() {
         return;
     }
@@ -155,13 +155,13 @@ fn watching_ends_as_soon_as_something_is_so() {
     assert!(watch.line().starts_with("Watching python3 ["));
     writeln!(mapper.python.0.stdin.as_mut().unwrap(), "map").unwrap();
     assert_eq!(watch.0.wait().unwrap().code(), Some(0));
-    assert_eq!(run(["watch", &pid, "--until", &until]).status, 0, "it is so already");
+    assert_eq!(run(["watch", &pid, "--until", &until]).status, 0, "the check holds already");
     let wrong = run(["watch", &pid, "--until", "maped \"x\""]);
     assert!(wrong.status == 2 && wrong.stderr.contains("at column 1"), "{wrong:?}");
 }
 
 #[test]
-fn the_exit_status_is_the_programs() {
+fn run_exits_with_the_status_of_the_program() {
     let status = |arguments: &[&str]| run_of(arguments).status;
     assert_eq!(status(&["true"]), 0);
     assert_eq!(status(&["sh", "-c", "exit 3"]), 3);
@@ -175,7 +175,7 @@ fn run_of(command: &[&str]) -> Run {
 }
 
 #[test]
-fn a_program_is_seen_however_short_its_life_is() {
+fn a_short_lived_program_is_sampled() {
     let (_directory, path) = temporary("summary.json");
     let run = run(["run", "--json", "-o", &path, "--", "sh", "-c", "echo mine"]);
     assert_eq!((run.status, &*run.stdout), (0, "mine\n"), "{run:?}");
@@ -195,7 +195,7 @@ fn a_program_is_seen_however_short_its_life_is() {
 }
 
 #[test]
-fn the_peak_is_shown_and_not_the_end() {
+fn the_peak_is_shown_by_default() {
     if is_python_missing() || !is_linux() {
         return;
     }
@@ -217,7 +217,7 @@ fn the_peak_is_shown_and_not_the_end() {
 }
 
 #[test]
-fn a_program_is_looked_at_until_something_is_so() {
+fn run_can_stop_sampling_when_a_check_holds() {
     if !is_linux() {
         return;
     }
@@ -232,7 +232,7 @@ fn a_program_is_looked_at_until_something_is_so() {
 }
 
 #[test]
-fn a_program_that_stops_itself_goes_on_when_told() {
+fn a_program_that_stops_itself_can_be_continued() {
     if !is_linux() {
         return;
     }
@@ -246,7 +246,7 @@ fn a_program_that_stops_itself_goes_on_when_told() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(Command::new("kill").args(["-CONT", &pid]).status().unwrap().success());
-    // It may have been told before it stopped: then it is told again.
+    // The signal can arrive before the program stops, so send it again.
     for _ in 0..2000 {
         if run.0.try_wait().unwrap().is_some() {
             break;

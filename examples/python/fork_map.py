@@ -1,8 +1,8 @@
-"""Maps a file and forks: the child reads the same mapping and closes it; the parent's lives on.
+"""Maps a file and forks: the child reads the same mapping and closes it; the parent's mapping stays.
 
     python3 fork_map.py
 
-MMVIEW names the program where it is not on the PATH.
+Set MMVIEW to the path of mmview if it is not on the PATH.
 """
 
 import mmap

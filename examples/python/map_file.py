@@ -1,8 +1,8 @@
-"""Maps a file, looks at itself with mmview, closes the mapping, and looks again.
+"""Maps a file, runs mmview on itself, closes the mapping, and runs mmview again.
 
     python3 map_file.py [FILE]
 
-MMVIEW names the program where it is not on the PATH.
+Set MMVIEW to the path of mmview if it is not on the PATH.
 """
 
 import mmap
@@ -21,7 +21,7 @@ def look(path):
 
 
 def holds(check):
-    """Whether a check holds of this process."""
+    """Whether a check holds for this process."""
     done = subprocess.run([MMVIEW, "check", str(os.getpid()), check], stdout=subprocess.DEVNULL)
     return done.returncode == 0
 

@@ -160,11 +160,12 @@ impl Capture {
         warnings.extend(disorder);
         Ok(Capture {
             info: SourceInfo {
-                origin: Origin::Capture { path: path.to_owned(), format },
-                os: "linux",
-                taken: None,
                 page_size,
-                capabilities: Capabilities { detail, memory: false, live: false },
+                ..SourceInfo::new(
+                    Origin::Capture { path: path.to_owned(), format },
+                    "linux",
+                    Capabilities::of_capture(detail),
+                )
             },
             process: ProcessInfo::default(),
             printed: None,
@@ -237,10 +238,6 @@ impl RegionSource for Capture {
 
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
         Ok(region_at(&self.regions, address).map(|region| self.region(region, detail)))
-    }
-
-    fn read_memory(&mut self, _address: u64, _into: &mut [u8]) -> Result<usize> {
-        Err(Error::Unsupported { what: "reading memory", place: "for a saved capture" })
     }
 
     fn printed(&self) -> Option<&PrintedSummary> {

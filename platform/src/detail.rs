@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How much to read of each region, from cheap to dear; each includes the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Detail {
     /// Addresses, protection and name. Linux: the text of `maps`, 0.3 to 1 µs a region. macOS: one call a region that looks at
     /// no page, and two reads an image for the names of its segments.

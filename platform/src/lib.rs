@@ -26,6 +26,7 @@
 //!
 //! Parsers and decoders ([`linux`], [`macos`], [`offline`]) take bytes and compile on every host. Opening processes and making system
 //! calls is a thin layer on top, present only where that system is.
+#![warn(missing_debug_implementations)]
 
 mod capture;
 mod detail;
@@ -34,12 +35,15 @@ mod host;
 mod launch;
 pub mod linux;
 pub mod macos;
+mod memory;
 mod memory_map;
 mod model;
 mod options;
 mod order;
 pub mod own;
 mod source;
+#[cfg(unix)]
+mod unix;
 mod warning;
 
 pub use capture::{open_file, write_archive};
@@ -47,8 +51,15 @@ pub use detail::Detail;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{open_process, open_self, processes};
 pub use launch::{Moment, Program, Signaller, has_terminal};
+pub use memory::{Memory, MemoryCost, Piece, Shortfall};
 pub use memory_map::MemoryMap;
-pub use model::*;
+pub use model::{
+    AddrRange, ByteOrder, Bytes, Capabilities, CaptureFormat, Device, Ending, Image, LinuxRegion, Machine,
+    MacosRegion, Name, NameKind, Native, OffMapRow, Origin, PageCounts, PageRun, PageSize, PageState, Parent,
+    PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable, ProcessEntry, ProcessInfo,
+    ProcessState, ProcessTotals, Protection, PurgeState, Reading, Region, ShareMode, SmapsCounters,
+    SmapsField, SourceInfo, TargetArch, Text, ThreadInfo, UnknownField, User, VmFlags,
+};
 pub use options::OpenOptions;
 pub use source::{RegionSource, Regions};
 pub use warning::Warning;

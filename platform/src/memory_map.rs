@@ -8,6 +8,7 @@ use crate::warning::Warning;
 
 /// Everything that a source said at one time. Facts only: kinds and totals are computed from it, never stored in it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct MemoryMap {
     /// Where it comes from.
     pub source: SourceInfo,
@@ -26,6 +27,11 @@ pub struct MemoryMap {
 }
 
 impl MemoryMap {
+    /// A map of `regions`, which are ordered by address and do not overlap. Its time and all else is unknown.
+    pub fn new(source: SourceInfo, process: ProcessInfo, detail: Detail, regions: Vec<Region>) -> MemoryMap {
+        MemoryMap { source, process, taken: None, detail, regions, printed: None, warnings: Vec::new() }
+    }
+
     /// The region that holds `address`. Costs a binary search.
     pub fn region_at(&self, address: u64) -> Option<&Region> {
         region_at(&self.regions, address)

@@ -1,6 +1,7 @@
 //! The vocabulary: addresses, sizes, protections, names, regions, and the snapshot that holds them together.
 
 mod address;
+mod arch;
 mod bytes;
 mod counts;
 mod macos;
@@ -18,6 +19,7 @@ mod text;
 pub(crate) mod time;
 
 pub use address::AddrRange;
+pub use arch::{ByteOrder, Machine, TargetArch};
 pub use bytes::{Bytes, PageSize};
 pub use counts::PageCounts;
 pub use macos::{MacosRegion, PurgeState};

@@ -1,9 +1,12 @@
 //! The core trait: something that has a memory map.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::detail::Detail;
 use crate::error::Result;
+use crate::memory::Memory;
 use crate::memory_map::MemoryMap;
 use crate::model::{Ending, PrintedSummary, ProcessInfo, ProcessTotals, Reading, Region, SourceInfo};
 use crate::warning::Warning;
@@ -23,6 +26,12 @@ impl<'a> Regions<'a> {
     /// How much is read of each region: what was asked for, or the most that the source has.
     pub fn detail(&self) -> Detail {
         self.detail
+    }
+}
+
+impl fmt::Debug for Regions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Regions").field("detail", &self.detail).finish_non_exhaustive()
     }
 }
 
@@ -137,33 +146,19 @@ pub trait RegionSource: Send {
         collect_around(self.regions(Detail::Layout)?, address)
     }
 
-    /// Reads bytes of the target's memory, and returns how many: fewer than asked where a region ends.
+    /// The target's memory; `None` if the source has none. It is independent of this source: it can be used while regions
+    /// stream, and by other threads. Files are opened on first use, so a refusal shows then.
     ///
-    /// # Errors
-    ///
-    /// [`Error::Unsupported`] where the source has no memory, [`Error::Io`] where it can't be read.
-    fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize>;
+    /// After [`Error::Replaced`](crate::Error::Replaced), ask again for the memory of the new program.
+    fn memory(&self) -> Option<Arc<dyn Memory>> {
+        None
+    }
 
     /// How the process ended, once its map is gone; an end that has begun is waited for, a second at most. `None` where the system
     /// doesn't tell whoever is not its parent: before Linux 6.15 it does so only until the parent has waited for it, and on macOS
     /// never.
     fn ending(&mut self) -> Option<Ending> {
         None
-    }
-
-    /// The number of the physical page frame that holds the page at `address`: two mappings whose pages have the same number
-    /// are of the same memory. `None` where there is no page, and where this source or user may not know. A frame of a huge page
-    /// is one of its small pages'.
-    ///
-    /// Linux: `/proc/PID/pagemap`, bits 0 to 54 of a present page, which are 0 without `CAP_SYS_ADMIN` (since 4.2;
-    /// `Documentation/admin-guide/mm/pagemap.rst`). macOS tells nobody.
-    ///
-    /// # Errors
-    ///
-    /// As [`RegionSource::regions`].
-    fn page_frame(&mut self, address: u64) -> Result<Option<u64>> {
-        let _ = address;
-        Ok(None)
     }
 
     /// How the map was read last; `None` where nothing is to be told of it.

@@ -10,6 +10,8 @@ fn main() {
     turns::how_a_child_ends_is_told();
     turns::a_child_that_is_dropped_is_gone();
     turns::a_child_ends_with_its_parent();
+    #[cfg(target_os = "linux")]
+    turns::reading_a_childs_memory_does_not_grow_it();
 }
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
@@ -98,5 +100,50 @@ mod turns {
             std::thread::sleep(Duration::from_millis(10));
         }
         panic!("process {pid} has outlived its parent");
+    }
+
+    #[cfg(target_os = "linux")]
+    pub fn reading_a_childs_memory_does_not_grow_it() {
+        use mmview_platform::own::Advice;
+        use mmview_platform::{Piece, Shortfall};
+        let pages = 4096;
+        let page =
+            mmview_platform::open_self(&OpenOptions::default()).unwrap().info().page_size.unwrap().bytes();
+        let map = Mapping::anonymous(Bytes(pages * page.0), Sharing::Private, ACCESS).unwrap();
+        let _ = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages);
+        let mut child = Child::fork(|turns| {
+            map.write(Bytes::ZERO, 1);
+            map.write(Bytes(10 * page.0), 11);
+            turns.stop(&[]);
+            0
+        })
+        .unwrap();
+        child.step().unwrap();
+        let mut source = open_process(child.pid(), &OpenOptions::default()).unwrap();
+        let memory = source.memory().unwrap();
+        let before = source.totals().unwrap().resident.unwrap();
+        let mut buffers = vec![vec![0; page.0 as usize]; pages as usize];
+        let mut pieces: Vec<_> = (map.address()..)
+            .step_by(page.0 as usize)
+            .zip(&mut buffers)
+            .map(|(address, buffer)| Piece::new(address, buffer))
+            .collect();
+        memory.read(&mut pieces).unwrap();
+        for (index, piece) in pieces.iter().enumerate() {
+            let written = [0, 10].contains(&index);
+            assert_eq!(piece.is_complete(), written);
+            assert_eq!(piece.shortfall(), (!written).then_some(Shortfall::NotResident));
+            assert!(!written || piece.bytes()[0] == index as u8 + 1);
+        }
+        assert_eq!(memory.resident(map.range()).unwrap().len(), 2);
+        // The kernel's counter may lag by some pages for each processor.
+        let grown = source.totals().unwrap().resident.unwrap().saturating_sub(before);
+        assert!(grown < Bytes(1024 * page.0), "grown by {grown:?}");
+        drop(child);
+        let mut byte = [0];
+        assert!(matches!(
+            memory.read(&mut [Piece::new(map.address(), &mut byte)]),
+            Err(mmview_platform::Error::Vanished { .. })
+        ));
     }
 }

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use mmview_platform::{
-    Bytes, Detail, OpenOptions, PageState, Region, SmapsField, open_process, open_self, processes,
+    ByteOrder, Bytes, Detail, Machine, OpenOptions, PageState, Region, SmapsField, open_process, open_self,
+    processes,
 };
 
 fn regions(pid: u32, detail: Detail) -> Option<(Detail, Vec<Region>)> {
-    let options = OpenOptions { tell_anonymous: true, ..OpenOptions::default() };
+    let options = OpenOptions::new().with_anonymous(true);
     let mut source = open_process(pid, &options).ok()?;
     let regions = source.regions(detail).ok()?;
     let detail = regions.detail();
@@ -77,7 +78,7 @@ fn a_gentle_scan_tells_the_same_in_small_steps() {
     map.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     let map = std::hint::black_box(map);
     let read = |max_stall| {
-        let options = OpenOptions { max_stall, ..OpenOptions::default() };
+        let options = OpenOptions::new().max_stall(max_stall);
         let mut source = open_self(&options).unwrap();
         let region = source.region_at(map.as_ptr() as u64, Detail::Resident).unwrap().unwrap();
         (region.counts.resident, source.reading())
@@ -136,11 +137,12 @@ fn a_single_look_up_is_a_line_of_the_listing() {
 }
 
 #[test]
-fn own_memory_can_be_read() {
-    let text = *b"these bytes";
-    let mut read = [0; 11];
-    let address = std::hint::black_box(&text).as_ptr() as u64;
-    let mut source = open_self(&OpenOptions::default()).unwrap();
-    assert_eq!(source.read_memory(address, &mut read).unwrap(), 11);
-    assert_eq!(read, text);
+fn this_process_runs_on_the_machine_it_was_built_for() {
+    let arch = open_self(&OpenOptions::new()).unwrap().info().arch.unwrap();
+    assert_eq!(arch.word_size, Bytes(size_of::<usize>() as u64));
+    let order = if cfg!(target_endian = "little") { ByteOrder::Little } else { ByteOrder::Big };
+    assert_eq!(arch.byte_order, order);
+    if cfg!(target_arch = "x86_64") {
+        assert_eq!(arch.machine, Machine::X86_64);
+    }
 }

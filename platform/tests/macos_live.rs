@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use mmview_platform::{
-    Detail, Error, MemoryMap, OpenOptions, RegionSource, ShareMode, open_process, open_self, processes,
+    AddrRange, Bytes, Detail, Error, MemoryMap, OpenOptions, Piece, RegionSource, ShareMode, Shortfall,
+    open_process, open_self, processes,
 };
 
 fn own() -> Box<dyn RegionSource> {
@@ -107,10 +108,36 @@ fn written_memory_is_dirty_and_layout_counts_nothing() {
 #[test]
 fn memory_can_be_read_up_to_where_it_ends() {
     let secret = Box::new(*b"what lies here");
-    let mut copy = [0; 14];
-    assert_eq!(own().read_memory(secret.as_ptr() as u64, &mut copy).unwrap(), 14);
-    assert_eq!(copy, *secret);
-    assert!(matches!(own().read_memory(8, &mut copy), Err(Error::Io { .. })));
+    let (mut copy, mut nothing) = ([0; 14], [0; 14]);
+    let memory = own().memory().unwrap();
+    let mut pieces = [Piece::new(secret.as_ptr() as u64, &mut copy), Piece::new(8, &mut nothing)];
+    memory.read(&mut pieces).unwrap();
+    assert!(pieces[0].is_complete());
+    assert_eq!(pieces[0].bytes(), *secret);
+    assert_eq!((pieces[1].bytes(), pieces[1].shortfall()), (&b""[..], Some(Shortfall::NotMapped)));
+    assert!(memory.cost().bytes == 14 && memory.cost().calls > 0);
+}
+
+#[test]
+fn a_page_that_is_not_resident_is_not_touched() {
+    let page = own().info().page_size.unwrap().bytes().0;
+    let map = memmap2::MmapOptions::new().len(64 * page as usize).map_anon().unwrap();
+    let mut map = std::hint::black_box(map);
+    map[0] = 7;
+    let memory = own().memory().unwrap();
+    let range = AddrRange::with_size(map.as_ptr() as u64, Bytes(64 * page)).unwrap();
+    let mut buffer = vec![0; 64 * page as usize];
+    for _ in 0..2 {
+        let mut pieces = [Piece::new(range.start(), &mut buffer)];
+        memory.read(&mut pieces).unwrap();
+        assert_eq!((pieces[0].bytes().len() as u64, pieces[0].bytes()[0]), (page, 7));
+        assert_eq!(pieces[0].shortfall(), Some(Shortfall::NotResident));
+        assert_eq!(
+            memory.resident(range).unwrap(),
+            [AddrRange::with_size(range.start(), Bytes(page)).unwrap()]
+        );
+    }
+    assert_eq!(memory.frames(range).unwrap(), vec![None; 64]);
 }
 
 #[test]
@@ -145,6 +172,6 @@ fn a_child_is_read_or_refused_with_hints_and_vanishes() {
 fn what_is_not_there_is_refused() {
     let nobody = open_process(i32::MAX as u32, &OpenOptions::default());
     assert!(matches!(nobody.err(), Some(Error::NoSuchProcess { .. })));
-    let elsewhere = open_self(&OpenOptions { procfs: Some("/proc".into()), ..OpenOptions::default() });
+    let elsewhere = open_self(&OpenOptions::new().procfs(PathBuf::from("/proc")));
     assert!(matches!(elsewhere.err(), Some(Error::Unsupported { .. })));
 }

@@ -5,7 +5,9 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 
 use mmview_platform::own::{Advice, Child, Mapping, Sharing, memory_object, stack_limit};
-use mmview_platform::{Bytes, Detail, Error, OpenOptions, Protection, Region, RegionSource, open_self};
+use mmview_platform::{
+    AddrRange, Bytes, Detail, Error, OpenOptions, Protection, Region, RegionSource, open_self,
+};
 
 const ACCESS: Protection = Protection::READ.with(Protection::WRITE);
 
@@ -107,18 +109,22 @@ fn protection_and_advice_show_in_the_map() {
 #[test]
 fn a_frame_is_told_of_a_page_that_is_there() {
     let map = Mapping::anonymous(Bytes(2 * page().0), Sharing::Private, ACCESS).unwrap();
-    let mut source = source();
-    assert_eq!(source.page_frame(map.address()).unwrap(), None, "nothing is there yet");
-    assert_eq!(source.page_frame(u64::MAX).unwrap(), None);
+    let memory = source().memory().unwrap();
+    let frame_at = |address| {
+        let range = AddrRange::with_size(address, Bytes(1)).or(AddrRange::new(address, u64::MAX));
+        memory.frames(range.unwrap()).unwrap().first().copied().flatten()
+    };
+    assert_eq!(frame_at(map.address()), None, "nothing is there yet");
+    assert_eq!(frame_at(u64::MAX), None);
     map.write(Bytes::ZERO, 1);
     // None for a user who may not know.
-    if let Some(frame) = source.page_frame(map.address()).unwrap() {
+    if let Some(frame) = frame_at(map.address()) {
         let object = memory_object("mmview-test", page()).unwrap();
         let map = || Mapping::of_file(&object, page(), Sharing::Shared, ACCESS).unwrap();
         let (one, other) = (map(), map());
         one.write(Bytes::ZERO, 1);
         other.read(Bytes::ZERO);
-        let frames = [one.address(), other.address()].map(|at| source.page_frame(at).unwrap());
+        let frames = [one.address(), other.address()].map(frame_at);
         assert_eq!(frames[0], frames[1], "one page, mapped twice");
         assert_ne!(frames[0], Some(frame));
     }

@@ -137,11 +137,14 @@ mod tests {
         ) {
             let before = text(&[head.clone(), old, tail.clone()].concat());
             let after = text(&[head, new, tail].concat());
-            let process = |by: u64| ProcessInfo {
-                threads: pointers.iter().zip(1..).map(|(pointer, id)| {
-                    ThreadInfo { id, name: None, stack_pointer: Some(pointer + by) }
-                }).collect(),
-                ..ProcessInfo::default()
+            let process = |by: u64| {
+                let mut process = ProcessInfo::default();
+                for (pointer, id) in pointers.iter().zip(1..) {
+                    let mut thread = ThreadInfo::new(id);
+                    thread.stack_pointer = Some(pointer + by);
+                    process.threads.push(thread);
+                }
+                process
             };
             check(&before, &after, [&process(0), &process(if moved { 8 } else { 0 })]);
         }

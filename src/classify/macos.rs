@@ -126,25 +126,19 @@ fn segment_kind(segment: &str) -> RegionKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mmview_platform::{AddrRange, Name, Native, PageCounts, Protection};
+    use mmview_platform::{AddrRange, Name, Native, Protection};
 
     fn region(protection: &str, share: ShareMode, native: MacosRegion) -> Region {
         let has = |letter| protection.contains(letter);
-        Region {
-            range: AddrRange::new(0x1000, 0x2000).unwrap(),
-            protection: Protection::from_rwx(has('r'), has('w'), has('x')),
-            max_protection: None,
-            share,
-            name: None,
-            offset: 0,
-            counts: PageCounts::UNMEASURED,
-            pages: None,
-            native: Native::Macos(Box::new(native)),
-        }
+        let range = AddrRange::new(0x1000, 0x2000).unwrap();
+        let protection = Protection::from_rwx(has('r'), has('w'), has('x'));
+        Region::new(range, protection, share, Native::Macos(Box::new(native)))
     }
 
     fn tagged(user_tag: u32) -> MacosRegion {
-        MacosRegion { user_tag, ..MacosRegion::default() }
+        let mut native = MacosRegion::default();
+        native.user_tag = user_tag;
+        native
     }
 
     fn explained(region: &Region) -> (String, &'static str) {
@@ -182,13 +176,14 @@ mod tests {
 
     #[test]
     fn files_and_segments() {
-        let file = Region {
-            name: Some(Name::file(&b"/tmp/x"[..])),
-            ..region("rw-", ShareMode::Shared, MacosRegion { external_pager: true, ..tagged(0) })
-        };
+        let mut native = tagged(0);
+        native.external_pager = true;
+        let mut file = region("rw-", ShareMode::Shared, native.clone());
+        file.name = Some(Name::file(&b"/tmp/x"[..]));
         assert_eq!(explained(&file), ("mapped file".into(), "mapped-file"));
         let segment = |name: &str| {
-            let native = MacosRegion { segment: Some(name.into()), external_pager: true, ..tagged(0) };
+            let mut native = native.clone();
+            native.segment = Some(name.into());
             explained(&region("r--", ShareMode::CopyOnWrite, native))
         };
         assert_eq!(segment("__TEXT"), ("__TEXT".into(), "text"));
@@ -213,7 +208,8 @@ mod tests {
 
     #[test]
     fn the_types_of_a_report_stay_as_printed() {
-        let native = MacosRegion { printed_type: Some("MALLOC_TINY (empty)".into()), ..tagged(7) };
+        let mut native = tagged(7);
+        native.printed_type = Some("MALLOC_TINY (empty)".into());
         let region = region("rw-", ShareMode::Empty, native);
         assert_eq!(explained(&region), ("MALLOC_TINY (empty)".into(), "malloc"));
     }

@@ -10,13 +10,10 @@ use mmview_platform::{
 use super::{Classified, Classify, Context};
 
 pub(crate) fn source() -> SourceInfo {
-    SourceInfo {
-        origin: Origin::Capture { path: Path::new("test").to_owned(), format: CaptureFormat::Maps },
-        os: "linux",
-        taken: None,
-        page_size: PageSize::new(4096),
-        capabilities: Capabilities { detail: Detail::Counts, memory: false, live: false },
-    }
+    let origin = Origin::Capture { path: Path::new("test").to_owned(), format: CaptureFormat::Maps };
+    let mut source = SourceInfo::new(origin, "linux", Capabilities::of_capture(Detail::Counts));
+    source.page_size = PageSize::new(4096);
+    source
 }
 
 pub(crate) fn regions(text: &str) -> Vec<Region> {
@@ -222,15 +219,14 @@ fn memory_that_only_resembles_a_stack() {
 
 #[test]
 fn a_stack_pointer_identifies_the_thread() {
-    let thread = |id: u64, stack_pointer| ThreadInfo {
-        id,
-        name: Some(format!("worker-{id}").into_bytes().into()),
-        stack_pointer,
+    let thread = |id: u64, stack_pointer| {
+        let mut thread = ThreadInfo::new(id);
+        thread.name = Some(format!("worker-{id}").into_bytes().into());
+        thread.stack_pointer = stack_pointer;
+        thread
     };
-    let process = ProcessInfo {
-        threads: vec![thread(1, Some(0x1800)), thread(2, Some(0x3800)), thread(3, None)],
-        ..ProcessInfo::default()
-    };
+    let mut process = ProcessInfo::default();
+    process.threads = vec![thread(1, Some(0x1800)), thread(2, Some(0x3800)), thread(3, None)];
     let text = "\
 1000-2000 rw-p 00000000 00:00 0
 2000-3000 ---p 00000000 00:00 0

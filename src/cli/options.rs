@@ -40,7 +40,7 @@ impl Options {
         Options {
             format: if json { Format::Json } else { format },
             style,
-            open: OpenOptions { procfs, max_stall: gentle.then_some(max_stall), ..OpenOptions::default() },
+            open: OpenOptions::new().procfs(procfs).max_stall(gentle.then_some(max_stall)),
             detail: detail.map(Detail::from),
             verbose,
             is_terminal,

@@ -111,11 +111,8 @@ mod tests {
 
     fn entry(pid: u32, name: &str, command: &str) -> ProcessEntry {
         let command = command.split(' ').filter(|argument| !argument.is_empty());
-        ProcessEntry {
-            pid,
-            name: name.as_bytes().into(),
-            command: command.map(|argument| argument.as_bytes().into()).collect(),
-        }
+        let command = command.map(|argument| argument.as_bytes().into()).collect();
+        ProcessEntry::new(pid, name.as_bytes(), command)
     }
 
     fn found(name: &str, entries: &[ProcessEntry]) -> std::result::Result<u32, String> {

@@ -1,4 +1,4 @@
-//! pmap: the map of a process in the layouts of procps-ng 4.0.2, from mmview's model.
+//! pmap in the layouts of procps-ng 4.0.2, from mmview's model.
 
 pub mod arguments;
 mod fields;
@@ -12,16 +12,16 @@ use std::path::{Path, PathBuf};
 
 use mmview_platform::{Detail, Error, ProcessInfo, Region, RegionSource, Regions, open_file, open_process};
 
-use self::arguments::{Arguments, Layout, Refusal, Request, Target};
+use self::arguments::{Arguments, Layout, Operand, Refusal, Request};
 use self::fields::Selection;
 use self::listing::Listing;
 use self::names::Naming;
-use super::{Call, Tool, tell, tell_error, tell_warnings};
+use super::{Call, Tool, report, report_failure, report_warnings};
 
-/// Something failed.
+/// The status after a failure.
 const FAILED: u8 = 1;
 
-/// Some process was not found.
+/// The status if a process was not found.
 const NOT_FOUND: u8 = 42;
 
 const USAGE: &str = "
@@ -50,31 +50,31 @@ Options:
 For more details see pmap(1).
 ";
 
-/// What is not as in procps-ng 4.0.2, and why.
+/// The differences from procps-ng 4.0.2.
 const DIFFERENCES: &str = "
-This is mmview, which prints what pmap of procps-ng 4.0.2 prints. Deliberately different:
- - Paths longer than a kilobyte are whole; pmap cuts them and lists the rest as mappings that are not there.
- - The totals of -x are those of the listed mappings; pmap adds the RSS and Dirty of what -A leaves out.
- - -A limits -X, -XX, -c and -C too, as from procps-ng 4.0.6; 4.0.2 ignores it there.
- - -k is that of procps-ng 4.0.6.
- - With several PIDs, the columns and totals of -X, -XX, -c and -C are those of one process; pmap adds them up.
- - With -X, -XX, -c and -C, and in the command line, bytes that steer a terminal are `?`; pmap lets some through.
- - Mappings that the kernel lists twice because the map changed meanwhile are listed once.
- - What goes wrong is told on standard error. pmap says nothing of a PID that is not there (status 42) or a map that
-   may not be read (status 1); the status is the same.
- - A PID may also be a file: a saved /proc/PID/maps or smaps, or a report of vmmap. What it doesn't tell is `-`.
+This is mmview, which prints what pmap of procps-ng 4.0.2 prints. Deliberate differences:
+ - Paths longer than a kilobyte are complete; pmap cuts them and lists the rest as extra mappings.
+ - The totals of -x include the listed mappings only; pmap also adds the RSS and Dirty of mappings that -A leaves out.
+ - -A limits -X, -XX, -c and -C too, as in procps-ng 4.0.6; 4.0.2 ignores it there.
+ - -k works as in procps-ng 4.0.6.
+ - With several PIDs, the columns and totals of -X, -XX, -c and -C are those of each process; pmap adds them up.
+ - With -X, -XX, -c and -C, and in the command line, terminal control characters become `?`; pmap prints some of them.
+ - Mappings that the kernel lists twice because the map changed during the read appear once.
+ - Failures are reported on standard error. pmap prints nothing for a PID that doesn't exist (status 42) or a map that it may
+   not read (status 1); the status is the same.
+ - A PID may also be a file: a saved /proc/PID/maps or smaps, or a report of vmmap. Fields that the file lacks are `-`.
 ";
 
-/// The usage, and what is not as in pmap.
+/// The usage, and the differences from pmap.
 pub fn help() -> String {
     format!("{USAGE}{DIFFERENCES}")
 }
 
-/// Does what pmap would do, and returns its exit status.
+/// Imitates pmap, and returns its exit status.
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// Returns the errors of `out`.
 pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     let arguments = match arguments::parse(&call.arguments) {
         Ok(Request::Help) => {
@@ -91,7 +91,7 @@ pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<
         Err(refusal) => return Ok(refuse(&refusal, err)),
     };
     for _ in 0..arguments.ignored {
-        tell(err, Tool::Pmap, "option -r is ignored as SunOS compatibility");
+        report(err, Tool::Pmap, "option -r is ignored as SunOS compatibility");
     }
     let mut naming = Naming { show_path: arguments.show_path, kernel_names: arguments.kernel_names };
     let selection = match &arguments.layout {
@@ -99,7 +99,7 @@ pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<
         Layout::Fields { everything: true } => Some(Selection::Everything),
         Layout::Configured(path) => {
             let Some(config) = read_rc(path.as_deref(), err) else { return Ok(FAILED) };
-            // pmap reads the entry as the other way round than the command line says.
+            // In pmap, the entry inverts the option.
             naming.show_path ^= config.show_path;
             Some(Selection::Configured(config))
         }
@@ -107,8 +107,8 @@ pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<
     };
     let pmap = Pmap { call, arguments: &arguments, naming, selection, is_utf8: names::is_utf8_locale() };
     let mut status = 0;
-    for target in &arguments.targets {
-        status |= match pmap.open(target) {
+    for operand in &arguments.operands {
+        status |= match pmap.open(operand) {
             Ok(mut source) => pmap.show(source.as_mut(), out, err)?,
             Err(error) => failed(&error.into(), err),
         };
@@ -118,10 +118,10 @@ pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<
 
 fn refuse(refusal: &Refusal, err: &mut dyn Write) -> u8 {
     if let Some(message) = &refusal.message {
-        tell(err, Tool::Pmap, message);
+        report(err, Tool::Pmap, message);
     }
     if refusal.usage {
-        // Where standard error is gone, the status still tells.
+        // If standard error is closed, the status still reports the failure.
         let _ = err.write_all(USAGE.as_bytes());
     }
     FAILED
@@ -133,7 +133,7 @@ fn create_rc(path: Option<PathBuf>, err: &mut dyn Write) -> u8 {
         None => match rc::default_path() {
             Some(path) => (path, "~/.pmaprc"),
             None => {
-                tell(err, Tool::Pmap, "HOME variable undefined");
+                report(err, Tool::Pmap, "HOME variable undefined");
                 return FAILED;
             }
         },
@@ -141,12 +141,12 @@ fn create_rc(path: Option<PathBuf>, err: &mut dyn Write) -> u8 {
     match rc::create(&path) {
         Ok(()) => {
             let name = if shown == "rc file" { shown.to_owned() } else { format!("{shown} file") };
-            tell(err, Tool::Pmap, &format!("{name} successfully created, feel free to edit the content"));
+            report(err, Tool::Pmap, &format!("{name} successfully created, feel free to edit the content"));
             0
         }
         Err(error) => {
             if error.kind() == io::ErrorKind::AlreadyExists {
-                tell(err, Tool::Pmap, "the file already exists - delete or rename it first");
+                report(err, Tool::Pmap, "the file already exists - delete or rename it first");
             }
             let the = if shown == "rc file" { "the " } else { "" };
             let why = if error.kind() == io::ErrorKind::AlreadyExists {
@@ -154,20 +154,20 @@ fn create_rc(path: Option<PathBuf>, err: &mut dyn Write) -> u8 {
             } else {
                 format!(": {error}")
             };
-            tell(err, Tool::Pmap, &format!("couldn't create {the}{shown}{why}"));
+            report(err, Tool::Pmap, &format!("couldn't create {the}{shown}{why}"));
             FAILED
         }
     }
 }
 
-/// The configuration that was asked for; `None` where it can't be read, which is told.
+/// Reads the configuration; reports a failure, and returns `None`.
 fn read_rc(path: Option<&Path>, err: &mut dyn Write) -> Option<rc::Config> {
     let (path, shown) = match path {
         Some(path) => (path.to_owned(), "the rc file"),
         None => match rc::default_path() {
             Some(path) => (path, "~/.pmaprc"),
             None => {
-                tell(err, Tool::Pmap, "HOME variable undefined");
+                report(err, Tool::Pmap, "HOME variable undefined");
                 return None;
             }
         },
@@ -175,42 +175,40 @@ fn read_rc(path: Option<&Path>, err: &mut dyn Write) -> Option<rc::Config> {
     match rc::read(&path) {
         Ok((config, complaints)) => {
             for complaint in complaints {
-                tell(err, Tool::Pmap, &complaint);
+                report(err, Tool::Pmap, &complaint);
             }
             Some(config)
         }
         Err(error) => {
-            tell(err, Tool::Pmap, &format!("couldn't read {shown}: {error}"));
+            report(err, Tool::Pmap, &format!("couldn't read {shown}: {error}"));
             None
         }
     }
 }
 
-/// Tells a failure, and gives the status it comes to.
-fn failed(error: &crate::Error, err: &mut dyn Write) -> u8 {
-    tell_error(err, Tool::Pmap, error);
-    match error.kind() {
-        crate::ErrorKind::NoSuchProcess => NOT_FOUND,
-        _ => FAILED,
-    }
+/// Reports an error, and returns its exit status.
+fn failed(error: Error, err: &mut dyn Write) -> u8 {
+    let status = if matches!(error, Error::NoSuchProcess { .. }) { NOT_FOUND } else { FAILED };
+    report_failure(err, Tool::Pmap, &error.into());
+    status
 }
 
-/// One call, with everything that was asked for.
+/// A call of pmap, with its options resolved.
 struct Pmap<'a> {
     call: &'a Call,
     arguments: &'a Arguments,
     naming: Naming,
-    /// Which columns, where the layout has columns to choose.
+    /// The columns, if the layout lets the user choose them.
     selection: Option<Selection>,
     is_utf8: bool,
 }
 
 impl Pmap<'_> {
-    fn open(&self, target: &Target) -> Result<Box<dyn RegionSource>, Error> {
-        match target {
-            Target::Pid(pid) => open_process(*pid, &self.call.open),
-            Target::File(path) => open_file(path),
-            Target::NoProcess(path) => {
+    fn open(&self, operand: &Operand) -> Result<Box<dyn RegionSource>, Error> {
+        match operand {
+            Operand::Pid(pid) => open_process(*pid, &self.call.open),
+            Operand::File(path) => open_file(path),
+            Operand::NoProcess(path) => {
                 Err(Error::Malformed { path: path.into(), problem: "is not a process".to_owned() })
             }
         }
@@ -223,7 +221,7 @@ impl Pmap<'_> {
         }
     }
 
-    /// Shows one map. What fails within is told, and in the status.
+    /// Shows one map. Failures are reported, and decide the status.
     fn show(
         &self,
         source: &mut dyn RegionSource,
@@ -235,23 +233,23 @@ impl Pmap<'_> {
             Err(error) => return Ok(failed(&error.into(), err)),
         };
         self.write_title(source, &process, out)?;
-        // What was written so far stands before what may be told now, where both go to one terminal.
+        // Flush before each message: standard output and standard error often share a terminal.
         let result = match source.regions(self.detail()) {
             Ok(regions) => self.write(regions, out)?,
             Err(error @ Error::Zombie { .. }) => {
                 self.write(Regions::new(self.detail(), std::iter::empty()), out)?.ok();
                 out.flush()?;
-                tell_error(err, Tool::Pmap, &error.into());
+                report_failure(err, Tool::Pmap, &error.into());
                 return Ok(0);
             }
             Err(error) => Err(error),
         };
         out.flush()?;
-        tell_warnings(Tool::Pmap, source, err);
+        report_warnings(Tool::Pmap, source, err);
         Ok(result.map_or_else(|error| failed(&error.into(), err), |()| 0))
     }
 
-    /// `PID:   command line`; a capture that tells no PID has a hyphen, one that tells no command its path.
+    /// Writes `PID:   command line`. A capture without a PID has a hyphen, one without a command its path.
     fn write_title(
         &self,
         source: &dyn RegionSource,
@@ -273,7 +271,7 @@ impl Pmap<'_> {
         out.write_all(b"\n")
     }
 
-    /// Writes the regions; a failure to read them midway is the inner result.
+    /// Writes the regions. The inner result is that of reading them.
     fn write(&self, regions: Regions<'_>, out: &mut dyn Write) -> io::Result<Result<(), Error>> {
         let mut listed = regions.filter(|region| region.as_ref().map_or(true, |it| self.is_in_range(it)));
         let Arguments { layout, quiet, .. } = self.arguments;
@@ -300,7 +298,7 @@ impl Pmap<'_> {
         Ok(Ok(()))
     }
 
-    /// Whether a region holds an address of the range asked for.
+    /// Returns whether a region holds an address of the range that `-A` gives.
     fn is_in_range(&self, region: &Region) -> bool {
         let range = region.range;
         self.arguments

@@ -1,4 +1,4 @@
-//! vmmap: report format 2.4 of macOS, from mmview's model, for processes of both systems and saved reports.
+//! vmmap in its report format 2.4, from mmview's model, for processes of Linux and macOS and for saved reports.
 
 pub mod arguments;
 mod row;
@@ -13,7 +13,7 @@ use mmview_platform::{Bytes, Detail, PageSize, PrintedSummary, ProcessInfo, Regi
 use self::arguments::{Arguments, Request};
 use self::row::{RowLayout, RowStyle, Sizes, detail_of};
 use self::table::Tables;
-use super::{Call, OpenTarget, Tool, tell, tell_error, tell_warnings};
+use super::{Call, OpenTarget, Tool, report, report_failure, report_warnings};
 use crate::classify::{Classify, Context};
 use crate::error::Context as _;
 use crate::kind::RegionKind;
@@ -25,53 +25,53 @@ use crate::text::{printable, printable_line};
 use crate::units::Units;
 use crate::view::address::Place;
 
-/// What vmmap ends with when anything fails.
+/// The status after any failure.
 const FAILED: u8 = 255;
 
-/// How much of a detail is shown where no terminal says how much there is room for.
+/// The width of the detail if the output is no terminal.
 const DETAIL_WIDTH: usize = 95;
 
-/// Less of a detail says nothing.
+/// The least width of the detail; a shorter one shows too little of a path.
 const LEAST_DETAIL: usize = 20;
 
 const USAGE: &str = "\
 Usage: vmmap [-s|-sortBySize] [-w|-wide] [-v|-verbose] [-pages] [-interleaved] [-submap] [-allSplitLibs] [-noCoalesce]
              [-summary] <pid | partial-process-name | file> [address]
   -s, -sortBySize   sort regions and malloc zones by size (dirty + swapped)
-  -w, -wide         print the whole detail of each region, however long
+  -w, -wide         do not shorten the details of regions
   -v, -verbose      equivalent to -w -submap -allSplitLibs -noCoalesce
   -pages            print sizes as numbers of pages
-  -interleaved      print all regions in ascending order of address rather than the non-writable ones first
-  -submap           for compatibility: the parts of submaps are always listed, submaps themselves never
-  -allSplitLibs     print the data of system libraries in the shared cache that the process doesn't use, too
-  -noCoalesce       print alike regions that touch each for itself
+  -interleaved      print all regions in order of address instead of the non-writable ones first
+  -submap           for compatibility only: the listing always has the parts of submaps, never submaps themselves
+  -allSplitLibs     also print the data of system libraries in the shared cache that the process doesn't use
+  -noCoalesce       do not merge adjacent regions with the same attributes
   -summary          print the summary only
-  address           print only the region that contains this address and its neighbours
-Options may have two hyphens.
+  address           print only the region that contains this address, and its neighbors
+Options may start with one hyphen or two.
 ";
 
-/// What is not as in macOS' vmmap, and why.
+/// The differences from vmmap of macOS.
 const DIFFERENCES: &str = "
-This is mmview, which prints vmmap's report format 2.4. Deliberately different:
- - The target may be a saved report of vmmap, or a saved /proc/PID/maps or smaps; of a memory graph mmview knows nothing.
- - COUNT is the number of regions. vmmap of macOS 10.12 and 10.13 prints one more in each row, and the true total.
- - The table of malloc zones is a saved report's own. Of a live process there is none: it takes asking the allocator inside
-   the process.
- - On Linux the region types are mmview's (see `mmview --help`), and columns that Linux knows nothing of are 0K or `-`.
+This is mmview, which prints vmmap's report format 2.4. Deliberate differences:
+ - The target may also be a saved report of vmmap, or a saved /proc/PID/maps or smaps. mmview can't read memory graphs.
+ - COUNT is the number of regions. vmmap of macOS 10.12 and 10.13 prints one more in each row, and the correct total.
+ - The table of malloc zones is that of a saved report. A live process has none: only code in the process can ask the
+   allocator.
+ - On Linux the region types are mmview's (see `mmview --help`), and columns that Linux doesn't report are 0K or `-`.
  - Submaps are never listed themselves.
- - In names, what steers a terminal is escaped.
+ - Terminal control characters in names are escaped.
 ";
 
-/// The usage, and what is not as in vmmap.
+/// The usage, and the differences from vmmap.
 pub fn help() -> String {
     format!("{USAGE}{DIFFERENCES}")
 }
 
-/// Does what vmmap would do, and returns its exit status.
+/// Imitates vmmap, and returns its exit status.
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// Returns the errors of `out`.
 pub fn run(call: &Call, open: &OpenTarget<'_>, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     let arguments = match arguments::parse(&call.arguments) {
         Ok(Request::Help) => {
@@ -80,31 +80,31 @@ pub fn run(call: &Call, open: &OpenTarget<'_>, out: &mut dyn Write, err: &mut dy
         }
         Ok(Request::Show(arguments)) => arguments,
         Err(message) => {
-            tell(err, Tool::Vmmap, &message);
-            // Where standard error is gone, the status still tells.
+            report(err, Tool::Vmmap, &message);
+            // If standard error is closed, the status still reports the failure.
             let _ = err.write_all(USAGE.as_bytes());
             return Ok(FAILED);
         }
     };
-    let name = printable(arguments.target.as_encoded_bytes());
     let read = open(&arguments.target).and_then(|mut source| {
         let report = Report::read(source.as_mut(), &arguments, call.terminal_width)?;
-        tell_warnings(Tool::Vmmap, source.as_mut(), err);
+        report_warnings(Tool::Vmmap, source.as_mut(), err);
         Ok(report)
     });
-    match read.with_context(|| format!("cannot examine `{name}`")) {
+    let title = || printable(arguments.target.as_encoded_bytes());
+    match read.with_context(|| format!("cannot examine `{}`", title())) {
         Ok(report) => {
             report.write(out)?;
             Ok(0)
         }
         Err(error) => {
-            tell_error(err, Tool::Vmmap, &error);
+            report_failure(err, Tool::Vmmap, &error);
             Ok(FAILED)
         }
     }
 }
 
-/// A report, before it is written.
+/// A report to write.
 struct Report<'a> {
     arguments: &'a Arguments,
     source: SourceInfo,
@@ -136,7 +136,7 @@ impl<'a> Report<'a> {
         }
         let info = source.info().clone();
         let layout = RowLayout::of(&process);
-        // A report's details are as long as they are.
+        // A saved report keeps its details.
         let detail_width = (!arguments.wide && printed.is_none()).then(|| {
             terminal.map_or(DETAIL_WIDTH, |columns| {
                 columns.saturating_sub(layout.detail_column()).max(LEAST_DETAIL)
@@ -213,7 +213,7 @@ impl<'a> Report<'a> {
         writeln!(out, "----\n")
     }
 
-    /// The header of a process that no report tells of.
+    /// The header of a process that is not from a saved report.
     fn own_header(&self) -> Vec<(String, String)> {
         let process = &self.process;
         let parent = process.parent.as_ref().map(|parent| {
@@ -259,9 +259,9 @@ impl<'a> Report<'a> {
 
     fn write_block(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "Virtual Memory Map of process {} ({})", self.pid(), self.name())?;
-        let printed = |wanted: &str| {
+        let printed = |name: &str| {
             let mut fields = self.process.printed_header.iter();
-            fields.find(|(label, _)| &**label == wanted).map(|(_, value)| printable_line(value))
+            fields.find(|(label, _)| &**label == name).map(|(_, value)| printable_line(value))
         };
         let is_64_bit = self.regions.last().is_none_or(|last| last.range().end() > u32::MAX.into());
         let own = || format!("2.4  -- {}-bit process", if is_64_bit { 64 } else { 32 });
@@ -272,7 +272,7 @@ impl<'a> Report<'a> {
         writeln!(out)
     }
 
-    /// The regions to list, in their order: without what the process doesn't use, alike neighbours as one.
+    /// The regions to list, in order: without unused libraries, and with adjacent regions of the same attributes merged.
     fn listed(&self) -> Vec<Classified> {
         let mut listed: Vec<Classified> = Vec::with_capacity(self.regions.len());
         for region in &self.regions {
@@ -330,10 +330,10 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// What lies at an address, in the form of a crash report's `VM Region Info`.
+    /// Writes the region at an address and its neighbors, in the form of a crash report's `VM Region Info`.
     fn write_neighbourhood(&self, address: u64, out: &mut dyn Write) -> io::Result<()> {
         let place = Place::find(address, self.regions.iter().cloned().map(Ok));
-        let place = place.expect("regions that were read don't fail");
+        let place = place.expect("the regions were read before");
         let range = |region: &Option<Classified>| region.as_ref().map(|region| region.range());
         match range(&place.hit) {
             Some(hit) => writeln!(
@@ -381,12 +381,12 @@ impl<'a> Report<'a> {
     }
 }
 
-/// What stands in the block below the header, not in it.
+/// Returns whether a field belongs to the block below the header.
 fn is_of_block(label: &str) -> bool {
     matches!(label, "Virtual Memory Map of process" | "Output report format" | "VM page size")
 }
 
-/// Data of the shared cache that the process doesn't use, on pages that nobody wrote.
+/// Returns whether a region is data of the shared cache that the process doesn't use, on pages that were never written.
 fn is_unused(classified: &Classified) -> bool {
     let Some(native) = classified.native().macos() else { return false };
     let counts = &classified.counts();
@@ -395,8 +395,8 @@ fn is_unused(classified: &Classified) -> bool {
         && [counts.dirty, counts.swapped].iter().all(|size| size.is_none_or(|size| size == Bytes::ZERO))
 }
 
-/// Whether two regions are one to whoever looks: they touch, say the same and are parts of one object. Linux joins such
-/// regions itself; a report has joined them.
+/// Returns whether two regions can be merged: they are adjacent, have the same attributes and are parts of one object. Linux
+/// merges such regions itself, and a saved report has merged them.
 fn are_alike(one: &Classified, other: &Classified) -> bool {
     let (Some(native), Some(others)) = (one.native().macos(), other.native().macos()) else {
         return false;
@@ -412,7 +412,7 @@ fn are_alike(one: &Classified, other: &Classified) -> bool {
         && detail_of(one) == detail_of(other)
 }
 
-/// Takes the region after `one` into it.
+/// Merges `next` into the region before it.
 fn coalesce(one: &mut Classified, next: &Classified) {
     let add =
         |one: &mut Option<Bytes>, next: Option<Bytes>| *one = one.zip(next).map(|(one, next)| one + next);
@@ -426,7 +426,7 @@ fn coalesce(one: &mut Classified, next: &Classified) {
     add(&mut one.counts.swapped, next.counts().swapped);
 }
 
-/// Trailing blanks and all.
+/// vmmap's legend, with its trailing blanks.
 const LEGEND: &str = "==== Legend
 SM=sharing mode:  \n\tCOW=copy_on_write PRV=private NUL=empty ALI=aliased \n\tSHM=shared ZER=zero_filled S/A=shared_alias
 PURGE=purgeable mode:  \n\tV=volatile N=nonvolatile E=empty   otherwise is unpurgeable

@@ -1,6 +1,5 @@
-//! What becomes of a mapping whose file changes under it, and of bytes whose mapping is gone.
+//! Lesson `close-early`: a file that shrinks under its mapping, a mapping dropped without a flush, and a deleted file.
 
-use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing};
 use mmview_platform::{Bytes, Ending, Protection};
 
@@ -10,9 +9,10 @@ use super::observer::Observer;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Quantity, Step};
+use crate::error::Context as _;
 use crate::view::regions;
 
-/// What is written over the greeting.
+/// The bytes that replace the greeting.
 const WRITTEN: &[u8] = b"HELLO, MAP";
 
 pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
@@ -29,7 +29,7 @@ fn map(scratch: &Scratch, size: Bytes) -> crate::error::Result<Mapping> {
         .with_context(|| format!("failed to map {}", scratch.title()))
 }
 
-/// The file loses its second page while both are mapped.
+/// Truncates the file to its first page while both of its pages are mapped.
 fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     let page = stage.page()?;
     let size = Bytes(2 * page.0);
@@ -44,25 +44,23 @@ fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     stage.show(
         Step::new("mapped", call)
             .region(observer.observe()?)
-            .why(&["A file of two pages is mapped, and both have been read."]),
+            .why(&["The file has two pages. Both are mapped, and the process has read from both."]),
     )?;
 
     scratch.file().set_len(page.0).with_context(|| format!("failed to truncate {}", scratch.title()))?;
     let cut = observer.observe()?;
     let lost = cut.shrank(Quantity::Resident);
     let what = if cut.now(Quantity::Size) != Some(size) {
-        "The region has changed its size."
+        "The size of the region changed."
     } else if lost == page {
-        "The region is as long as before, but its second page has been taken away: nothing in the file is behind those \
-         addresses any more."
+        "The region keeps its size, but its second page is gone: the file no longer has data for those addresses."
     } else if lost > page {
-        "The region is as long as before, but its pages have been taken away, the first along with the second. The first \
-         can be brought back from the file; behind the second there is nothing any more."
+        "The region keeps its size, but no page is left, neither the second nor the first. The kernel can read the first \
+         one from the file again; the file no longer has data for the second."
     } else {
-        "The region is as long as before, and its counts don't tell that nothing in the file is behind its second page any \
-         more."
+        "The region keeps its size, and its counts don't show that the file no longer has data for the second page."
     };
-    let call = format!("ftruncate(fd, {}), the file now ends after its first page", page.0);
+    let call = format!("ftruncate(fd, {}), so the file ends after its first page", page.0);
     stage.show(Step::new("truncated", call).region(cut).why(&[what]))?;
 
     let mut child = Child::fork(|_| i32::from(map.read(page)))?;
@@ -70,8 +68,8 @@ fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     let read = map.read_bytes(Bytes::ZERO, GREETING.len());
     let why = match end {
         Ending::Killed(_) => {
-            "The region allows the load, and still there is nothing to load: no return value could say so, hence a signal. \
-             It was a child that tried, so that the lesson goes on; what is within the file is still there."
+            "The region allows the load, but there is nothing to load. A load can't return an error, so the kernel sends \
+             a signal. A child made the access, so the lesson goes on; the bytes within the file can still be read."
         }
         Ending::Exited(_) => "This system let the child read beyond the end of the file.",
     };
@@ -85,7 +83,7 @@ fn truncated(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     )
 }
 
-/// A mapping is dropped with nothing flushed; and used after that.
+/// Unmaps the file without a flush, and uses the mapping after that.
 fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     let mut map = map(scratch, stage.page()?)?;
     let size = map.size().0;
@@ -95,10 +93,10 @@ fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     map.write_bytes(Bytes::ZERO, WRITTEN);
     let written = observer.observe()?;
     let why = match written.now(Quantity::Dirty) {
-        Some(dirty) if dirty > Bytes::ZERO => "The page is dirty, and no msync is to follow.",
-        _ => "No msync is to follow.",
+        Some(dirty) if dirty > Bytes::ZERO => "The page is dirty, and the lesson doesn't call msync.",
+        _ => "The lesson doesn't call msync.",
     };
-    let call = "mapped anew; map[0..10] = \"HELLO, MAP\", ten stores";
+    let call = "mapped again; map[0..10] = \"HELLO, MAP\", ten stores";
     stage.show(Step::new("written", call).region(written).why(&[why]))?;
 
     let mut child = Child::fork(|_| map.use_after_unmap(Bytes::ZERO).map_or(1, i32::from))?;
@@ -107,33 +105,33 @@ fn not_flushed(stage: &mut Stage<'_>, scratch: &Scratch) -> Result<()> {
     let read = scratch.beginning()?;
     let why = match read == WRITTEN {
         true => {
-            "The mapping is gone and nothing was flushed, and the file has the bytes all the same: a store to a shared \
-             mapping goes to the file's page in the page cache, and read() reads there. Only a crash of the machine loses \
-             what isn't on the disk yet."
+            "The mapping is gone without a flush, yet the file has the bytes: a store to a shared mapping changes the \
+             file's page in the page cache, and read() reads that page. Only a crash of the machine loses what is not on \
+             the disk yet."
         }
-        false => "The file doesn't have the bytes that were written.",
+        false => "The file doesn't have the new bytes.",
     };
-    let call = format!("munmap(addr, {size}), with no msync; then read(fd)");
+    let call = format!("munmap(addr, {size}) without msync; then read(fd)");
     let dropped = observer.observe()?;
     stage.show(
         Step::new("dropped", call)
             .region(dropped)
-            .fact(Fact::bytes("file_bytes", "read() gives", &read))
+            .fact(Fact::bytes("file_bytes", "read() returns", &read))
             .why(&[why]),
     )?;
 
     let why = match end {
         Ending::Killed(_) => {
-            "What was closed too early can't be used: there is no region at the address. Python would have raised \
-             ValueError, since it asks before each access; a pointer asks nobody."
+            "The program can't use a mapping that it closed too early: no region holds the address. Python checks each \
+             access and raises ValueError; a pointer has no such check."
         }
-        Ending::Exited(_) => "Something else was mapped there meanwhile.",
+        Ending::Exited(_) => "Another mapping held the address by then.",
     };
     let call = format!("in a child, which inherited the mapping: munmap(addr, {size}), then map[0]");
     stage.show(Step::new("used after", call).fact(Fact::end(end)).why(&[why]))
 }
 
-/// The file is deleted while it is mapped.
+/// Deletes the file while it is mapped.
 fn deleted(stage: &mut Stage<'_>, scratch: Scratch) -> Result<()> {
     let map = map(&scratch, stage.page()?)?;
     let mut observer = Observer::own("", map.address())?;
@@ -143,28 +141,29 @@ fn deleted(stage: &mut Stage<'_>, scratch: Scratch) -> Result<()> {
     std::fs::remove_file(&path).with_context(|| format!("failed to delete {title}"))?;
     let left = map.read_bytes(Bytes::ZERO, GREETING.len());
     let deleted = observer.observe()?;
-    let is_told = deleted.after.as_ref().is_some_and(|after| regions::detail(after).ends_with(b" (deleted)"));
-    let why = match (is_told, left == WRITTEN) {
+    let is_marked =
+        deleted.after.as_ref().is_some_and(|after| regions::detail(after).ends_with(b" (deleted)"));
+    let why = match (is_marked, left == WRITTEN) {
         (true, true) => {
-            "The name is gone from its directory, which the map says by `(deleted)`; the file is not: the mapping holds it, \
-             and its bytes are freed when the last mapping and the last descriptor are closed."
+            "The name is gone from its directory, and the map marks the path as `(deleted)`. The file itself stays as \
+             long as a mapping or a descriptor refers to it."
         }
         (false, true) => {
-            "The name is gone from its directory, and the file is not: the mapping holds it, and its bytes are freed when \
-             the last mapping and the last descriptor are closed. This system's map doesn't say that it was deleted."
+            "The name is gone from its directory, but the file itself stays as long as a mapping or a descriptor refers \
+             to it. This system's map doesn't show that the file was deleted."
         }
-        (_, false) => "The mapping doesn't have the file's bytes any more.",
+        (_, false) => "The mapping no longer has the file's bytes.",
     };
     stage.show(
-        Step::new("deleted", format!("mapped anew; unlink({title})"))
+        Step::new("deleted", format!("mapped again; unlink({title})"))
             .region(deleted)
-            .fact(Fact::bytes("mapping_bytes", "the mapping has", &left))
+            .fact(Fact::bytes("mapping_bytes", "the mapping contains", &left))
             .fact(Fact::new(
                 "path_exists",
                 path.exists(),
                 match path.exists() {
-                    true => "the path is still there",
-                    false => "nothing is at the path any more",
+                    true => "the path still exists",
+                    false => "the path no longer exists",
                 },
             ))
             .why(&[why]),
@@ -174,9 +173,10 @@ fn deleted(stage: &mut Stage<'_>, scratch: Scratch) -> Result<()> {
     let closed = observer.observe()?;
     let why = match closed.is_gone() {
         true => {
-            "The last mapping is gone. Once the descriptor is closed too, nobody can reach the bytes, and they are freed."
+            "The last mapping is gone. Once the descriptor is closed too, nothing refers to the file, and the kernel \
+             frees its bytes."
         }
-        false => "Something else is mapped there now.",
+        false => "Another mapping now holds the address.",
     };
     stage.show(Step::new("closed", format!("munmap(addr, {})", stage.page()?.0)).region(closed).why(&[why]))
 }

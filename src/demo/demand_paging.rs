@@ -1,4 +1,4 @@
-//! Memory that is promised, and comes when it is touched.
+//! Lesson `demand-paging`: reserved memory becomes resident when it is touched.
 
 use mmview_platform::own::{Advice, Mapping};
 use mmview_platform::{Bytes, PageState};
@@ -9,10 +9,10 @@ use super::observer::Observer;
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
 
-/// How much is reserved.
+/// The size of the reservation.
 const RESERVED: Bytes = Bytes(64 << 20);
 
-/// How many pages are touched in a row.
+/// The number of pages that one step touches.
 const MANY: u64 = 100;
 
 pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
@@ -24,23 +24,25 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     map.unmap()?;
     let unmapped = observer.observe()?;
     let why = match unmapped.is_gone() {
-        true => "The addresses and the pages go together.",
-        false => "Something else is mapped there now.",
+        true => "munmap frees the addresses and the pages together.",
+        false => "Another mapping now holds the address.",
     };
     stage.show(Step::new("unmapped", format!("munmap(addr, {})", RESERVED.0)).region(unmapped).why(&[why]))
 }
 
 fn reserved(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Result<()> {
-    // Where every memory may have huge pages, one page would bring hundreds.
+    // With huge pages for all memory, one touch would make hundreds of pages resident.
     let is_advised = map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages).is_ok();
     let advised = if is_advised { "; madvise(MADV_NOHUGEPAGE)" } else { "" };
     let reserved = observer.observe()?;
     let size = stage.size(RESERVED);
     let why = match reserved.now(Quantity::Resident) {
         Some(Bytes::ZERO) => {
-            format!("{size} of addresses, and not a page behind them: mmap only writes down a promise.")
+            format!(
+                "mmap reserved {size} of addresses, and not a single page: the kernel supplies pages when they are touched."
+            )
         }
-        _ => format!("{size} of addresses are reserved."),
+        _ => format!("mmap reserved {size} of addresses."),
     };
     let call = format!(
         "mmap(NULL, {}, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0){advised}",
@@ -60,16 +62,16 @@ fn touched(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Res
     map.write(last, 1);
     let touched = observer.observe()?;
     let another = match touched.grew(Quantity::Resident) {
-        Bytes::ZERO => "No count has changed.".to_owned(),
-        grown => format!("Another {}.", stage.size(grown)),
+        Bytes::ZERO => "No count changed.".to_owned(),
+        grown => format!("Resident grew by another {}.", stage.size(grown)),
     };
     let sparse = match touched.now(Quantity::Resident) == Some(Bytes(2 * page.0)) {
         true => {
-            "The first page and the last are there, and nothing between them: memory has holes where nobody was."
+            "The first page and the last one are resident, and none between them: a mapping can be sparse."
         }
         false => "",
     };
-    let call = format!("map[{}] = 1, a store to the very last byte", last.0);
+    let call = format!("map[{}] = 1, a store to the last byte", last.0);
     stage.show(Step::new("the last", call).region(touched).why(&[&another, sparse]))?;
 
     for number in 1..=MANY {
@@ -81,7 +83,7 @@ fn touched(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Res
     stage.show(Step::new("page by page", call).region(touched).why(&[&why]))
 }
 
-/// A read of memory that was never written.
+/// Reads memory that was never written.
 fn zero_page(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> Result<()> {
     let byte = map.read(Bytes::ZERO);
     let state = observer.page(map.address());
@@ -89,16 +91,16 @@ fn zero_page(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> R
     let is_zero_page = state.is_some_and(|state| state.has(PageState::ZERO));
     let grown = read.grew(Quantity::Resident);
     let why = if is_zero_page && grown == Bytes::ZERO {
-        "The load got a zero, and still nothing is resident: the kernel has mapped the one page of zeros that everybody \
-         shares, which no count includes."
+        "The load returned 0, and still nothing is resident: the kernel mapped the zero page, which all processes share \
+         and no count includes."
             .to_owned()
     } else if grown > Bytes::ZERO {
         format!(
-            "The load got a zero, and {} of zeros for it: this system makes a page even for reading.",
+            "The load returned 0, and resident grew by {}: this system supplies a page even for a load.",
             stage.size(grown)
         )
     } else {
-        "The load got a zero; no count has changed.".to_owned()
+        "The load returned 0; no count changed.".to_owned()
     };
     let mut step = Step::new("read", "map[0], a load from memory that was never written")
         .region(read)
@@ -106,7 +108,7 @@ fn zero_page(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> R
     if let Some(state) = state {
         let names: Vec<_> = state.names().collect();
         let text = match names.is_empty() {
-            true => "no page is there".to_owned(),
+            true => "no page is mapped".to_owned(),
             false => format!("the page is {}", names.join(", ")),
         };
         step = step.fact(Fact::new("page", names, text));
@@ -114,21 +116,21 @@ fn zero_page(stage: &mut Stage<'_>, map: &Mapping, observer: &mut Observer) -> R
     stage.show(step.why(&[&why]))
 }
 
-/// What `pages` stores to as many pages have brought.
+/// Explains what `pages` stores, each to another page, made resident.
 fn touched_sentence(stage: &Stage<'_>, touched: &Observation, pages: u64, page: Bytes) -> String {
     let grown = touched.grew(Quantity::Resident);
     let size = stage.size(grown);
     let expected = Bytes(pages * page.0);
     if touched.now(Quantity::Resident).is_none() {
-        return "What is resident is not known here.".to_owned();
+        return "This system doesn't report resident memory.".to_owned();
     }
     if grown == expected && pages == 1 {
-        format!("The store faulted, and the kernel gave a page, cleared: one byte costs {size}, and no more.")
+        format!("The store faulted, and the kernel supplied a page of zeros: one byte costs {size}.")
     } else if grown == expected {
-        format!("{pages} stores, {pages} pages: {size}, exactly.")
+        format!("{pages} stores touched {pages} pages: exactly {size} became resident.")
     } else if grown > expected {
-        format!("The system gave more than was touched: {size}.")
+        format!("More became resident than the program touched: {size}.")
     } else {
-        format!("Resident has grown by {size}: some of it was there already.")
+        format!("Only {size} became resident: some pages were resident already.")
     }
 }

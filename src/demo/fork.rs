@@ -1,6 +1,5 @@
-//! What a child inherits of a mapping.
+//! Lesson `fork`: a child inherits the mappings of its parent.
 
-use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns};
 use mmview_platform::{Bytes, Protection};
 
@@ -10,8 +9,9 @@ use super::observer::{Family, Observer};
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 
-/// What the child writes over the first byte: `Hello, map`.
+/// The byte that the child writes over the first one, which makes the greeting `Hello, map`.
 const WRITTEN: u8 = b'H';
 
 pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
@@ -38,7 +38,7 @@ fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Observer) -> Result
     let read = beginning(map);
     let mapped = parent.observe()?;
     let why = match mapped.now(Quantity::Unique) {
-        Some(unique) if unique > Bytes::ZERO => "Its page is resident, and nobody else has it mapped.",
+        Some(unique) if unique > Bytes::ZERO => "Its page is resident, and no other process maps it.",
         _ => "Its page is resident.",
     };
     let size = map.size().0;
@@ -47,7 +47,7 @@ fn mapped(stage: &mut Stage<'_>, map: &Mapping, parent: &mut Observer) -> Result
         Step::new("mapped", call)
             .region(mapped)
             .fact(Fact::bytes("parent_reads", "the parent reads", &read))
-            .why(&["The parent has mapped a file and read its first bytes.", why]),
+            .why(&["The parent mapped a file and read its first bytes.", why]),
     )
 }
 
@@ -64,16 +64,16 @@ fn forked(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
 }
 
 fn read(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
-    let told = family.turn("read the mapping")?;
+    let child_reads = family.turn("read the mapping")?;
     let [parent, child] = family.observe()?;
     let frames = family.frames();
     let why = shared_sentence(&parent, frames);
     stage.show(
         Step::new("read", "in the child: map[0], a load from the mapping that it inherited")
             .both([parent, child])
-            .fact(Fact::bytes("child_reads", "the child reads", &told))
+            .fact(Fact::bytes("child_reads", "the child reads", &child_reads))
             .fact_if(Fact::frames(["parent", "child"], frames))
-            .why(&["The child reads the file through a mapping that it never made.", &why]),
+            .why(&["The child reads the file through a mapping that it didn't make.", &why]),
     )
 }
 
@@ -82,10 +82,10 @@ fn written(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<
     let seen = beginning(map);
     let why = match seen.first() == Some(&WRITTEN) {
         true => {
-            "The parent sees it at once, with no call and no copy: MAP_SHARED says that writes are for everyone who maps the \
-             file, and a child is no exception."
+            "The parent sees the new byte immediately, without a call or a copy: with MAP_SHARED, every process that maps \
+             the file sees the writes of all others."
         }
-        false => "The parent doesn't see it.",
+        false => "The parent doesn't see the new byte.",
     };
     stage.show(
         Step::new("written", "in the child: map[0] = 'H', a store to it")
@@ -101,13 +101,13 @@ fn closed(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<(
     let [lives_on, gone] = family.observe()?;
     let why = match (gone.after.is_none(), lives_on.after.is_some()) {
         (true, true) => {
-            "The child's region is gone, and the parent's lives on, the same address for the same file: fork copied the \
-             map, so that each process opens and closes for itself."
+            "The child's region is gone, and the parent's stays, at the same address: fork copied the map, so munmap in \
+             one process doesn't affect the other."
         }
-        _ => "The two maps are as the rows say.",
+        _ => "The rows show the two maps.",
     };
     let whose = match lives_on.grew(Quantity::Unique) > Bytes::ZERO {
-        true => "The page is the parent's alone again, in PSS and among what is unique.",
+        true => "Only the parent maps the page now: PSS counts all of it, and so does UNIQ.",
         false => "",
     };
     stage.show(
@@ -122,9 +122,7 @@ fn ended(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let end = family.child.finish()?;
     let after = family.parent.observe()?;
     let why = match after.after.is_some() {
-        true => {
-            "The child's whole map went with it; the parent's mapping is still there, until the parent closes it."
-        }
+        true => "The child's whole map is gone; the parent's mapping stays until the parent unmaps it.",
         false => "The parent's mapping is gone.",
     };
     stage.show(
@@ -150,31 +148,32 @@ fn forked_sentence(forked: &Observation) -> &'static str {
     match (&forked.after, forked.now(Quantity::Resident)) {
         (None, _) => "The child has no region at that address.",
         (Some(_), Some(Bytes::ZERO)) => {
-            "The child has the same region at the same address, though it never called mmap: fork copies the map. Nothing \
-             of it is resident there yet; a page of a shared file can always be found again when it is touched."
+            "The child has the same region at the same address, although it never called mmap: fork copies the map. \
+             Nothing is resident there yet: fork skips the page table entries of a shared file, whose pages a page fault \
+             finds again in the page cache."
         }
         (Some(_), _) => {
-            "The child has the same region at the same address, though it never called mmap: fork copies the map."
+            "The child has the same region at the same address, although it never called mmap: fork copies the map."
         }
     }
 }
 
-/// What is known of whether the two have one page or two.
+/// Explains whether the two mappings share a page, as far as the system shows it.
 fn shared_sentence(parent: &Observation, frames: [Option<u64>; 2]) -> String {
     let halved = match parent.shrank(Quantity::Proportional) > Bytes::ZERO {
-        true => "PSS now counts the page half to each of the two, and to neither as unique.",
+        true => "PSS now counts half of the page for each process, and the page is unique to neither.",
         false => "",
     };
     let proof = match frames {
         [Some(one), Some(other)] if one == other => {
-            "It is one page, in one physical page frame: the page cache has the file once, and both maps point there."
+            "Both mappings lead to one physical page frame: the page cache holds the file once."
         }
-        [Some(_), Some(_)] => "The two have different physical pages.",
+        [Some(_), Some(_)] => "The two mappings have different physical pages.",
         _ => "",
     };
-    let told = match parent.new_sharing() {
-        Some(code) => format!("The system tells that somebody else has it, too: {code}."),
+    let sharing = match parent.new_sharing() {
+        Some(code) => format!("The share mode {code} shows that another process maps it too."),
         None => String::new(),
     };
-    [proof, halved, &told].join(" ").trim().to_owned()
+    [proof, halved, &sharing].join(" ").trim().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Huge pages, where the system has them.
+//! Lesson `huge-pages`: transparent huge pages, if the system has them.
 
 use mmview_platform::Bytes;
 use mmview_platform::own::{Advice, HugePages, Mapping, huge_pages};
@@ -13,12 +13,12 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let huge = match huge_pages() {
         Ok(huge) => huge,
         Err(error) => {
-            let why = format!("There is nothing to show here: {error}.");
-            let step = Step::new("not here", "the system is asked for transparent huge pages");
+            let why = format!("This system has nothing to show: {error}.");
+            let step = Step::new("not here", "look for transparent huge pages");
             return stage.show(step.why(&[&why]));
         }
     };
-    // Twice the size has a whole one in it, wherever it lies.
+    // Twice the size contains one aligned huge page, wherever the mapping starts.
     let map = stage.memory(Bytes(2 * huge.size.0))?;
     let place = Bytes(map.address().next_multiple_of(huge.size.0) - map.address());
     let mut observer = Observer::own("", map.address())?;
@@ -32,7 +32,7 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     if is_huge { split(stage, (&map, place), &mut observer) } else { Ok(()) }
 }
 
-/// One byte without huge pages; then they are asked for.
+/// Touches one byte without huge pages, then asks for huge pages.
 fn small(
     stage: &mut Stage<'_>,
     huge: &HugePages,
@@ -43,32 +43,32 @@ fn small(
     map.write(place, 1);
     let small = observer.observe()?;
     let when = match huge.when.as_str() {
-        "always" => "always, where it is aligned and large enough",
-        "madvise" => "where a program asks for them",
+        "always" => "wherever they fit",
+        "madvise" => "if a program asks for them",
         _ => "never",
     };
     let fact = Fact::new(
         "transparent_huge_pages",
         huge.when.as_str(),
-        format!("a huge page has {}; memory gets them: {when}", stage.size(huge.size)),
+        format!("a huge page has {}; the kernel uses huge pages {when}", stage.size(huge.size)),
     );
     let resident = stage.size(small.now(Quantity::Resident).unwrap_or_default());
     let call = format!(
         "mmap(NULL, {}, …, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0); madvise(MADV_NOHUGEPAGE); a store to one byte",
         map.size().0
     );
-    let why = format!("Without huge pages: one byte, {resident}.");
+    let why = format!("Without huge pages, one byte costs {resident}.");
     stage.show(Step::new("a small page", call).region(small).fact(fact).why(&[&why]))?;
 
-    // What is there already would have to be made huge by the kernel's own thread, some time later.
+    // Only khugepaged turns pages that are already mapped into huge ones, some time later.
     map.advise(Bytes::ZERO, map.size(), Advice::DontNeed)?;
     map.advise(Bytes::ZERO, map.size(), Advice::HugePages)?;
     let advised = observer.observe()?;
     let why = match advised.now(Quantity::Resident) {
         Some(Bytes::ZERO) => {
-            "The page is given back, and huge ones are welcome now. Nothing has come of it yet."
+            "The small page is freed, and the kernel may use huge pages from now on. Nothing is resident yet."
         }
-        _ => "Huge pages are welcome now.",
+        _ => "The kernel may use huge pages from now on.",
     };
     let call = "madvise(MADV_DONTNEED), madvise(MADV_HUGEPAGE)";
     stage.show(Step::new("advised", call).region(advised).why(&[why]))
@@ -81,39 +81,40 @@ fn touched_sentence(
 ) -> crate::error::Result<String> {
     let page = stage.page()?;
     let grown = touched.grew(Quantity::Resident);
-    let came = stage.size(grown);
+    let resident = stage.size(grown);
     Ok(if touched.grew(Quantity::Huge) == huge.size {
         format!(
-            "The same store to the same byte, and {came} came at once: one fault and one entry of the page tables for what \
-             would take {} of them. Fast where all of it is used, and {} more than needed where one byte is.",
+            "The same store to the same byte made {resident} resident: one page fault and one page table entry instead of \
+             {}. This is fast if the program uses all of it, and wastes {} if the program uses one byte.",
             huge.size.0 / page.0,
             stage.size(grown.saturating_sub(page))
         )
     } else if huge.when == "never" {
-        format!("Only {came} came: this system has switched huge pages off.")
+        format!("Only {resident} became resident: huge pages are disabled on this system.")
     } else {
         format!(
-            "Only {came} came: the kernel had no {} in one piece to give, or may not give this process any.",
+            "Only {resident} became resident: the kernel found no {} of contiguous memory, or huge pages are disabled for \
+             this process.",
             stage.size(huge.size)
         )
     })
 }
 
-/// A part of the huge page is given back.
+/// Frees a part of the huge page.
 fn split(stage: &mut Stage<'_>, (map, place): (&Mapping, Bytes), observer: &mut Observer) -> Result<()> {
     let page = stage.page()?;
-    // Else the kernel's own thread (khugepaged) may make it huge again before anybody has looked.
+    // Otherwise khugepaged can make the page huge again before the observation.
     map.advise(Bytes::ZERO, map.size(), Advice::NoHugePages)?;
     map.advise(place, page, Advice::DontNeed)?;
     let split = observer.observe()?;
     let why = match (split.shrank(Quantity::Resident) == page, split.now(Quantity::Huge)) {
         (true, Some(Bytes::ZERO)) => {
-            "One small page of it is given back, and the rest is mapped by small pages from here on: the huge one was split."
+            "The kernel split the huge page: it freed one small page, and maps the rest with small pages from now on."
         }
-        _ => "A part of it is given back; the rows say what that came to.",
+        _ => "The kernel freed a part of it; the rows show the result.",
     };
     let call = format!(
-        "madvise(MADV_NOHUGEPAGE), so that it isn't made huge again; madvise(addr, {}, MADV_DONTNEED), the first page of it",
+        "madvise(MADV_NOHUGEPAGE), to keep it from becoming huge again; madvise(addr, {}, MADV_DONTNEED) on its first page",
         page.0
     );
     stage.show(Step::new("split", call).region(split).why(&[why]))

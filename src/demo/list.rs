@@ -1,4 +1,4 @@
-//! What lessons there are.
+//! `mmview demo --list`: the lessons.
 
 use std::io::{self, Write};
 
@@ -8,11 +8,11 @@ use super::{LESSONS, Lesson};
 use crate::render::{Audience, Format, Style, renderer};
 use crate::view::{self, Cell, Column, Columns, Head, Layout, Row, Table, Tail, ValueType, ViewKind};
 
-/// Writes the names of the lessons and what each shows.
+/// Writes the name and the subject of each lesson.
 ///
 /// # Errors
 ///
-/// Those of the output.
+/// Returns the errors of `out`.
 pub(crate) fn list(format: Format, style: Style, out: &mut dyn Write) -> io::Result<()> {
     if format.audience() == Audience::Terminal {
         let width = LESSONS.iter().map(|lesson| lesson.name.len()).max().unwrap_or_default() + 1;

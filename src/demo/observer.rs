@@ -1,11 +1,11 @@
 //! Reads regions again after each step of a lesson.
 
-use crate::error::Context as _;
 use mmview_platform::own::Child;
-use mmview_platform::{AddrRange, Detail, OpenOptions, PageState, RegionSource, open_process};
+use mmview_platform::{AddrRange, Bytes, Detail, OpenOptions, PageState, RegionSource, open_process};
 
 use super::step::Observation;
 use crate::classify::classify;
+use crate::error::Context as _;
 use crate::region::Classified;
 
 /// An address in a process, and the region that held it at the last observation.
@@ -49,14 +49,15 @@ impl Observer {
         Ok(Observation { of: self.of, before, after })
     }
 
-    /// Returns the last observation of a process that ended, and whose regions are gone.
+    /// Returns the region at the last observation as gone, after its process ended.
     pub fn ended(&mut self) -> Observation {
         Observation { of: self.of, before: self.last.take(), after: None }
     }
 
     /// Returns the physical page frame behind an address; `None` if the system hides it.
     pub fn frame(&mut self, address: u64) -> Option<u64> {
-        self.source.page_frame(address).ok().flatten()
+        let page = AddrRange::with_size(address, Bytes(1))?;
+        self.source.memory()?.frames(page).ok()?.first().copied().flatten()
     }
 
     /// Returns the state of the page at an address; `None` if the system doesn't report it.

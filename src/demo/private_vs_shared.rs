@@ -1,6 +1,5 @@
-//! A private mapping beside a shared one of the same file.
+//! Lesson `private-vs-shared`: a private and a shared mapping of the same file.
 
-use crate::error::Context as _;
 use mmview_platform::own::{Mapping, Sharing};
 use mmview_platform::{Bytes, Protection};
 
@@ -10,12 +9,13 @@ use super::observer::Observer;
 use super::scratch::{GREETING, Scratch};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 
-/// What is written to each, over the `hello` of the greeting.
+/// The bytes written to each mapping, over the `hello` of the greeting.
 const MINE: &[u8] = b"mine!";
 const OURS: &[u8] = b"ours!";
 
-/// The two mappings of the lesson, and the file.
+/// The file and its two mappings.
 struct Both {
     scratch: Scratch,
     private: Mapping,
@@ -35,13 +35,13 @@ impl Both {
         [private.frame(addresses[0]), shared.frame(addresses[1])]
     }
 
-    /// The three views of the file's first bytes.
+    /// Adds the first bytes of the file, as each mapping and `read` see them.
     fn facts(&self, step: Step) -> crate::error::Result<Step> {
         let beginning = |map: &Mapping| map.read_bytes(Bytes::ZERO, GREETING.len());
         Ok(step
-            .fact(Fact::bytes("private_bytes", "the private mapping has", &beginning(&self.private)))
-            .fact(Fact::bytes("shared_bytes", "the shared mapping has", &beginning(&self.shared)))
-            .fact(Fact::bytes("file_bytes", "read() of the file gives", &self.scratch.beginning()?)))
+            .fact(Fact::bytes("private_bytes", "the private mapping contains", &beginning(&self.private)))
+            .fact(Fact::bytes("shared_bytes", "the shared mapping contains", &beginning(&self.shared)))
+            .fact(Fact::bytes("file_bytes", "read() of the file returns", &self.scratch.beginning()?)))
     }
 }
 
@@ -73,19 +73,24 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
 
 fn mapped(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
     let call = format!(
-        "mmap(NULL, {0}, PROT_READ|PROT_WRITE, MAP_PRIVATE, fd, 0), and once more with MAP_SHARED; a load from each",
+        "mmap(NULL, {0}, PROT_READ|PROT_WRITE, MAP_PRIVATE, fd, 0), and again with MAP_SHARED; a load from each",
         both.private.size().0
     );
     let step = both.facts(Step::new("mapped", call))?;
     let frames = both.frames();
     let [private, shared] = both.observe()?;
     let why = match same_page(frames) {
-        Some(true) => "So far the two are two ways to one page, the file's own in the page cache.",
-        Some(false) => "The two have different pages already.",
+        Some(true) => "So far, both mappings lead to one page: the file's own, in the page cache.",
+        Some(false) => "The two mappings already have different pages.",
         None => "",
     };
     let step = step.region(private).region(shared).fact_if(frames_fact(frames));
-    stage.show(step.why(&["The same page of the same file is mapped twice, and read.", why]))
+    stage.show(
+        step.why(&[
+            "The process mapped the same page of the same file twice, and read from both mappings.",
+            why,
+        ]),
+    )
 }
 
 fn written_private(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
@@ -97,16 +102,16 @@ fn written_private(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
     let [private, shared] = both.observe()?;
     let copied = match (same_page(frames), private.grew(Quantity::Dirty) > Bytes::ZERO) {
         (Some(false), _) => {
-            "The first store made a copy of the page, in another physical frame and for this mapping alone (copy-on-write)."
+            "The first store copied the page to another physical frame, for this mapping only (copy-on-write)."
         }
         (None, true) => {
-            "The first store made a copy of the page, for this mapping alone (copy-on-write): it is dirty."
+            "The first store copied the page, for this mapping only (copy-on-write): the copy is dirty."
         }
         _ => "",
     };
     let unchanged = match file == GREETING {
-        true => "The file doesn't have it and never will, whatever is flushed or closed.",
-        false => "The file has changed.",
+        true => "The file doesn't have the new bytes, and neither a flush nor munmap changes that.",
+        false => "The file changed.",
     };
     let step = step.region(private).region(shared).fact_if(frames_fact(frames));
     stage.show(step.why(&[copied, unchanged]))
@@ -122,13 +127,14 @@ fn written_shared(stage: &mut Stage<'_>, both: &mut Both) -> Result<()> {
     let [private, shared] = both.observe()?;
     let file = match file.starts_with(OURS) {
         true => {
-            "The file has it at once, for everyone who reads or maps it: no copy was made, the page is the file's own."
+            "The file has the new bytes immediately, for every process that reads or maps it: the store made no copy, and \
+             changed the file's own page."
         }
-        false => "The file doesn't have it.",
+        false => "The file doesn't have the new bytes.",
     };
     let private_keeps = match private_bytes.starts_with(MINE) {
-        true => "The private mapping has kept its copy of that page, and goes its own way.",
-        false => "The private mapping has changed with it.",
+        true => "The private mapping keeps its copy of the page.",
+        false => "The private mapping changed too.",
     };
     let step = step.region(private).region(shared).fact_if(frames_fact(frames));
     stage.show(step.why(&[file, private_keeps]))
@@ -142,16 +148,16 @@ fn closed(stage: &mut Stage<'_>, mut both: Both) -> Result<()> {
     let [private, shared] = both.observe()?;
     let why = match file.starts_with(OURS) && private.is_gone() {
         true => {
-            "What was written to the private mapping existed only there, and is lost; what was written to the shared one is \
-             the file."
+            "The bytes in the private mapping existed only there and are lost; the bytes in the shared mapping are those \
+             of the file."
         }
-        false => "The file is as it is.",
+        false => "The file has the bytes that read() returned.",
     };
     stage.show(
-        Step::new("closed", format!("munmap(addr, {size}), both"))
+        Step::new("closed", format!("munmap(addr, {size}) of both"))
             .region(private)
             .region(shared)
-            .fact(Fact::bytes("file_bytes", "read() of the file gives", &file))
+            .fact(Fact::bytes("file_bytes", "read() of the file returns", &file))
             .why(&[why]),
     )
 }

@@ -1,4 +1,4 @@
-//! What may be done with a page.
+//! Lesson `protect`: the protection of pages, which splits and merges regions.
 
 use mmview_platform::own::{Child, Mapping};
 use mmview_platform::{Bytes, Ending, Protection};
@@ -10,10 +10,10 @@ use super::stage::Stage;
 use super::step::{Fact, Observation, Step};
 use crate::region::Classified;
 
-/// What the parts of the mapping are called, where there are several.
+/// The names of the parts, once the mapping has several.
 const PARTS: [&str; 3] = ["first", "second", "third"];
 
-/// The mapping, page by page, and the whole map as it was when it was last looked at.
+/// The mapping and its parts, and the whole map at the last observation.
 struct Parts {
     map: Mapping,
     observer: Observer,
@@ -23,12 +23,12 @@ struct Parts {
 impl Parts {
     fn observe(&mut self) -> crate::error::Result<Vec<Observation>> {
         let now = self.observer.regions()?;
-        let mut seen = within(self.map.range(), &self.last, &now);
+        let mut parts = within(self.map.range(), &self.last, &now);
         self.last = now;
-        if seen.len() > 1 {
-            seen.iter_mut().zip(PARTS).for_each(|(part, name)| part.of = name);
+        if parts.len() > 1 {
+            parts.iter_mut().zip(PARTS).for_each(|(part, name)| part.of = name);
         }
-        Ok(seen)
+        Ok(parts)
     }
 }
 
@@ -46,8 +46,8 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let mut parts = Parts { map, observer, last: Vec::new() };
     let mapped = parts.observe()?;
     let why = match count(&mapped) {
-        1 => "Three pages that may be read and written, one region.",
-        _ => "Three pages that may be read and written.",
+        1 => "Three pages, readable and writable, in one region.",
+        _ => "Three pages, readable and writable.",
     };
     show(stage, Step::new("mapped", call), mapped, why)?;
 
@@ -55,26 +55,26 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let split = parts.observe()?;
     let why = match count(&split) {
         3 => {
-            "One call on one page, and there are three regions: a region is a stretch of addresses that the kernel treats \
-             alike, and these three are not alike any more."
+            "One call on one page made three regions of one: a region is a range of addresses with the same attributes, \
+             and the second page now differs."
         }
-        _ => "The page is read-only, and the rows say how the system keeps that.",
+        _ => "The page is read-only; the rows show how this system records that.",
     };
-    let call = format!("mprotect(addr + {0}, {0}, PROT_READ), the second page", page.0);
+    let call = format!("mprotect(addr + {0}, {0}, PROT_READ) on the second page", page.0);
     show(stage, Step::new("protected", call), split, why)?;
     punished(stage, &mut parts)?;
 
     parts.map.protect(page, page, Protection::READ.with(Protection::WRITE))?;
     let joined = parts.observe()?;
     let why = match count(&joined) {
-        1 => "The three are alike again, and the kernel has made one region of them.",
-        _ => "The three are alike again, and this system keeps them apart all the same.",
+        1 => "The three parts have the same attributes again, and the kernel merged them into one region.",
+        _ => "The three parts have the same attributes again, but this system keeps them separate.",
     };
     let call = format!("mprotect(addr + {0}, {0}, PROT_READ|PROT_WRITE)", page.0);
     show(stage, Step::new("restored", call), joined, why)
 }
 
-/// A child writes to the page.
+/// Lets a child write to the read-only page.
 fn punished(stage: &mut Stage<'_>, parts: &mut Parts) -> Result<()> {
     let page = stage.page()?;
     let mut child = Child::fork(|_| {
@@ -84,20 +84,20 @@ fn punished(stage: &mut Stage<'_>, parts: &mut Parts) -> Result<()> {
     let end = child.finish()?;
     let why = match end {
         Ending::Killed(signal) => &format!(
-            "The processor refused the store, and the kernel found that the region forbids it: {}. It was a child that \
-             tried; the parent's page is as it was.",
+            "The store faulted, and the kernel found that the region forbids writes: it raised {}. A child made the \
+             store; the parent's page is unchanged.",
             Ending::signal_name(signal)
         ),
         Ending::Exited(_) => "This system let the child write to a read-only page.",
     };
     let call = format!("in a child: map[{}] = '!', a store to the second page", page.0);
     let byte = parts.map.read(page);
-    let told = format!("the parent's byte there is {byte}");
-    let step = Step::new("punished", call).fact(Fact::end(end)).fact(Fact::new("byte", byte, told));
+    let text = format!("the parent's byte at that address is {byte}");
+    let step = Step::new("punished", call).fact(Fact::end(end)).fact(Fact::new("byte", byte, text));
     show(stage, step, parts.observe()?, why)
 }
 
-/// How many regions there are now.
+/// Counts the regions after a step.
 fn count(regions: &[Observation]) -> usize {
     regions.iter().filter(|seen| seen.after.is_some()).count()
 }

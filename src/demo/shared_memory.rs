@@ -1,8 +1,7 @@
-//! Memory that two processes share, and that no file has.
+//! Lesson `shared-memory`: memory that two processes share without a file on disk.
 
 use std::fs::File;
 
-use crate::error::Context as _;
 use mmview_platform::own::{Child, Mapping, Sharing, Turns, memory_object};
 use mmview_platform::{Bytes, Protection};
 
@@ -11,12 +10,13 @@ use super::error::Result;
 use super::observer::{Family, Observer};
 use super::stage::Stage;
 use super::step::{Fact, Quantity, Step};
+use crate::error::Context as _;
 
-/// What the memory is called.
+/// The name of the memory object.
 const NAME: &str = "mmview-demo";
 
-/// What the child says.
-const SAID: &[u8] = b"hello from the child";
+/// The message that the child writes.
+const MESSAGE: &[u8] = b"hello from the child";
 
 const ACCESS: Protection = Protection::READ.with(Protection::WRITE);
 
@@ -27,22 +27,23 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let mut parent = Observer::own("parent", map.address())?;
     let mapped = parent.observe()?;
     let why = match mapped.now(Quantity::Resident) {
-        Some(Bytes::ZERO) => "Nothing of it exists yet but its size.",
+        Some(Bytes::ZERO) => "It has a size, but no page yet.",
         _ => "",
     };
-    let what = "A file that has no place in any directory and no disk behind it, mapped as any file is.";
+    let what = "This memory is a file without a name in any directory and without a disk; the process maps it like any \
+         other file.";
     let call =
         format!("{}; mmap(NULL, {}, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0)", made_by(stage, size), size.0);
     stage.show(Step::new("mapped", call).region(mapped).why(&[what, why]))?;
 
     let mut child = Child::fork(|turns| in_the_child(turns, &object, size))?;
-    let told = child.step()?.context("the child ended before it could map the memory")?;
-    let address = told.try_into().ok().map(u64::from_ne_bytes).context("the child didn't tell an address")?;
+    let sent = child.step()?.context("the child ended before it could map the memory")?;
+    let address = sent.try_into().ok().map(u64::from_ne_bytes).context("the child sent no address")?;
     let mut family = Family::new(parent, child, address)?;
     mapped_twice(stage, &mut family, &map, address)?;
     written(stage, &mut family)?;
     read(stage, &mut family, &map)?;
-    // The descriptor is closed before the memory is looked at again; the child has a copy of it until it ends.
+    // Close every descriptor before the next observation: the child's copy closes when the child ends.
     family.child.finish()?;
     drop(object);
     ended(stage, &mut family, &map)?;
@@ -51,19 +52,19 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     let closed = family.parent.observe()?;
     let why = match closed.is_gone() {
         true => {
-            "That was the last mapping, and nobody has a name or a descriptor for the memory: it is freed."
+            "That was the last mapping, and no name or descriptor refers to the memory: the kernel frees it."
         }
-        false => "Something else is mapped there now.",
+        false => "Another mapping now holds the address.",
     };
     stage.show(Step::new("closed", format!("munmap(addr, {})", size.0)).region(closed).why(&[why]))
 }
 
 fn mapped_twice(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping, address: u64) -> Result<()> {
     let why = match address == map.address() {
-        true => "The child has mapped the same memory, by chance at the same address.",
+        true => "The child mapped the same memory, by chance at the same address.",
         false => {
-            "The child has mapped the same memory itself, at another address: what two processes share is the memory, not \
-             the address, so pointers into it mean nothing to the other."
+            "The child mapped the same memory at another address. The processes share the memory, not its addresses, so a \
+             pointer into it means nothing to the other process."
         }
     };
     let size = map.size().0;
@@ -76,60 +77,59 @@ fn written(stage: &mut Stage<'_>, family: &mut Family) -> Result<()> {
     let [parent, child] = family.observe()?;
     let why = match (parent.now(Quantity::Resident), child.now(Quantity::Resident)) {
         (Some(Bytes::ZERO), Some(resident)) if resident > Bytes::ZERO => {
-            "The memory now has a page. The child has it mapped; the parent has not touched it, and so it counts for nothing \
-             there."
+            "The memory now has a page. The child maps it; the parent has not touched it yet, so it is not resident there."
         }
         _ => "The memory now has a page.",
     };
-    let call = format!("in the child: memcpy(map, \"{}\")", String::from_utf8_lossy(SAID));
+    let call = format!("in the child: memcpy(map, \"{}\")", String::from_utf8_lossy(MESSAGE));
     stage.show(Step::new("written", call).both([parent, child]).why(&[why]))
 }
 
 fn read(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
-    let heard = map.read_bytes(Bytes::ZERO, SAID.len());
+    let bytes = map.read_bytes(Bytes::ZERO, MESSAGE.len());
     let [parent, child] = family.observe()?;
     let frames = family.frames();
-    let said = match heard == SAID {
-        true => "The parent has the child's words, and no system call carried them.",
-        false => "The parent doesn't have the child's words.",
+    let message = match bytes == MESSAGE {
+        true => "The parent reads the child's message, and no system call carried it.",
+        false => "The parent doesn't read the child's message.",
     };
     let proof = match frames {
         [Some(one), Some(other)] if one == other => "Two addresses, one physical page.",
         _ => "",
     };
     let halved = match child.shrank(Quantity::Proportional) > Bytes::ZERO {
-        true => "Each carries half of it in PSS.",
+        true => "PSS counts half of it for each process.",
         false => "",
     };
     stage.show(
         Step::new("read", "in the parent: loads from its own mapping")
             .both([parent, child])
-            .fact(Fact::bytes("parent_reads", "the parent reads", &heard))
+            .fact(Fact::bytes("parent_reads", "the parent reads", &bytes))
             .fact_if(Fact::frames(["parent", "child"], frames))
-            .why(&[said, proof, halved]),
+            .why(&[message, proof, halved]),
     )
 }
 
 fn ended(stage: &mut Stage<'_>, family: &mut Family, map: &Mapping) -> Result<()> {
     let end = family.child.finish()?;
-    let heard = map.read_bytes(Bytes::ZERO, SAID.len());
+    let bytes = map.read_bytes(Bytes::ZERO, MESSAGE.len());
     let (kept, ended) = (family.parent.observe()?, family.other.ended());
-    let why = match heard == SAID {
+    let why = match bytes == MESSAGE {
         true => {
-            "The one who wrote it is gone, the descriptor is closed, and the memory lives on: the parent's mapping holds it."
+            "The writer is gone and the descriptor is closed, but the memory stays: the parent's mapping refers to it."
         }
-        false => "The words are gone with the child.",
+        false => "The message is gone, like the child.",
     };
     stage.show(
         Step::new("ended", "the child ends; in the parent: close(fd)")
             .both([kept, ended])
-            .fact(Fact::bytes("parent_reads", "the parent still reads", &heard))
+            .fact(Fact::bytes("parent_reads", "the parent still reads", &bytes))
             .fact(Fact::end(end))
             .why(&[why]),
     )
 }
 
-/// The calls that made the memory.
+/// The calls that make the memory object.
 fn made_by(stage: &Stage<'_>, size: Bytes) -> String {
     match stage.os() {
         "linux" => format!("memfd_create(\"{NAME}\"); ftruncate(fd, {})", size.0),
@@ -144,7 +144,7 @@ fn made_by(stage: &Stage<'_>, size: Bytes) -> String {
 fn in_the_child(turns: &mut Turns, object: &File, size: Bytes) -> i32 {
     let Ok(map) = Mapping::of_file(object, size, Sharing::Shared, ACCESS) else { return 1 };
     turns.stop(&map.address().to_ne_bytes());
-    map.write_bytes(Bytes::ZERO, SAID);
+    map.write_bytes(Bytes::ZERO, MESSAGE);
     turns.stop(&[]);
     0
 }

@@ -1,10 +1,9 @@
-//! Stacks: the main thread's, another's, and the end of one.
+//! Lesson `stack`: the stacks of the main thread and of another thread, and a stack overflow.
 
 use std::hint::black_box;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::error::Context as _;
 use mmview_platform::own::{Child, set_stack_limit, stack_limit};
 use mmview_platform::{Bytes, Ending};
 
@@ -13,19 +12,20 @@ use super::error::{Result, failure};
 use super::observer::{Observer, between};
 use super::stage::Stage;
 use super::step::{Fact, Observation, Quantity, Step};
+use crate::error::Context as _;
 use crate::region::Classified;
 
-/// What one call takes of the stack, and how many calls are made: a megabyte.
+/// The size of a stack frame, and the number of nested calls: a megabyte in all.
 const FRAME: usize = 16 << 10;
 const CALLS: u32 = 64;
 
-/// The stack that the thread asks for.
+/// The stack size of the thread.
 const THREAD_STACK: Bytes = Bytes(512 << 10);
 
-/// How far the stack has to be allowed to grow.
+/// The stack limit that the lesson needs.
 const NEEDED: Bytes = Bytes(4 << 20);
 
-/// The limit that the child gets, so that it overflows soon. More than the calls above take.
+/// The stack limit of the child: small, so that it overflows soon, but enough for the calls before that.
 const LIMIT: Bytes = Bytes(4 << 20);
 
 pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
@@ -41,50 +41,50 @@ pub(super) fn run(_: &Options, stage: &mut Stage<'_>) -> Result<()> {
     overflow(stage)
 }
 
-/// An address on the stack of whoever calls.
+/// Returns an address on the caller's stack.
 fn here() -> u64 {
     let local = 0u8;
     (&raw const local).addr() as u64
 }
 
-/// Calls itself `calls` times, each with a frame of its own, then `at_the_bottom`.
+/// Calls itself `calls` times, each time with a large frame, then calls `innermost`.
 #[inline(never)]
-fn descend(calls: u32, at_the_bottom: &mut dyn FnMut()) {
+fn descend(calls: u32, innermost: &mut dyn FnMut()) {
     let mut frame = [calls as u8; FRAME];
     black_box(&mut frame);
     if calls == 0 {
-        at_the_bottom();
+        innermost();
     } else {
-        descend(calls - 1, at_the_bottom);
+        descend(calls - 1, innermost);
     }
-    // Used after the call, so that the frame is needed until then.
+    // This use keeps the frame alive during the call.
     black_box(&frame);
 }
 
 fn deep(stage: &mut Stage<'_>, observer: &mut Observer) -> Result<()> {
-    // The first look itself goes deeper than the later ones.
+    // The first observation needs more stack than later ones.
     observer.observe()?;
     let first = Observation { before: None, ..observer.observe()? };
     let limit = match stack_limit()? {
-        Some(limit) => format!("It may grow to {} (ulimit -s).", stage.size(limit)),
-        None => "It may grow without end (ulimit -s unlimited).".to_owned(),
+        Some(limit) => format!("It can grow to {} (ulimit -s).", stage.size(limit)),
+        None => "It can grow without limit (ulimit -s unlimited).".to_owned(),
     };
     let at = here();
     stage.show(
-        Step::new("before", "the address of a local variable")
+        Step::new("before", "take the address of a local variable")
             .region(first)
-            .fact(Fact::new("address", format!("{at:#x}"), format!("it is at {at:#x}")))
-            .why(&["The region that holds it is the main thread's stack.", &limit]),
+            .fact(Fact::new("address", format!("{at:#x}"), format!("the variable is at {at:#x}")))
+            .why(&["The region that holds the variable is the main thread's stack.", &limit]),
     )?;
 
-    let mut seen = None;
-    descend(CALLS, &mut || seen = Some(observer.observe()));
-    let deep = seen.context("nobody looked from the bottom of the stack")??;
+    let mut deep = None;
+    descend(CALLS, &mut || deep = Some(observer.observe()));
+    let deep = deep.context("the innermost call made no observation")??;
     let (size, resident) = (deep.grew(Quantity::Size), deep.grew(Quantity::Resident));
     let why = if size > Bytes::ZERO {
         format!(
-            "Nobody called mmap: an access below the region is taken for a stack that grows, and the kernel moved its lower \
-             end down by {}.",
+            "No one called mmap: an access below the region made the stack grow, and the kernel moved the lower end of \
+             the region down by {}.",
             stage.size(size)
         )
     } else if resident > Bytes::ZERO {
@@ -93,22 +93,22 @@ fn deep(stage: &mut Stage<'_>, observer: &mut Observer) -> Result<()> {
             stage.size(resident)
         )
     } else {
-        "The calls needed nothing that wasn't resident before.".to_owned()
+        "The calls needed only memory that was resident already.".to_owned()
     };
-    let call =
-        format!("f() calls itself {CALLS} times, with {} of local variables each; seen from the bottom", {
-            stage.size(Bytes(FRAME as u64))
-        });
+    let call = format!(
+        "f() calls itself {CALLS} times, with {} of local variables each; observed in the innermost call",
+        { stage.size(Bytes(FRAME as u64)) }
+    );
     stage.show(Step::new("deep", call).region(deep).why(&[&why]))?;
 
     let back = observer.observe()?;
     let is_kept =
         back.shrank(Quantity::Size) == Bytes::ZERO && back.shrank(Quantity::Resident) == Bytes::ZERO;
     let why = match is_kept {
-        true => "A stack doesn't shrink: what was touched stays resident, for the next deep call.",
-        false => "The system has taken some of it back.",
+        true => "The stack doesn't shrink: the pages that were touched stay resident for the next deep call.",
+        false => "The system freed some of the stack.",
     };
-    stage.show(Step::new("back", "all the calls have returned").region(back).why(&[why]))
+    stage.show(Step::new("back", "all calls have returned").region(back).why(&[why]))
 }
 
 fn of_a_thread(stage: &mut Stage<'_>) -> Result<()> {
@@ -128,23 +128,28 @@ fn of_a_thread(stage: &mut Stage<'_>) -> Result<()> {
     let at = from_thread
         .recv()
         .map_err(std::io::Error::other)
-        .context("the thread ended before it told where its stack is")?;
+        .context("the thread ended before it sent its stack address")?;
     let after = observer.regions()?;
     let stack = between("", &before, &after, at);
     let guard = guard_below(&stack, &before, &after);
     let size = stage.size(stack.now(Quantity::Size).unwrap_or_default());
+    let resident = match stack.now(Quantity::Resident) {
+        Some(resident) => format!(", with {} resident", stage.size(resident)),
+        None => String::new(),
+    };
     let own = match stack.before.is_none() {
         true => format!(
-            "A thread's stack is a mapping like any other: {size}, made before the thread starts, of which little is resident."
+            "A thread's stack is a mapping like any other: {size}, made before the thread starts{resident}."
         ),
-        false => "The thread's stack lies in a region that was there before.".to_owned(),
+        false => "The thread's stack lies in a region that existed before.".to_owned(),
     };
     let guarded = match &guard {
         Some(guard) => format!(
-            "Below it lie {} that nobody may touch, so that an overflow is caught and not written over somebody else's memory.",
+            "Below it lies a guard of {} without access, so that an overflow raises a signal instead of overwriting other \
+             memory.",
             stage.size(guard.now(Quantity::Size).unwrap_or_default())
         ),
-        None => "No region of its own guards it below.".to_owned(),
+        None => "No guard region lies below it.".to_owned(),
     };
     let mut step =
         Step::new("a thread", format!("pthread_create() with a stack of {}", stage.size(THREAD_STACK)))
@@ -160,16 +165,16 @@ fn of_a_thread(stage: &mut Stage<'_>) -> Result<()> {
     )?;
 
     drop(to_thread);
-    thread.join().ok().context("the thread has failed")?;
+    thread.join().ok().context("the thread panicked")?;
     let ended = between("", &after, &observer.regions()?, at);
     let why = match ended.is_gone() {
         true => "The thread is gone, and its stack with it.",
-        false => "The thread is gone and its stack is not: the C library keeps it for the next thread.",
+        false => "The thread is gone, but its stack stays: the C library keeps it for the next thread.",
     };
     stage.show(Step::new("ended", "the thread returns; pthread_join()").region(ended).why(&[why]))
 }
 
-/// What lies right below a stack, where nobody may touch it.
+/// Returns the region right below a stack if it allows no access.
 fn guard_below(stack: &Observation, before: &[Classified], after: &[Classified]) -> Option<Observation> {
     let start = stack.after.as_ref()?.range().start();
     let guard = between("", before, after, start.checked_sub(1)?);
@@ -179,7 +184,7 @@ fn guard_below(stack: &Observation, before: &[Classified], after: &[Classified])
 fn overflow(stage: &mut Stage<'_>) -> Result<()> {
     let at = here();
     let mut child = Child::fork(|turns| {
-        // A system that refuses has a limit all the same.
+        // If the system refuses, its own limit applies.
         let _ = set_stack_limit(LIMIT);
         descend(CALLS * 2, &mut || turns.stop(&[]));
         descend(u32::MAX, &mut || ());
@@ -187,11 +192,11 @@ fn overflow(stage: &mut Stage<'_>) -> Result<()> {
     })?;
     let mut observer = Observer::child("", &child, at)?;
     observer.observe()?;
-    child.step()?.context("the child ended before its stack had grown")?;
+    child.step()?.context("the child ended before its stack grew")?;
     let grown = observer.observe()?;
     let call = format!("in a child: ulimit -s {}; f() calls itself {} times", LIMIT.0 >> 10, CALLS * 2);
     let why = match grown.grew(Quantity::Size) > Bytes::ZERO {
-        true => "The child has a copy of the parent's stack, and it grows as the parent's did.",
+        true => "The child has a copy of the parent's stack, which grows like the parent's.",
         false => "The child has a copy of the parent's stack.",
     };
     stage.show(Step::new("a child", call).region(grown).why(&[why]))?;
@@ -199,14 +204,14 @@ fn overflow(stage: &mut Stage<'_>) -> Result<()> {
     let end = child.finish()?;
     let why = match end {
         Ending::Killed(signal) => format!(
-            "At the limit the stack grows no more, and what lies below it can't be touched: {}. No handler can run on a \
-             stack that has no room; languages that report an overflow keep a second stack for that.",
+            "At its limit the stack can't grow, so an access below it raises {}. A signal handler can't run on a full \
+             stack; languages that report an overflow keep a second stack for the handler.",
             Ending::signal_name(signal)
         ),
-        Ending::Exited(_) => "The child came back from it.".to_owned(),
+        Ending::Exited(_) => "The child returned from the calls.".to_owned(),
     };
     stage.show(
-        Step::new("overflow", "in the child: f() calls itself without end")
+        Step::new("overflow", "in the child: f() calls itself endlessly")
             .region(observer.ended())
             .fact(Fact::end(end))
             .why(&[&why]),

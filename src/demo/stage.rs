@@ -3,7 +3,6 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Instant;
 
-use crate::error::Context as _;
 use mmview_platform::own::{Mapping, Sharing, has_input};
 use mmview_platform::{Bytes, Detail, OpenOptions, Protection, RegionSource, open_self};
 
@@ -11,6 +10,7 @@ use super::error::{Error, Result};
 use super::rows;
 use super::step::{COLUMNS, Step, size_text};
 use super::{Lesson, Pace};
+use crate::error::Context as _;
 use crate::interrupt::{Interrupt, NAP};
 use crate::render::Style;
 use crate::view::origins::Origins;

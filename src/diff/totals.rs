@@ -101,12 +101,12 @@ impl Sizes {
     fn add_totals(&mut self, totals: &Totals) {
         self.regions += totals.regions;
         self.virtual_size += totals.virtual_size;
-        self.counts += PageCounts {
-            resident: totals.resident.whole(),
-            dirty: totals.dirty.whole(),
-            swapped: totals.swapped.whole(),
-            proportional: totals.proportional.whole(),
-            unique: totals.unique.whole(),
-        };
+        let mut counts = PageCounts::UNMEASURED;
+        counts.resident = totals.resident.whole();
+        counts.dirty = totals.dirty.whole();
+        counts.swapped = totals.swapped.whole();
+        counts.proportional = totals.proportional.whole();
+        counts.unique = totals.unique.whole();
+        self.counts += counts;
     }
 }

@@ -1,37 +1,37 @@
-//! What several test programs need: mmview as a command, and processes to look at.
+//! Shared by the test programs: mmview as a command, and processes to examine.
 #![allow(dead_code, missing_docs)]
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Child, Command, Output, Stdio};
 
-/// Says that a test could not be run here, and why.
+/// Reports that a test cannot run here, and why.
 #[allow(clippy::print_stdout)]
 pub fn skip(why: &str) {
     println!("skipped: {why}");
 }
 
-/// Whether mmview looks at Linux here; says so where not.
+/// Whether this is Linux. If not, reports that the test is skipped.
 pub fn is_linux() -> bool {
     let is_linux = run(["--json", "self"]).json()["source"]["os"] == "linux";
     if !is_linux {
-        skip("this is about Linux");
+        skip("this test is for Linux");
     }
     is_linux
 }
 
-/// mmview with these arguments, without a terminal.
+/// The mmview command with these arguments, without a terminal.
 pub fn mmview<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("mmview"));
     command.args(arguments).env_remove("NO_COLOR").stdin(Stdio::null());
     command
 }
 
-/// What mmview prints and how it ends.
+/// Runs mmview.
 pub fn run<const N: usize>(arguments: [&str; N]) -> Run {
     Run::of(mmview(arguments).output().expect("mmview starts"))
 }
 
-/// What mmview prints where it has nothing to complain about.
+/// Runs mmview, asserts that it succeeds without a warning, and returns its output.
 #[track_caller]
 pub fn output<const N: usize>(arguments: [&str; N]) -> String {
     let run = run(arguments);
@@ -39,14 +39,14 @@ pub fn output<const N: usize>(arguments: [&str; N]) -> String {
     run.stdout
 }
 
-/// A directory for what a test writes, and a path in it.
+/// A temporary directory, and a path in it.
 pub fn temporary(name: &str) -> (tempfile::TempDir, String) {
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = directory.path().join(name).to_str().unwrap().to_owned();
     (directory, path)
 }
 
-/// How a run ended.
+/// The exit status and the output of a run.
 #[derive(Debug)]
 pub struct Run {
     pub status: i32,
@@ -63,14 +63,14 @@ impl Run {
         }
     }
 
-    /// The JSON that it printed, after it ended well.
+    /// The JSON that it printed. Asserts that it succeeded.
     pub fn json(&self) -> serde_json::Value {
         assert_eq!(self.status, 0, "{}", self.stderr);
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 }
 
-/// A process that is ended when the test is.
+/// A process that is killed when dropped.
 pub struct Running(pub Child);
 
 impl Running {
@@ -78,21 +78,21 @@ impl Running {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         loop {
             match command.spawn() {
-                // A copy just made may still be open for writing in a child that another test is starting.
+                // A child that another test is starting may still have a fresh copy open for writing.
                 Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
                 child => return Running(child.expect("the program starts")),
             }
         }
     }
 
-    /// A process that waits.
+    /// A process that sleeps.
     pub fn sleeper() -> Running {
         let mut sleeper = Running::start(Command::new("sleep").arg("1000"));
         sleeper.settle();
         sleeper
     }
 
-    /// A shell that runs `script`; it has run as far as its first line of output.
+    /// A shell that runs `script`, after it has printed its first line.
     pub fn shell(script: &str) -> Running {
         let mut shell = Running::start(Command::new("sh").args(["-c", script]));
         shell.line();
@@ -111,7 +111,7 @@ impl Running {
         line.trim_end().to_owned()
     }
 
-    /// What it prints until it ends.
+    /// Everything that it prints until it ends.
     pub fn output(mut self) -> String {
         let mut text = String::new();
         let stdout = self.0.stdout.as_mut().expect("its output is a pipe");
@@ -119,11 +119,11 @@ impl Running {
         text
     }
 
-    /// Waits until it has started its program and sleeps.
+    /// Waits until the child has replaced itself with the program.
     fn settle(&mut self) {
         for _ in 0..200 {
-            let is_there = run(["--json", &self.pid()]).stdout.contains("/sleep\"");
-            if is_there {
+            let has_started = run(["--json", &self.pid()]).stdout.contains("/sleep\"");
+            if has_started {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));

@@ -194,8 +194,13 @@ pub fn collect_paths(tokens: TokenStream, paths: &mut BTreeSet<Vec<String>>) {
     let mut path: Vec<String> = Vec::new();
     let mut is_joined = false;
     let mut colons = 0;
-    for token in tokens {
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
         match token {
+            TokenTree::Ident(name) if name == "pub" => {
+                // The path of `pub(in crate::check)` is no import.
+                tokens.next_if(|next| matches!(next, TokenTree::Group(_)));
+            }
             TokenTree::Ident(name) => {
                 if !is_joined {
                     paths.extend((!path.is_empty()).then(|| std::mem::take(&mut path)));
@@ -215,7 +220,7 @@ pub fn collect_paths(tokens: TokenStream, paths: &mut BTreeSet<Vec<String>>) {
                 paths.extend((!path.is_empty()).then(|| std::mem::take(&mut path)));
                 is_joined = false;
                 if let TokenTree::Group(group) = other {
-                    // `#[…]` has names of macros and of fields only.
+                    // Documentation is text, not code.
                     if group.delimiter() != Delimiter::Bracket
                         || !group.stream().to_string().starts_with("doc")
                     {

@@ -23,7 +23,7 @@ use super::Capture;
 use crate::detail::Detail;
 use crate::error::{Error, Result};
 use crate::memory_map::MemoryMap;
-use crate::model::{Capabilities, CaptureFormat, Origin, SourceInfo};
+use crate::model::{Capabilities, CaptureFormat, Origin, SourceInfo, TargetArch};
 use crate::model::{PageSize, PrintedSummary, ProcessInfo, Region, time};
 use crate::order::in_order;
 use crate::warning::Warning;
@@ -54,6 +54,8 @@ struct Head<'a> {
     version: u32,
     os: Cow<'a, str>,
     page_size: Option<PageSize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arch: Option<TargetArch>,
     #[serde(with = "time")]
     taken: Option<SystemTime>,
     detail: Detail,
@@ -94,6 +96,7 @@ pub fn write_archive(snapshot: &MemoryMap, out: &mut dyn Write) -> io::Result<()
         version: VERSION,
         os: snapshot.source.os.into(),
         page_size: snapshot.source.page_size,
+        arch: snapshot.source.arch,
         taken: snapshot.taken,
         detail: snapshot.detail,
         regions: snapshot.regions.len(),
@@ -128,11 +131,14 @@ pub(super) fn read(path: &Path, text: impl BufRead) -> Result<Capture> {
     };
     let mut capture = Capture {
         info: SourceInfo {
-            origin: Origin::Capture { path: path.to_owned(), format: CaptureFormat::Archive },
-            os,
             taken: head.taken,
             page_size: head.page_size,
-            capabilities: Capabilities { detail: head.detail, memory: false, live: false },
+            arch: head.arch,
+            ..SourceInfo::new(
+                Origin::Capture { path: path.to_owned(), format: CaptureFormat::Archive },
+                os,
+                Capabilities::of_capture(head.detail),
+            )
         },
         process: ProcessInfo::default(),
         printed: None,
@@ -285,6 +291,7 @@ mod tests {
                 assert_eq!(after.warnings, before.warnings);
                 assert_eq!(after.detail, before.detail);
                 assert_eq!(after.source.page_size, before.source.page_size);
+                assert_eq!(after.source.arch, before.source.arch);
                 assert_eq!((after.source.os, after.taken), (before.source.os, before.taken));
                 count += 1;
             }

@@ -15,7 +15,7 @@ use self::row::{Columns, Row};
 use super::Capture;
 use crate::detail::Detail;
 use crate::model::{AddrRange, Native, OffMapRow, PageCounts, PrintedSummary, ProcessInfo, Region};
-use crate::model::{Capabilities, CaptureFormat, Origin, SourceInfo};
+use crate::model::{Capabilities, CaptureFormat, Origin, SourceInfo, TargetArch};
 use crate::order::Order;
 use crate::warning::Warning;
 
@@ -193,11 +193,13 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Capture {
         .then(|| PrintedSummary { off_map: report.off_map, ..summary::parse(&report.summary) });
     Capture {
         info: SourceInfo {
-            origin: Origin::Capture { path: path.to_owned(), format: CaptureFormat::Vmmap },
-            os: "macos",
-            taken: None,
             page_size: report.header.page_size,
-            capabilities: Capabilities { detail, memory: false, live: false },
+            arch: report.header.process.code_type.as_deref().and_then(TargetArch::from_code_type),
+            ..SourceInfo::new(
+                Origin::Capture { path: path.to_owned(), format: CaptureFormat::Vmmap },
+                "macos",
+                Capabilities::of_capture(detail),
+            )
         },
         process: ProcessInfo { ..report.header.process },
         printed,

@@ -2,15 +2,15 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command};
 
-use procfs::process::Process;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, pidfd_send_signal, waitpid};
 
 use super::moment::Moment;
 use super::sys::{self, Resume};
-use crate::linux::live::as_pid;
+use crate::linux::live::{Directory, as_pid};
 use crate::model::Ending;
 
 /// `PTRACE_EVENT_EXIT`: the tracee is ending, and still has its map.
@@ -145,8 +145,9 @@ impl Drop for Trace {
 
 /// Whether this process traces the child.
 fn is_tracee(pid: Pid) -> bool {
-    let status = Process::new(pid.as_raw_nonzero().get()).and_then(|process| process.status());
-    status.is_ok_and(|status| u32::try_from(status.tracerpid) == Ok(std::process::id()))
+    let pid = pid.as_raw_nonzero().get().unsigned_abs();
+    let status = Directory::open(Path::new("/proc"), pid).and_then(|process| process.status());
+    status.is_ok_and(|status| status.tracer == Some(std::process::id()))
 }
 
 fn wait(pid: Pid) -> io::Result<WaitStatus> {

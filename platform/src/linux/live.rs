@@ -1,14 +1,18 @@
 //! A live process on Linux: `/proc/PID` and the calls around it.
 
 mod around;
+mod directory;
 mod facts;
 mod listing;
+mod memory;
 mod pages;
 mod process;
 mod query;
 mod read_ahead;
+mod refused;
 mod scan;
 mod sys;
 mod text;
 
+pub(crate) use directory::Directory;
 pub(crate) use process::{as_pid, open, pidfd, processes};

@@ -8,6 +8,7 @@ use super::Bytes;
 
 /// What both systems can say of a region's pages. `None` is *not measured*, `Some(Bytes(0))` is *measured, none*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PageCounts {
     /// In physical memory and mapped by this process.
     ///

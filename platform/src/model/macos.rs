@@ -9,6 +9,7 @@ use super::Bytes;
 /// A region of a saved vmmap report has only what vmmap prints: [`MacosRegion::printed_type`] is `Some` there, and the numbers
 /// that it doesn't print are 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct MacosRegion {
     /// The tag that the allocating call gave (`VM_MEMORY_…` in `mach/vm_statistics.h`); 0 for none. In a report, the tag whose
     /// name is printed, where one is.

@@ -49,6 +49,13 @@ pub struct Device {
     pub minor: u32,
 }
 
+impl Device {
+    /// A device number.
+    pub const fn new(major: u32, minor: u32) -> Device {
+        Device { major, minor }
+    }
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02x}:{:02x}", self.major, self.minor)
@@ -74,6 +81,7 @@ impl<'de> Deserialize<'de> for Device {
 
 /// What Linux says of a region beside what every system says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LinuxRegion {
     /// The device of the file; `00:00` for anonymous memory.
     pub device: Device,
@@ -105,6 +113,7 @@ impl LinuxRegion {
 
 /// A line of smaps that this version doesn't know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct UnknownField {
     /// What stands before the colon.
     pub key: Box<str>,
@@ -119,6 +128,7 @@ macro_rules! smaps_fields {
         /// The order is the one in which Linux 6.18 prints them (`fs/proc/task_mmu.c`, `show_smap`); kernels differ, so
         /// nothing relies on it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub enum SmapsField {
             $($(#[doc = $doc])+ $variant,)+
         }

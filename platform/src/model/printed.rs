@@ -9,6 +9,7 @@ use super::Bytes;
 /// Where the report lists its regions too, they say the same more exactly. Where it doesn't (`vmmap -summary`, a crash
 /// report), this is all there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PrintedSummary {
     /// The whole summary as it was printed, lines ended by `\n`.
     pub text: Box<str>,
@@ -26,6 +27,7 @@ pub struct PrintedSummary {
 
 /// `ReadOnly portion of Libraries`, in bytes; exact to the digits that were printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PrintedLibraries {
     /// `Total`.
     pub total: Bytes,
@@ -37,6 +39,7 @@ pub struct PrintedLibraries {
 
 /// `Writable regions`, in bytes; exact to the digits that were printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PrintedWritable {
     /// `Total`.
     pub total: Bytes,
@@ -52,6 +55,7 @@ pub struct PrintedWritable {
 
 /// A table as it was printed, cell by cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PrintedTable {
     /// The titles of the cells, both lines joined: `VIRTUAL SIZE`, `REGION COUNT`. The column of names has none.
     pub columns: Vec<Box<str>>,
@@ -75,6 +79,7 @@ impl PrintedTable {
 
 /// A row of a printed table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PrintedRow {
     /// What the row is about: a region type, a malloc zone, `TOTAL`.
     pub name: Box<str>,
@@ -99,6 +104,7 @@ impl PrintedRow {
 /// A row of the listing without addresses: memory that is charged to the process and mapped nowhere in it, such as
 /// `page table in kernel`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OffMapRow {
     /// What stands under `REGION TYPE`.
     pub kind: Box<str>,

@@ -12,6 +12,7 @@ use super::{AddrRange, Bytes, text, time};
 /// What is known of the process itself. Every field is `None` or empty where the source can't tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ProcessInfo {
     /// Its id.
     pub pid: Option<u32>,
@@ -58,6 +59,7 @@ pub struct ProcessInfo {
 
 /// The process that started this one, or adopted it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Parent {
     /// Its id.
     pub pid: u32,
@@ -68,6 +70,7 @@ pub struct Parent {
 
 /// A user of the system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct User {
     /// The numeric id.
     pub id: u32,
@@ -145,6 +148,7 @@ impl fmt::Display for Ending {
 
 /// One thread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ThreadInfo {
     /// Its id.
     pub id: u64,
@@ -155,8 +159,16 @@ pub struct ThreadInfo {
     pub stack_pointer: Option<u64>,
 }
 
+impl ThreadInfo {
+    /// A thread of which only the ID is known.
+    pub const fn new(id: u64) -> ThreadInfo {
+        ThreadInfo { id, name: None, stack_pointer: None }
+    }
+}
+
 /// A program or library that the dynamic loader has loaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Image {
     /// Its path.
     #[serde(with = "text")]
@@ -170,6 +182,7 @@ pub struct Image {
 /// Totals that the kernel keeps, readable even where the map is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ProcessTotals {
     /// All address space. Linux: `VmSize`. macOS: `pti_virtual_size`.
     pub virtual_size: Option<Bytes>,

@@ -2,6 +2,7 @@
 
 /// A process in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProcessEntry {
     /// Its id.
     pub pid: u32,
@@ -12,6 +13,11 @@ pub struct ProcessEntry {
 }
 
 impl ProcessEntry {
+    /// An entry of a listing.
+    pub fn new(pid: u32, name: impl Into<Box<[u8]>>, command: Vec<Box<[u8]>>) -> ProcessEntry {
+        ProcessEntry { pid, name: name.into(), command }
+    }
+
     /// The last part of the first argument's path: the whole name where the kernel's short name is cut.
     pub fn program(&self) -> Option<&[u8]> {
         let program = self.command.first()?;

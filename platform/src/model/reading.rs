@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// How a map was read, and what that asked of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reading {
     /// By which means, such as `smaps` or `PAGEMAP_SCAN`.
     pub method: &'static str,

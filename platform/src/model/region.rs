@@ -6,6 +6,7 @@ use super::{AddrRange, Bytes, Name, Native, PageCounts, PageRun, Protection, Sha
 
 /// A range of addresses that the kernel treats alike: a VMA on Linux, a map entry on macOS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Region {
     /// Where it lies.
     pub range: AddrRange,
@@ -38,6 +39,21 @@ pub(crate) fn region_at(regions: &[Region], address: u64) -> Option<&Region> {
 }
 
 impl Region {
+    /// A region without a name, at offset 0, of which nothing was counted.
+    pub fn new(range: AddrRange, protection: Protection, share: ShareMode, native: Native) -> Region {
+        Region {
+            range,
+            protection,
+            max_protection: None,
+            share,
+            name: None,
+            offset: 0,
+            counts: PageCounts::UNMEASURED,
+            pages: None,
+            native,
+        }
+    }
+
     /// How many bytes of address space it covers.
     pub fn size(&self) -> Bytes {
         self.range.size()

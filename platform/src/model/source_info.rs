@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::PageSize;
+use super::{PageSize, TargetArch};
 use crate::detail::Detail;
 
 /// What sort of file a capture is.
@@ -50,34 +50,58 @@ pub enum Origin {
     },
 }
 
-/// What a source can do, so that callers ask what it can, not what it is.
+/// What a source can do. Callers ask for abilities, not for the sort of source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Capabilities {
-    /// The most detail that it can give.
+    /// The most detail that it has.
     pub detail: Detail,
     /// Whether it can read the target's memory.
     pub memory: bool,
-    /// Whether reading again can give something new.
+    /// Whether reading again can give a new result.
     pub live: bool,
 }
 
-/// What is known of a source before anything is read.
+impl Capabilities {
+    /// The capabilities of a saved map: no memory, and nothing new.
+    pub const fn of_capture(detail: Detail) -> Capabilities {
+        Capabilities { detail, memory: false, live: false }
+    }
+
+    /// The capabilities of a live process.
+    pub const fn of_live(detail: Detail, memory: bool) -> Capabilities {
+        Capabilities { detail, memory, live: true }
+    }
+}
+
+/// What is known of a source before its map is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SourceInfo {
     /// Where the map comes from.
     pub origin: Origin,
-    /// The system whose map it is, such as `linux`: that of the capture, not of this machine.
+    /// The target's operating system, such as `linux`. For a capture, that is the system where it was taken.
     pub os: &'static str,
-    /// When the map of a capture was read, where the capture says so.
+    /// When the capture was taken, if it says so.
     pub taken: Option<SystemTime>,
-    /// The size of the target's pages, where it is known.
+    /// The size of the target's pages, if known.
     pub page_size: Option<PageSize>,
+    /// The machine that the target's code is for, if known.
+    ///
+    /// Linux: from the ELF header of the program. macOS: known once the process has been read
+    /// ([`RegionSource::process`](crate::RegionSource::process)).
+    pub arch: Option<TargetArch>,
     /// What the source can do.
     pub capabilities: Capabilities,
 }
 
 impl SourceInfo {
-    /// Of when the map is that is read now: of this moment, or of when the capture was taken.
+    /// A source of which nothing else is known.
+    pub fn new(origin: Origin, os: &'static str, capabilities: Capabilities) -> SourceInfo {
+        SourceInfo { origin, os, taken: None, page_size: None, arch: None, capabilities }
+    }
+
+    /// The time of a map that is read now: the current time for a live process, the time of the capture otherwise.
     pub fn time(&self) -> Option<SystemTime> {
         if self.capabilities.live { Some(SystemTime::now()) } else { self.taken }
     }

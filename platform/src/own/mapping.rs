@@ -23,6 +23,7 @@ pub enum Sharing {
 
 /// What the system may be told of memory (`madvise`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Advice {
     /// Its contents are not needed. Linux takes the pages away at once; macOS may keep them, contents and all.
     DontNeed,
@@ -38,6 +39,7 @@ pub enum Advice {
 ///
 /// Linux makes one region of neighbours that are alike. So that its region is the mapping and nothing else, a page on either
 /// side is left unmapped.
+#[derive(Debug)]
 pub struct Mapping {
     pages: Pages,
 }

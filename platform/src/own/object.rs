@@ -43,6 +43,7 @@ fn open(name: &str) -> Result<std::os::fd::OwnedFd> {
 
 /// The transparent huge pages of this system.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HugePages {
     /// How large one is.
     pub size: Bytes,

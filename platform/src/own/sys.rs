@@ -13,6 +13,7 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::ForkResult;
 
 /// Whole pages that one value of this type owns: nothing else in the process keeps anything there.
+#[derive(Debug)]
 pub(super) struct Pages {
     start: NonNull<c_void>,
     length: NonZeroUsize,

@@ -1,15 +1,15 @@
-//! pmap's command line, read as getopt_long does: options may be combined, shortened and stand behind PIDs.
+//! pmap's command line, parsed as getopt_long does: options may be combined, abbreviated and follow PIDs.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// What the command line comes to.
+/// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Show maps.
     Show(Arguments),
-    /// Write a new configuration, to the file or to the default one.
+    /// Write a new configuration, to this file or to the default one.
     CreateRc(Option<PathBuf>),
     /// `-h`
     Help,
@@ -17,26 +17,26 @@ pub enum Request {
     Version,
 }
 
-/// How to show which maps.
+/// Which maps to show, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arguments {
-    /// Which columns.
+    /// The columns.
     pub layout: Layout,
-    /// `-q`: neither head nor totals.
+    /// `-q`: no header and no totals.
     pub quiet: bool,
-    /// `-p`: whole paths.
+    /// `-p`: complete paths.
     pub show_path: bool,
-    /// `-k`: the kernel's labels as they are.
+    /// `-k`: the kernel's names, unchanged.
     pub kernel_names: bool,
-    /// `-A`: only regions that hold an address from the first to the last, both included.
+    /// `-A`: only regions that hold an address of this range, both ends included.
     pub range: Option<(u64, u64)>,
-    /// How often `-r` was given, which is ignored with a word.
+    /// The number of `-r` options, each ignored with a message.
     pub ignored: usize,
-    /// What to show.
-    pub targets: Vec<Target>,
+    /// The processes and files to show.
+    pub operands: Vec<Operand>,
 }
 
-/// Which columns to show.
+/// The columns to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Address, size, mode, name.
@@ -47,28 +47,28 @@ pub enum Layout {
     Device,
     /// `-X`, and `-XX` with `everything`.
     Fields {
-        /// Whether the columns that hardly anyone wants are shown too.
+        /// Whether to show the rarely used columns too.
         everything: bool,
     },
     /// `-c`, and `-C` with a file.
     Configured(Option<PathBuf>),
 }
 
-/// A process or a saved map.
+/// An argument that is no option: a process or a saved map.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum Operand {
     /// A process, or a thread of it.
     Pid(u32),
     /// A saved map.
     File(PathBuf),
-    /// A path under `/proc` that is no process.
+    /// A path under `/proc` that is not a process.
     NoProcess(OsString),
 }
 
-/// What is wrong with the command line.
+/// An error in the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What to say; `None` where the usage says it all.
+    /// The message; `None` if pmap prints only the usage.
     pub message: Option<String>,
     /// Whether the usage follows.
     pub usage: bool,
@@ -92,7 +92,7 @@ const fn long(name: &'static str, letter: u8, takes_value: bool) -> LongOption {
     LongOption { name, letter, takes_value }
 }
 
-/// In the order in which an ambiguous prefix lists them.
+/// The order is that in which the message about an ambiguous abbreviation lists them.
 const LONG_OPTIONS: &[LongOption] = &[
     long("extended", b'x', false),
     long("device", b'd', false),
@@ -110,7 +110,7 @@ const LONG_OPTIONS: &[LongOption] = &[
 
 const LETTERS: &[u8] = b"xXrdqphVcnkACN";
 
-/// The options so far.
+/// The options parsed so far.
 #[derive(Default)]
 struct Options {
     extended: bool,
@@ -125,15 +125,15 @@ struct Options {
     kernel_names: bool,
     range: Option<(u64, u64)>,
     ignored: usize,
-    /// `-h` or `-V`, which end the reading.
-    at_once: Option<Request>,
+    /// `-h` or `-V`, which end the parsing.
+    immediate: Option<Request>,
 }
 
-/// Reads what follows the tool's name.
+/// Parses the arguments after the tool's name.
 ///
 /// # Errors
 ///
-/// What pmap would refuse, with its words.
+/// Returns what pmap refuses, with pmap's message.
 pub fn parse(arguments: &[OsString]) -> Result<Request, Refusal> {
     if arguments.is_empty() {
         return Err(Refusal { message: None, usage: true });
@@ -152,7 +152,7 @@ pub fn parse(arguments: &[OsString]) -> Result<Request, Refusal> {
         } else {
             operands.push(argument);
         }
-        if let Some(request) = options.at_once.take() {
+        if let Some(request) = options.immediate.take() {
             return Ok(request);
         }
     }
@@ -206,7 +206,7 @@ impl Options {
             }
             if !matches!(letter, b'A' | b'C' | b'N') {
                 self.take(letter, None)?;
-                if self.at_once.is_some() {
+                if self.immediate.is_some() {
                     return Ok(());
                 }
                 continue;
@@ -238,13 +238,13 @@ impl Options {
             b'n' => self.create_rc = true,
             b'N' => self.create_rc_to = Some(OsString::from_vec(value).into()),
             b'A' => self.range = Some(parse_range(&value)?),
-            b'h' => self.at_once = Some(Request::Help),
-            _ => self.at_once = Some(Request::Version),
+            b'h' => self.immediate = Some(Request::Help),
+            _ => self.immediate = Some(Request::Version),
         }
         Ok(())
     }
 
-    fn finish(self, operands: &[&OsString]) -> Result<Request, Refusal> {
+    fn finish(self, words: &[&OsString]) -> Result<Request, Refusal> {
         let creates = self.create_rc || self.create_rc_to.is_some();
         let modes = [
             self.read_rc,
@@ -262,12 +262,12 @@ impl Options {
             return refuse("options -p, -q are mutually exclusive with -n, -N");
         }
         if creates {
-            if !operands.is_empty() {
+            if !words.is_empty() {
                 return refuse("too many arguments");
             }
             return Ok(Request::CreateRc(self.create_rc_to));
         }
-        if operands.is_empty() {
+        if words.is_empty() {
             return refuse("argument missing");
         }
         let layout = match (self.read_rc_from, self.read_rc) {
@@ -278,8 +278,8 @@ impl Options {
             _ if self.fields > 0 => Layout::Fields { everything: self.fields > 1 },
             _ => Layout::Plain,
         };
-        let targets = operands.iter().map(|operand| target(operand)).collect::<Option<_>>();
-        let Some(targets) = targets else { return Err(Refusal { message: None, usage: true }) };
+        let operands = words.iter().map(|word| operand(word)).collect::<Option<_>>();
+        let Some(operands) = operands else { return Err(Refusal { message: None, usage: true }) };
         Ok(Request::Show(Arguments {
             layout,
             quiet: self.quiet,
@@ -287,28 +287,28 @@ impl Options {
             kernel_names: self.kernel_names,
             range: self.range,
             ignored: self.ignored,
-            targets,
+            operands,
         }))
     }
 }
 
-/// What an operand stands for: a PID in decimal, hexadecimal (`0x`) or octal (`0`), bare or behind `/proc/`; else an existing
-/// file. `None` where it is nothing of these.
-fn target(operand: &OsStr) -> Option<Target> {
-    let bytes = operand.as_bytes();
+/// Parses an operand: a PID in decimal, hexadecimal (`0x`) or octal (`0`), with or without `/proc/` before it; otherwise an
+/// existing file. Returns `None` if it is neither.
+fn operand(word: &OsStr) -> Option<Operand> {
+    let bytes = word.as_bytes();
     let in_proc = bytes.strip_prefix(b"/proc/");
     if let Some(pid) = number(in_proc.unwrap_or(bytes)) {
         let is_possible = (1..=i32::MAX as u64).contains(&pid);
-        return is_possible.then_some(Target::Pid(pid as u32));
+        return is_possible.then_some(Operand::Pid(pid as u32));
     }
-    if std::fs::metadata(operand).is_ok_and(|file| !file.is_dir()) {
-        return Some(Target::File(operand.into()));
+    if std::fs::metadata(word).is_ok_and(|file| !file.is_dir()) {
+        return Some(Operand::File(word.into()));
     }
     let is_process_like = in_proc.is_some_and(|rest| !rest.contains(&b'/'));
-    is_process_like.then(|| Target::NoProcess(operand.into()))
+    is_process_like.then(|| Operand::NoProcess(word.into()))
 }
 
-/// A number as `strtoul` reads it with base 0, and nothing behind it.
+/// Parses a number as `strtoul` does with base 0, with nothing after it.
 fn number(bytes: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(bytes).ok()?;
     if !text.starts_with(|letter: char| letter.is_ascii_digit()) {
@@ -325,7 +325,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
     }
 }
 
-/// `LOW[,HIGH]`: either may be empty, and without a comma they are the same.
+/// Parses `LOW[,HIGH]`: each may be empty, and without a comma they are the same.
 fn parse_range(text: &[u8]) -> Result<(u64, u64), Refusal> {
     let wrong = || refuse(format!("failed to parse argument: '{}'", String::from_utf8_lossy(text)));
     if text.is_empty() {
@@ -343,7 +343,7 @@ fn parse_range(text: &[u8]) -> Result<(u64, u64), Refusal> {
     }
 }
 
-/// A number as `strtoul` reads it with base 16: blanks before it, a sign, `0x`; too large a one is the largest.
+/// Parses a number as `strtoul` does with base 16: with leading blanks, a sign and `0x`; one that is too large saturates.
 fn hexadecimal(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?.trim_start();
     let (is_negative, text) = match text.strip_prefix('-') {
@@ -369,7 +369,7 @@ mod tests {
     fn shown(line: &str) -> Arguments {
         match parsed(line) {
             Ok(Request::Show(arguments)) => arguments,
-            other => panic!("`{line}` shows something, not {other:?}"),
+            other => panic!("`{line}` is parsed as {other:?}"),
         }
     }
 
@@ -379,18 +379,18 @@ mod tests {
     }
 
     #[test]
-    fn short_options_combine_and_stand_anywhere() {
+    fn short_options_combine_in_any_place() {
         let arguments = shown("7 -qpx -A7f,8 0x10");
         assert_eq!(arguments.layout, Layout::Extended);
         assert!(arguments.quiet && arguments.show_path);
         assert_eq!(arguments.range, Some((0x7f, 8)));
-        assert_eq!(arguments.targets, [Target::Pid(7), Target::Pid(16)]);
+        assert_eq!(arguments.operands, [Operand::Pid(7), Operand::Pid(16)]);
         assert_eq!(shown("-XX 1").layout, Layout::Fields { everything: true });
         assert_eq!(shown("-X -q -X 1").layout, Layout::Fields { everything: true });
     }
 
     #[test]
-    fn long_options_may_be_shortened_where_that_is_plain() {
+    fn long_options_may_be_abbreviated_unless_ambiguous() {
         assert_eq!(shown("--ext 1").layout, Layout::Extended);
         assert_eq!(shown("--read-rc-from=x 1").layout, Layout::Configured(Some("x".into())));
         assert_eq!(shown("--read-rc 1").layout, Layout::Configured(None), "a whole name is not ambiguous");
@@ -403,8 +403,8 @@ mod tests {
 
     #[test]
     fn ids_are_decimal_hexadecimal_or_octal() {
-        let pids = shown("10 0x10 010 /proc/10").targets;
-        assert_eq!(pids, [Target::Pid(10), Target::Pid(16), Target::Pid(8), Target::Pid(10)]);
+        let pids = shown("10 0x10 010 /proc/10").operands;
+        assert_eq!(pids, [Operand::Pid(10), Operand::Pid(16), Operand::Pid(8), Operand::Pid(10)]);
         for wrong in ["abc", "0", "1x", "0x", "-- -5", "4294967297", "08", "+1"] {
             assert_eq!(refused(wrong), (String::new(), true), "{wrong}");
         }

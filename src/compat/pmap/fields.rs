@@ -1,7 +1,7 @@
-//! `-X`, `-XX` and configured columns: what smaps says, each column as wide as its widest cell.
+//! `-X`, `-XX` and configured columns: the fields of smaps, each column as wide as its widest cell.
 //!
-//! So nothing can be written before everything was read. The regions are kept meanwhile, rather than have the kernel walk the
-//! page tables a second time as pmap does.
+//! Output starts only after the last region was read. pmap reads smaps twice, and the kernel walks the page tables each time;
+//! this module keeps the regions in memory instead.
 
 use std::io::{self, Write};
 
@@ -11,18 +11,18 @@ use super::line::{Line, decimal_digits, hexadecimal_digits, kib};
 use super::names::Naming;
 use super::rc::Config;
 
-/// Which columns to show.
+/// The columns to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// All that hold something of interest.
+    /// Every column but the rarely used ones (`-X`).
     Usual,
-    /// All.
+    /// Every column (`-XX`).
     Everything,
-    /// Those of a configuration.
+    /// The columns of a configuration (`-c`, `-C`).
     Configured(Config),
 }
 
-/// What `-X` leaves out.
+/// The columns that `-X` leaves out.
 const UNUSUAL: &[&str] = &[
     "KernelPageSize",
     "MMUPageSize",
@@ -48,7 +48,7 @@ impl Selection {
 
 /// A column between the address and the name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Column {
+enum FieldColumn {
     Permissions,
     Offset,
     Device,
@@ -57,18 +57,18 @@ enum Column {
     Flags,
 }
 
-/// A number, of which there is a total.
+/// A numeric column, which has a total.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Field {
     Counter(SmapsField),
-    /// The size by the addresses, where there is no smaps.
+    /// The size by the addresses, without smaps.
     Size,
     Resident,
     Dirty,
     Swapped,
     HugeEligible,
     ProtectionKey,
-    /// One that this version doesn't know.
+    /// A field that this version doesn't know.
     Other(Box<str>),
 }
 
@@ -86,7 +86,7 @@ impl Field {
         }
     }
 
-    /// Counters are in KiB, the others as they are.
+    /// The value: counters in KiB, other fields unchanged.
     fn value(&self, region: &Region) -> Option<u64> {
         let linux = || region.native.linux();
         match self {
@@ -107,31 +107,31 @@ fn other(region: &LinuxRegion, key: &str) -> Option<u64> {
     field.value.split(' ').next()?.parse().ok()
 }
 
-impl Column {
+impl FieldColumn {
     fn title(&self) -> &str {
         match self {
-            Column::Permissions => "Perm",
-            Column::Offset => "Offset",
-            Column::Device => "Device",
-            Column::Inode => "Inode",
-            Column::Number(field) => field.title(),
-            Column::Flags => FLAGS,
+            FieldColumn::Permissions => "Perm",
+            FieldColumn::Offset => "Offset",
+            FieldColumn::Device => "Device",
+            FieldColumn::Inode => "Inode",
+            FieldColumn::Number(field) => field.title(),
+            FieldColumn::Flags => FLAGS,
         }
     }
 
-    /// How many columns of text the cell of a region takes.
+    /// The width of a region's cell.
     fn cell_width(&self, region: &Region) -> usize {
         let linux = region.native.linux();
         match self {
-            Column::Permissions => 4,
-            Column::Offset => hexadecimal_digits(region.offset).max(8),
-            Column::Device => {
+            FieldColumn::Permissions => 4,
+            FieldColumn::Offset => hexadecimal_digits(region.offset).max(8),
+            FieldColumn::Device => {
                 let Device { major, minor } = linux.map(|it| it.device).unwrap_or_default();
                 hexadecimal_digits(major.into()).max(2) + 1 + hexadecimal_digits(minor.into()).max(2)
             }
-            Column::Inode => decimal_digits(linux.map_or(0, |it| it.inode)),
-            Column::Number(field) => field.value(region).map_or(1, decimal_digits),
-            Column::Flags => linux.and_then(|it| it.vm_flags).map_or(0, |flags| {
+            FieldColumn::Inode => decimal_digits(linux.map_or(0, |it| it.inode)),
+            FieldColumn::Number(field) => field.value(region).map_or(1, decimal_digits),
+            FieldColumn::Flags => linux.and_then(|it| it.vm_flags).map_or(0, |flags| {
                 (flags.iter().count() * 3).saturating_sub(1)
                     + unknown_flags(region).map_or(0, |it| it.len() + 1)
             }),
@@ -141,27 +141,27 @@ impl Column {
     fn write(&self, region: &Region, width: usize, line: &mut Line) {
         let linux = region.native.linux();
         match self {
-            Column::Permissions => {
+            FieldColumn::Permissions => {
                 line.pad(4, width).permissions(region.protection, region.share.is_shared());
             }
-            Column::Offset => {
+            FieldColumn::Offset => {
                 line.pad(self.cell_width(region), width).hexadecimal(region.offset, 8);
             }
-            Column::Device => {
+            FieldColumn::Device => {
                 let Device { major, minor } = linux.map(|it| it.device).unwrap_or_default();
                 line.pad(self.cell_width(region), width);
                 line.hexadecimal(major.into(), 2).text(b":").hexadecimal(minor.into(), 2);
             }
-            Column::Inode => {
+            FieldColumn::Inode => {
                 line.number(linux.map_or(0, |it| it.inode), width);
             }
-            Column::Number(field) => {
+            FieldColumn::Number(field) => {
                 match field.value(region) {
                     Some(value) => line.number(value, width),
                     None => line.right(b"-", width),
                 };
             }
-            Column::Flags => {
+            FieldColumn::Flags => {
                 line.pad(self.cell_width(region), width);
                 let flags = linux.and_then(|it| it.vm_flags).unwrap_or_default();
                 let letters = flags.iter().map(|(letters, _)| letters).chain(unknown_flags(region));
@@ -179,7 +179,7 @@ fn unknown_flags(region: &Region) -> Option<&str> {
     unknown.iter().find(|field| &*field.key == FLAGS).map(|field| &*field.value)
 }
 
-/// Which numbers the regions have, in the order in which Linux 6.18 prints them; unknown ones behind.
+/// The numeric fields of the regions, in the order of Linux 6.18; unknown fields follow.
 fn fields(regions: &[Region]) -> Vec<Field> {
     let linux = || regions.iter().filter_map(|region| region.native.linux());
     let has_smaps = linux().any(|region| !region.smaps.is_empty());
@@ -210,11 +210,11 @@ fn fields(regions: &[Region]) -> Vec<Field> {
     fields
 }
 
-/// Writes the regions; nothing where there are none, as of a thread of the kernel.
+/// Writes the regions. Without regions, as for a kernel thread, writes nothing.
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// Returns the errors of `out`.
 pub fn write(
     regions: &[Region],
     selection: &Selection,
@@ -227,12 +227,13 @@ pub fn write(
     }
     let has_flags =
         regions.iter().any(|region| region.native.linux().is_some_and(|it| it.vm_flags.is_some()));
-    let columns = [Column::Permissions, Column::Offset, Column::Device, Column::Inode]
+    let columns = [FieldColumn::Permissions, FieldColumn::Offset, FieldColumn::Device, FieldColumn::Inode]
         .into_iter()
-        .chain(fields(regions).into_iter().map(Column::Number))
-        .chain(has_flags.then_some(Column::Flags))
+        .chain(fields(regions).into_iter().map(FieldColumn::Number))
+        .chain(has_flags.then_some(FieldColumn::Flags))
         .filter(|column| selection.shows(column.title()));
-    let columns: Vec<(Column, usize, u64)> = columns.map(|column| measure(column, regions, quiet)).collect();
+    let columns: Vec<(FieldColumn, usize, u64)> =
+        columns.map(|column| measure(column, regions, quiet)).collect();
     let shows_mapping = selection.shows("Mapping");
     let mut line = Line::default();
     if !quiet {
@@ -259,13 +260,13 @@ pub fn write(
     if quiet { Ok(()) } else { write_totals(&columns, line, out) }
 }
 
-/// The address is printed with at least eight digits, at the right of this many columns.
+/// The width of the address, which has at least eight digits.
 const ADDRESS_WIDTH: usize = 16;
 
-/// The width and the total of a column.
-fn measure(column: Column, regions: &[Region], quiet: bool) -> (Column, usize, u64) {
+/// Returns a column with its width and its total.
+fn measure(column: FieldColumn, regions: &[Region], quiet: bool) -> (FieldColumn, usize, u64) {
     let cells = regions.iter().map(|region| column.cell_width(region)).max().unwrap_or(0);
-    let Column::Number(field) = &column else {
+    let FieldColumn::Number(field) = &column else {
         let width = if quiet { cells } else { cells.max(column.title().len()) };
         return (column, width, 0);
     };
@@ -275,17 +276,21 @@ fn measure(column: Column, regions: &[Region], quiet: bool) -> (Column, usize, u
     (column, width, total)
 }
 
-/// A rule and a total under every column of numbers; nothing where there is none.
-fn write_totals(columns: &[(Column, usize, u64)], mut line: Line, out: &mut dyn Write) -> io::Result<()> {
-    let is_number = |column: &Column| matches!(column, Column::Number(_));
+/// Writes a rule and a total below every numeric column; without such a column, nothing.
+fn write_totals(
+    columns: &[(FieldColumn, usize, u64)],
+    mut line: Line,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let is_number = |column: &FieldColumn| matches!(column, FieldColumn::Number(_));
     let Some(last) = columns.iter().rposition(|(column, ..)| is_number(column)) else { return Ok(()) };
     for is_rule in [true, false] {
         line.clear();
         line.repeat(b' ', ADDRESS_WIDTH + 1);
         for (column, width, total) in &columns[..=last] {
             match column {
-                Column::Number(_) if is_rule => line.repeat(b'=', *width),
-                Column::Number(_) => line.number(*total, *width),
+                FieldColumn::Number(_) if is_rule => line.repeat(b'=', *width),
+                FieldColumn::Number(_) => line.number(*total, *width),
                 _ => line.repeat(b' ', *width),
             }
             .text(b" ");

@@ -1,49 +1,49 @@
-//! A line of output, written without an allocation a cell: a listing may have tens of thousands.
+//! A line of output, built without an allocation per cell: a listing can have tens of thousands of lines.
 
 use mmview_platform::{Bytes, Protection, Region};
 
-/// The bytes of a line so far.
+/// A line under construction.
 #[derive(Debug, Default)]
 pub struct Line(Vec<u8>);
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Line {
-    /// What was written, ended by a newline; the line is empty again after [`Line::clear`].
+    /// Returns the line with a newline. Call [`Line::clear`] before the next one.
     pub fn finish(&mut self) -> &[u8] {
         self.0.push(b'\n');
         &self.0
     }
 
-    /// Starts anew.
+    /// Empties the line.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// Writes bytes as they are.
+    /// Writes bytes unchanged.
     pub fn text(&mut self, text: &[u8]) -> &mut Line {
         self.0.extend_from_slice(text);
         self
     }
 
-    /// Writes text at the right of `width` columns.
+    /// Writes text, right-aligned in `width` columns.
     pub fn right(&mut self, text: &[u8], width: usize) -> &mut Line {
         self.pad(text.len(), width).text(text)
     }
 
-    /// Writes blanks so that `length` bytes fill `width`.
+    /// Writes the blanks that pad `length` bytes to `width`.
     pub fn pad(&mut self, length: usize, width: usize) -> &mut Line {
         self.0.resize(self.0.len() + width.saturating_sub(length), b' ');
         self
     }
 
-    /// Writes `count` times the same byte.
+    /// Writes a byte `count` times.
     pub fn repeat(&mut self, byte: u8, count: usize) -> &mut Line {
         self.0.resize(self.0.len() + count, byte);
         self
     }
 
-    /// Writes a hexadecimal number of at least `digits` digits.
+    /// Writes a hexadecimal number with at least `digits` digits.
     pub fn hexadecimal(&mut self, value: u64, digits: usize) -> &mut Line {
         let digits = hexadecimal_digits(value).max(digits);
         let start = self.0.len();
@@ -56,7 +56,7 @@ impl Line {
         self
     }
 
-    /// Writes a number at the right of `width` columns.
+    /// Writes a number, right-aligned in `width` columns.
     pub fn number(&mut self, value: u64, width: usize) -> &mut Line {
         let digits = decimal_digits(value);
         self.pad(digits, width);
@@ -70,7 +70,7 @@ impl Line {
         self
     }
 
-    /// Writes a size in KiB at the right of `width` columns, `-` where it was not measured.
+    /// Writes a size in KiB, right-aligned in `width` columns; `-` if it was not measured.
     pub fn kib(&mut self, size: Option<Bytes>, width: usize) -> &mut Line {
         match size {
             Some(size) => self.number(kib(size), width),
@@ -78,7 +78,7 @@ impl Line {
         }
     }
 
-    /// Writes pmap's five letters: what may be done, `s` for shared, and a hyphen where Solaris has an `R`.
+    /// Writes pmap's five letters: the protection, `s` if shared, and a hyphen where pmap of Solaris has an `R`.
     pub fn mode(&mut self, region: &Region) -> &mut Line {
         self.text(region.protection.as_str().as_bytes());
         self.text(if region.share.is_shared() { b"s-" } else { b"--" })
@@ -90,17 +90,17 @@ impl Line {
     }
 }
 
-/// A size in whole KiB.
+/// Converts a size to whole KiB.
 pub fn kib(size: Bytes) -> u64 {
     size.0 >> 10
 }
 
-/// How many digits a number has.
+/// Counts the decimal digits of a number.
 pub fn decimal_digits(value: u64) -> usize {
     value.checked_ilog10().map_or(1, |power| power as usize + 1)
 }
 
-/// How many hexadecimal digits a number has.
+/// Counts the hexadecimal digits of a number.
 pub fn hexadecimal_digits(value: u64) -> usize {
     (u64::BITS - value.leading_zeros()).div_ceil(4).max(1) as usize
 }

@@ -1,4 +1,4 @@
-//! The plain layout, `-x` and `-d`: a line a region as it is read, and totals.
+//! The plain layout, `-x` and `-d`: one line per region, written as the region is read, and totals.
 
 use std::io::{self, Write};
 
@@ -8,19 +8,19 @@ use super::arguments::Layout;
 use super::line::{Line, kib};
 use super::names::Naming;
 
-/// A listing being written.
+/// A listing under construction.
 pub struct Listing<'a> {
     layout: &'a Layout,
     quiet: bool,
     naming: Naming,
     out: &'a mut dyn Write,
     line: Line,
-    totals: Totals,
+    sums: Sums,
 }
 
-/// Sums over the lines that were written.
+/// Sums over the lines written so far.
 #[derive(Debug, Default)]
-struct Totals {
+struct Sums {
     size: u64,
     resident: Bytes,
     dirty: Bytes,
@@ -29,11 +29,11 @@ struct Totals {
 }
 
 impl<'a> Listing<'a> {
-    /// Writes the head of a listing.
+    /// Writes the header of a listing.
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Returns the errors of `out`.
     pub fn begin(
         layout: &'a Layout,
         quiet: bool,
@@ -49,16 +49,16 @@ impl<'a> Listing<'a> {
                 _ => {}
             }
         }
-        Ok(Listing { layout, quiet, naming, out, line: Line::default(), totals: Totals::default() })
+        Ok(Listing { layout, quiet, naming, out, line: Line::default(), sums: Sums::default() })
     }
 
     /// Writes the line of a region.
     ///
     /// # Errors
     ///
-    /// Those of the output.
+    /// Returns the errors of the output.
     pub fn region(&mut self, region: &Region) -> io::Result<()> {
-        self.totals.add(region);
+        self.sums.add(region);
         let size = kib(region.size());
         self.line.clear();
         let line = self.line.hexadecimal(region.range.start(), 16);
@@ -86,12 +86,12 @@ impl<'a> Listing<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the output.
+    /// Returns the errors of the output.
     pub fn end(self) -> io::Result<()> {
         if self.quiet {
             return Ok(());
         }
-        let Totals { size, resident, dirty, private_writable, shared } = self.totals;
+        let Sums { size, resident, dirty, private_writable, shared } = self.sums;
         match self.layout {
             Layout::Extended => {
                 writeln!(self.out, "---------------- ------- ------- ------- ")?;
@@ -106,7 +106,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-impl Totals {
+impl Sums {
     fn add(&mut self, region: &Region) {
         let size = kib(region.size());
         self.size = self.size.saturating_add(size);

@@ -1,8 +1,8 @@
-//! What pmap calls a process and its regions.
+//! pmap's names for a process and its regions.
 //!
-//! pmap 4.0.2 draws names in two ways: in the plain, `-x` and `-d` layouts every byte that isn't printable ASCII is `?`; in
-//! `-X` and its like it lets everything through, terminal escapes included. Here the latter lets through what is UTF-8 and
-//! harmless, and the rest is `?` too.
+//! pmap 4.0.2 prints names in two ways. In the plain, `-x` and `-d` layouts, every byte that isn't printable ASCII becomes `?`.
+//! In `-X` and its relatives, pmap prints every byte, terminal escapes included; this module prints UTF-8 there, and replaces
+//! control characters and invalid bytes with `?`.
 
 use std::borrow::Cow;
 
@@ -17,12 +17,12 @@ const TAG_STACK: u32 = 30;
 const ANONYMOUS: &[u8] = b"  [ anon ]";
 const STACK: &[u8] = b"  [ stack ]";
 
-/// Which names to show, as options say.
+/// The options for names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Naming {
-    /// Whole paths rather than their last part.
+    /// Complete paths instead of their last part.
     pub show_path: bool,
-    /// The kernel's labels rather than `[ anon ]`.
+    /// The kernel's names instead of `[ anon ]`.
     pub kernel_names: bool,
 }
 
@@ -48,13 +48,13 @@ impl Naming {
         }
     }
 
-    /// The last column of `-X` and its like: the kernel's text, of paths the last part.
+    /// The last column of `-X` and its relatives: the kernel's text, for paths the last part.
     pub fn text(self, region: &Region) -> Vec<u8> {
         let Some(name) = &region.name else { return Vec::new() };
         printable_utf8(&self.path(name).unwrap_or_else(|| escape(name)))
     }
 
-    /// The kernel's text of a path, whole or its last part.
+    /// The kernel's text of a path, complete or its last part.
     fn path(self, name: &Name) -> Option<Vec<u8>> {
         name.path()?;
         let mut text = escape(name);
@@ -68,15 +68,15 @@ impl Naming {
     }
 }
 
-/// The id of a System V shared memory segment, which the kernel gives as its inode.
+/// The id of a System V shared memory segment, which the kernel reports as its inode.
 fn system_v_id(region: &Region, name: &Name) -> Option<u64> {
     let is_system_v = name.kind() == NameKind::MemoryObject && name.bytes().starts_with(b"/SYSV");
     is_system_v.then(|| region.native.linux().map(|native| native.inode))?
 }
 
-/// The command line, its arguments joined by blanks; in brackets the short name of what has none.
+/// The arguments of a process, joined by blanks; without arguments, its short name in brackets.
 ///
-/// Without a UTF-8 locale pmap draws control characters as dots and what isn't ASCII as `?`.
+/// Without a UTF-8 locale, pmap prints control characters as dots and bytes beyond ASCII as `?`.
 pub fn command(process: &ProcessInfo, is_utf8: bool) -> Vec<u8> {
     let mut text = process.command.join(&b' ');
     let empty_end = process.command.iter().rev().take_while(|argument| argument.is_empty()).count();
@@ -100,7 +100,7 @@ pub fn command(process: &ProcessInfo, is_utf8: bool) -> Vec<u8> {
     if is_utf8 { printable_utf8(&text) } else { printable_ascii(text) }
 }
 
-/// Whether the environment asks for UTF-8, as `setlocale` looks it up.
+/// Returns whether the environment asks for UTF-8, in the order of `setlocale`.
 pub fn is_utf8_locale() -> bool {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
@@ -117,7 +117,7 @@ fn printable_ascii(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-/// UTF-8 that a terminal only draws; of everything else every byte is `?`.
+/// Keeps printable UTF-8, and replaces every other byte with `?`.
 fn printable_utf8(text: &[u8]) -> Vec<u8> {
     let mut drawn = Vec::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_a_terminal_is_a_question_mark() {
+    fn control_characters_become_question_marks() {
         assert_eq!(plain("/x/a\u{1b}[1mü\u{9b}"), ("a?[1m????".into(), "a?[1mü??".into()));
         assert_eq!(plain("/x/a\u{202e}b").1, "a???b");
     }
@@ -193,8 +193,9 @@ mod tests {
     #[test]
     fn command_lines_are_joined_and_never_empty() {
         let command = |arguments: &[&str], is_utf8| {
-            let command = arguments.iter().map(|argument| argument.as_bytes().into()).collect();
-            let process = ProcessInfo { command, name: Some(b"comm"[..].into()), ..ProcessInfo::default() };
+            let mut process = ProcessInfo::default();
+            process.command = arguments.iter().map(|argument| argument.as_bytes().into()).collect();
+            process.name = Some(b"comm"[..].into());
             String::from_utf8(super::command(&process, is_utf8)).unwrap()
         };
         assert_eq!(command(&["a", "", "b c", ""], true), "a  b c");

@@ -1,23 +1,23 @@
-//! pmap's configuration: which columns `-c` and `-C` show.
+//! pmap's configuration: the columns that `-c` and `-C` show.
 //!
-//! Sections in brackets, an entry a line; a word that begins with `#` begins a comment. What stands behind an entry is told
-//! and left out, and so is what belongs to no section.
+//! A section starts with its name in brackets, and has one entry per line. A word that begins with `#` starts a comment. Words
+//! after an entry, and entries outside a section, are syntax errors: pmap reports and ignores them.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What a configuration says.
+/// A configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// The columns to show, by name; the address always is.
+    /// The names of the columns to show; the address is always shown.
     pub fields: HashSet<String>,
-    /// Whether names are shown with their whole path.
+    /// Whether to show complete paths.
     pub show_path: bool,
 }
 
-/// The configuration that `-n` and `-N` write: nothing is switched on.
+/// The configuration that `-n` and `-N` write, with every entry disabled.
 const TEMPLATE: &str = "\
 # pmap's Config File
 
@@ -57,12 +57,12 @@ const TEMPLATE: &str = "\
 
 ";
 
-/// The default configuration, `~/.pmaprc`; `None` where there is no home.
+/// The path of the default configuration, `~/.pmaprc`; `None` without `HOME`.
 pub fn default_path() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".pmaprc"))
 }
 
-/// A carriage return is none: pmap takes it for a part of the entry.
+/// pmap's blanks. A carriage return is not one of them; pmap takes it as part of the entry.
 const BLANKS: [char; 2] = [' ', '\t'];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ enum Section {
     Unsupported,
 }
 
-/// Reads a configuration, and tells what is wrong with it.
+/// Parses a configuration. Returns it with a message for each error.
 pub fn parse(text: &[u8]) -> (Config, Vec<String>) {
     let mut config = Config::default();
     let mut complaints = Vec::new();
@@ -103,7 +103,7 @@ pub fn parse(text: &[u8]) -> (Config, Vec<String>) {
             if section == Section::Unsupported {
                 complaints.push(format!("unsupported section found in the config - line {number}"));
             }
-            // What shouldn't be there counts as an entry all the same.
+            // pmap takes the misplaced text as an entry.
             entry = behind;
         } else if section == Section::None || line.contains(BLANKS) {
             syntax_error();
@@ -120,27 +120,27 @@ pub fn parse(text: &[u8]) -> (Config, Vec<String>) {
     (config, complaints)
 }
 
-/// A comment begins at a `#` that begins a word.
+/// Removes a comment, which starts at a `#` at the start of a word.
 fn without_comment(line: &str) -> &str {
     let is_start = |at: usize| line[..at].chars().next_back().is_none_or(|before| BLANKS.contains(&before));
     let comment = line.match_indices('#').find(|(at, _)| is_start(*at));
     comment.map_or(line, |(at, _)| &line[..at])
 }
 
-/// Reads the configuration in a file.
+/// Reads a configuration from a file.
 ///
 /// # Errors
 ///
-/// Those of reading it.
+/// Returns the errors of reading the file.
 pub fn read(path: &Path) -> io::Result<(Config, Vec<String>)> {
     Ok(parse(&std::fs::read(path)?))
 }
 
-/// Writes a configuration that shows the address only, with everything else to be switched on.
+/// Writes a configuration that shows the address only, with all other entries commented out.
 ///
 /// # Errors
 ///
-/// Those of writing it; a file that is there already is left alone.
+/// Returns the errors of writing the file, and one if the file exists.
 pub fn create(path: &Path) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(TEMPLATE.as_bytes())
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_switches_nothing_on() {
+    fn the_template_enables_nothing() {
         assert_eq!(parse(TEMPLATE.as_bytes()), (Config::default(), Vec::new()));
     }
 }

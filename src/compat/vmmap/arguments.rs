@@ -1,10 +1,10 @@
-//! vmmap's command line: options with one hyphen or two, whole words, before or behind the target.
+//! vmmap's command line: whole words with one hyphen or two, before or after the target.
 
 use std::ffi::{OsStr, OsString};
 
 use crate::filter::parse_address;
 
-/// What the command line comes to.
+/// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Show a map.
@@ -13,34 +13,34 @@ pub enum Request {
     Help,
 }
 
-/// How to show which map.
+/// Which map to show, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arguments {
-    /// `-s`: by size (dirty and swapped) rather than by address.
+    /// `-s`: sort by size (dirty + swapped) instead of by address.
     pub sort_by_size: bool,
-    /// `-w`: details are never cut.
+    /// `-w`: never shorten details.
     pub wide: bool,
-    /// `-pages`: pages rather than bytes.
+    /// `-pages`: print pages instead of bytes.
     pub pages: bool,
-    /// `-interleaved`: one section, writable and not.
+    /// `-interleaved`: print writable and non-writable regions in one section.
     pub interleaved: bool,
-    /// `-allSplitLibs`: what lies in the shared cache and is not used, too.
+    /// `-allSplitLibs`: also print unused data in the shared cache.
     pub all_split_libs: bool,
-    /// `-noCoalesce`: alike neighbours each for itself.
+    /// `-noCoalesce`: don't merge adjacent regions with the same attributes.
     pub no_coalesce: bool,
-    /// `-summary`: no listing.
+    /// `-summary`: print no listing.
     pub summary: bool,
-    /// The PID, name or file.
+    /// The process or file: a PID, a name or a path.
     pub target: OsString,
-    /// Only what lies at this address and beside it.
+    /// Print only the region at this address, and its neighbors.
     pub address: Option<u64>,
 }
 
-/// Reads what follows the tool's name.
+/// Parses the arguments after the tool's name.
 ///
 /// # Errors
 ///
-/// What is wrong with it, in a sentence.
+/// Returns a message about the first error.
 pub fn parse(words: &[OsString]) -> Result<Request, String> {
     let mut arguments = Arguments::default();
     let mut operands: Vec<&OsStr> = Vec::new();
@@ -64,7 +64,7 @@ pub fn parse(words: &[OsString]) -> Result<Request, String> {
             }
             "pages" => arguments.pages = true,
             "interleaved" => arguments.interleaved = true,
-            // The parts of submaps are always listed, and the submaps themselves are no regions.
+            // The listing always has the parts of submaps; submaps themselves are no regions.
             "submap" => {}
             "allSplitLibs" => arguments.all_split_libs = true,
             "noCoalesce" => arguments.no_coalesce = true,
@@ -75,7 +75,7 @@ pub fn parse(words: &[OsString]) -> Result<Request, String> {
         }
     }
     match operands.as_slice() {
-        [] => return Err("which process? Write its PID, a part of its name, or a file".to_owned()),
+        [] => return Err("which process? Give its PID, a part of its name, or a file".to_owned()),
         [target] => arguments.target = target.into(),
         [target, address] => {
             arguments.target = target.into();
@@ -85,7 +85,10 @@ pub fn parse(words: &[OsString]) -> Result<Request, String> {
                 Some(parse_address(&format!("0x{digits}")).map_err(|error| error.to_string())?);
         }
         [_, _, extra, ..] => {
-            return Err(format!("one process and one address at a time: `{}` is too much", extra.display()));
+            return Err(format!(
+                "too many arguments: `{}`; give one process and at most one address",
+                extra.display()
+            ));
         }
     }
     Ok(Request::Show(arguments))
@@ -102,12 +105,12 @@ mod tests {
     fn shown(line: &str) -> Arguments {
         match parsed(line) {
             Ok(Request::Show(arguments)) => arguments,
-            other => panic!("`{line}` shows something, not {other:?}"),
+            other => panic!("`{line}` is parsed as {other:?}"),
         }
     }
 
     #[test]
-    fn options_have_one_hyphen_or_two_and_stand_anywhere() {
+    fn options_have_one_hyphen_or_two_in_any_place() {
         assert_eq!(shown("-w -summary 7"), shown("7 --summary --wide"));
         assert_eq!(shown("-s 7"), shown("--sortBySize 7"));
         assert_eq!(shown("-v 7"), shown("-w -submap -allSplitLibs -noCoalesce 7"));
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_named() {
+    fn errors_name_the_argument() {
         assert!(parsed("-bogus 7").unwrap_err().contains("-bogus"));
         assert!(parsed("").unwrap_err().starts_with("which process"));
         assert_eq!(parsed("-x -h"), Err("unrecognized option '-x'".to_owned()));

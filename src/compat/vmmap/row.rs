@@ -1,4 +1,4 @@
-//! A row of the listing, to the column.
+//! A row of the listing, column by column as vmmap prints it.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -10,17 +10,17 @@ use crate::text::{printable, printable_line};
 use crate::units::Units;
 use crate::view::regions::detail;
 
-/// How sizes are written.
+/// The format of sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sizes {
-    /// As vmmap writes bytes.
+    /// vmmap's format for bytes.
     Bytes,
-    /// As numbers of pages.
+    /// Numbers of pages.
     Pages(PageSize),
 }
 
 impl Sizes {
-    /// A cell: `-` for what was not measured.
+    /// Formats a cell: `-` for a size that was not measured.
     pub fn cell(self, size: Option<Bytes>) -> String {
         match (self, size) {
             (_, None) => "-".to_owned(),
@@ -30,19 +30,19 @@ impl Sizes {
     }
 }
 
-/// Which of vmmap's row layouts: they follow the system that the map is from.
+/// vmmap's row layouts, which depend on the system that the map is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowLayout {
     /// macOS 11 and later, and Linux: addresses without leading zeros.
     Modern,
     /// Mac OS X 10.12 to 10.15: sixteen digits.
     Long,
-    /// The same, of a 32-bit process: eight digits.
+    /// The same for a 32-bit process: eight digits.
     Short,
 }
 
 impl RowLayout {
-    /// The layout of a process.
+    /// Returns the layout for a process.
     pub fn of(process: &ProcessInfo) -> RowLayout {
         let system = process.system.as_deref().unwrap_or_default();
         let is_old = system.starts_with("Mac OS X 10.") || system.starts_with("macOS 10.");
@@ -79,7 +79,7 @@ impl RowLayout {
         }
     }
 
-    /// How many columns stand before the detail.
+    /// The number of columns before the detail.
     pub const fn detail_column(self) -> usize {
         const SIZES_AND_ACCESS: usize =
             " [%6s %6s %6s %6s] PRT/MAX SM=XXX PURGE=N  ".len() + 4 * (6 - "%6s".len());
@@ -104,14 +104,14 @@ impl RowLayout {
     }
 }
 
-/// How all rows of a listing are written.
+/// The format of all rows of a listing.
 #[derive(Clone, Copy, Debug)]
 pub struct RowStyle {
-    /// The columns.
+    /// The layout of the columns.
     pub layout: RowLayout,
-    /// The sizes.
+    /// The format of sizes.
     pub sizes: Sizes,
-    /// How many letters of a detail are shown; it is cut at its start.
+    /// The width of the detail; a longer one is cut at its start.
     pub detail_width: Option<usize>,
 }
 
@@ -120,7 +120,7 @@ impl RowStyle {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Returns the errors of `out`.
     pub fn write(self, classified: &Classified, out: &mut dyn Write) -> io::Result<()> {
         let region = classified.facts();
         let counts =
@@ -135,7 +135,7 @@ impl RowStyle {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Returns the errors of `out`.
     pub fn write_off_map(self, row: &OffMapRow, out: &mut dyn Write) -> io::Result<()> {
         let addresses = format!("{:>12}-{:<12}", "kernel", "kernel");
         let counts = [Some(row.size), row.resident, row.dirty, row.swapped];
@@ -143,7 +143,7 @@ impl RowStyle {
         self.line(&row.kind, &addresses, counts, "---/--- SM=NUL", None, detail, out)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one a column")]
+    #[expect(clippy::too_many_arguments, reason = "one per column")]
     fn line(
         self,
         title: &str,
@@ -170,7 +170,7 @@ impl RowStyle {
         }
     }
 
-    /// The end of a detail that is too long, as vmmap cuts it.
+    /// Cuts a detail that is too long at its start, as vmmap does.
     fn cut(self, detail: &str) -> Cow<'_, str> {
         const DOTS: &str = "...";
         let letters = detail.chars().count();
@@ -192,7 +192,7 @@ fn purge(region: &Region) -> Option<char> {
     }
 }
 
-/// What stands under REGION DETAIL: of a report what stood there, else the name and what explains it.
+/// The text below REGION DETAIL: for a saved report its own text, otherwise the name and its explanation.
 pub fn detail_of(classified: &Classified) -> String {
     let is_printed = classified.native().macos().is_some_and(|native| native.printed_type.is_some());
     if !is_printed {

@@ -22,26 +22,26 @@ const RULE: &str =
 const TOTAL: &str = "TOTAL";
 const TOTAL_UNRESERVED: &str = "TOTAL, minus reserved VM space";
 
-/// How many sizes stand before the count.
+/// The number of sizes before the count.
 const SIZES: usize = 7;
 
-/// The summary of a map, and what a report says of its own.
+/// The summary of a map, and that of a saved report.
 pub struct Tables<'a> {
-    /// What the regions come to.
+    /// The totals of the regions.
     pub summary: &'a Summary,
-    /// The report's own summary, where the map is from one.
+    /// The saved report's own summary; `None` if the map is not from a report.
     pub printed: Option<&'a PrintedSummary>,
-    /// How sizes are written.
+    /// The format of sizes.
     pub sizes: Sizes,
-    /// Whether zones are sorted by what they cost.
+    /// Whether to sort zones by dirty and swapped size.
     pub sort_by_size: bool,
 }
 
 impl Tables<'_> {
-    /// The report's own summary, where it is one of the regions that are listed.
+    /// The saved report's own summary, if it covers exactly the listed regions.
     ///
-    /// vmmap added up bytes and printed rounded rows; so its sums stand where they are of the same regions. 10.12 and 10.13
-    /// count one region too many in each row and the true number in the total.
+    /// vmmap adds up bytes but prints rounded rows, so its own sums are better than sums of the rows. vmmap of 10.12 and 10.13
+    /// counts one region too many in each row, but the total is correct.
     fn whole(&self) -> Option<(&PrintedSummary, &PrintedTable)> {
         let printed = self.printed.filter(|_| self.sizes == Sizes::Bytes)?;
         let types = printed.types.as_ref()?;
@@ -50,11 +50,11 @@ impl Tables<'_> {
         (total.count(count) == Some(self.summary.total.regions)).then_some((printed, types))
     }
 
-    /// Writes all of it.
+    /// Writes the totals and all tables.
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Returns the errors of `out`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let whole = self.whole();
         let printed_line = |start: &str| {
@@ -88,7 +88,7 @@ impl Tables<'_> {
         let total = |name: &str| table?.totals.iter().find(|row| &*row.name == name);
         self.row(TOTAL, &self.summary.total, total(TOTAL), None, out)?;
         if let Some(unreserved) = &self.summary.total_unreserved {
-            // vmmap takes the sizes of what is reserved away, and not its regions (14.1.1: 12542 in both lines).
+            // vmmap subtracts the sizes of reserved regions, but not their count (14.1.1: 12542 in both lines).
             let unreserved = Totals { regions: self.summary.total.regions, ..*unreserved };
             self.row(TOTAL_UNRESERVED, &unreserved, total(TOTAL_UNRESERVED), None, out)?;
         }
@@ -132,7 +132,7 @@ impl Tables<'_> {
         }
     }
 
-    /// Writes the table of malloc zones as the report has it: only vmmap can make it, it asks the allocator.
+    /// Writes the report's table of malloc zones. Only vmmap can make one, since it asks the allocator.
     fn zones(&self, lines: &[&str], out: &mut dyn Write) -> io::Result<()> {
         let mut lines = lines.to_vec();
         let rules: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].starts_with("====")).collect();
@@ -151,14 +151,14 @@ impl Tables<'_> {
     }
 }
 
-/// What a zone costs: dirty and swapped.
+/// The cost of a zone: its dirty and swapped size.
 fn cost(table: &PrintedTable, line: &str) -> u64 {
     let row = table.rows.iter().find(|row| line.starts_with(&*row.name));
     let size = |title| Some(row?.size(table.column(title)?)?.0);
     size("DIRTY SIZE").unwrap_or(0) + size("SWAPPED SIZE").unwrap_or(0)
 }
 
-/// The lines of the table of malloc zones in a report, both lines of its head first.
+/// The lines of a report's table of malloc zones, with the two lines of its header.
 fn zone_lines(printed: &PrintedSummary) -> Option<Vec<&str>> {
     let lines: Vec<&str> = printed.text.lines().collect();
     let head = lines.iter().position(|line| line.starts_with("MALLOC ZONE"))?;
@@ -167,7 +167,7 @@ fn zone_lines(printed: &PrintedSummary) -> Option<Vec<&str>> {
     Some(above.into_iter().chain(table.copied()).collect())
 }
 
-/// What stands behind a row.
+/// The note after a row.
 fn note(row: &Row, has_zones: bool) -> Option<&'static str> {
     if row.kind.is_reserved() {
         return Some("reserved VM address space (unallocated)");

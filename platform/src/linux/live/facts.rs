@@ -3,14 +3,13 @@
 //! Each is read by itself and may be missing: another user's process tells its name but not its program.
 
 use std::fs;
-use std::io::Read;
-use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use procfs::process::{Process, Stat, Status};
-
-use crate::model::{Bytes, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
+use super::directory::Directory;
+use crate::linux::parse::stat::Stat;
+use crate::model::{Parent, ProcessInfo, ProcessState, ThreadInfo, User};
+use crate::unix::user_name;
 
 /// `PF_KTHREAD` of `include/linux/sched.h`: set in the flags of a kernel thread.
 const KERNEL_THREAD: u32 = 0x0020_0000;
@@ -26,30 +25,30 @@ pub(super) fn has_ended(stat: &Stat) -> bool {
 }
 
 /// How a zombie ended, as `wait` will say. `stat` shows a 0 to whoever may not know (`fs/proc/array.c`, `do_task_stat`).
-pub(super) fn zombie_status(process: &Process) -> Option<i32> {
+pub(super) fn zombie_status(process: &Directory) -> Option<i32> {
     let stat = process.stat().ok().filter(has_ended)?;
     let me = rustix::process::geteuid();
-    let may_know = me.is_root() || process.status().ok()?.ruid == me.as_raw();
+    let may_know = me.is_root() || process.status().ok()?.real_user == Some(me.as_raw());
     stat.exit_code.filter(|&status| status != 0 || may_know)
 }
 
 /// Everything that can be told of `process`, whose directory lies in `procfs`.
-pub(super) fn read(process: &Process, procfs: &Path) -> ProcessInfo {
+pub(super) fn read(process: &Directory, procfs: &Path) -> ProcessInfo {
     let stat = process.stat().ok();
     let status = process.status().ok();
-    let parent = stat.as_ref().and_then(|stat| u32::try_from(stat.ppid).ok()).filter(|pid| *pid > 0);
+    let parent = stat.as_ref().map(|stat| stat.parent).filter(|pid| *pid > 0);
     ProcessInfo {
-        path: process.exe().ok().map(|path| path.into_os_string().into_vec().into()),
+        path: process.link("exe").ok().map(Into::into),
         parent: parent.map(|pid| Parent { pid, name: name_of(procfs, pid) }),
-        user: status.as_ref().map(|status| user(status.euid)),
+        user: status.as_ref().and_then(|status| status.effective_user).map(user),
         started: stat.as_ref().and_then(|stat| started(stat, procfs)),
-        stack_start: stat.as_ref().map(|stat| stat.startstack).filter(|&start| start != 0),
+        stack_start: stat.as_ref().map(|stat| stat.start_stack).filter(|&start| start != 0),
         threads: threads(process),
         mapping_limit: fs::read_to_string(procfs.join("sys/vm/max_map_count"))
             .ok()
             .and_then(|limit| limit.trim().parse().ok()),
         images: Vec::new(),
-        totals: status.as_ref().map(totals).unwrap_or_default(),
+        totals: status.map(|status| status.totals).unwrap_or_default(),
         system: fs::read_to_string(procfs.join("sys/kernel/osrelease"))
             .ok()
             .map(|release| format!("Linux {}", release.trim()).into()),
@@ -58,11 +57,11 @@ pub(super) fn read(process: &Process, procfs: &Path) -> ProcessInfo {
 }
 
 /// What can be told by three small files: id, name, command line, and the state in `stat`.
-pub(super) fn identity(process: &Process, stat: Option<&Stat>) -> ProcessInfo {
+pub(super) fn identity(process: &Directory, stat: Option<&Stat>) -> ProcessInfo {
     ProcessInfo {
-        pid: process.pid().try_into().ok(),
-        name: read_file(process, "comm").map(|name| name.trim_ascii_end().into()),
-        command: arguments(&read_file(process, "cmdline").unwrap_or_default()),
+        pid: Some(process.pid()),
+        name: process.read("comm").ok().map(|name| name.trim_ascii_end().into()),
+        command: arguments(&process.read("cmdline").ok().unwrap_or_default()),
         state: stat.map(state),
         ..ProcessInfo::default()
     }
@@ -77,27 +76,20 @@ pub(super) fn arguments(cmdline: &[u8]) -> Vec<Box<[u8]>> {
     cmdline.split(|&byte| byte == 0).map(Into::into).collect()
 }
 
-pub(super) fn read_file(process: &Process, name: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    process.open_relative(name).ok()?.read_to_end(&mut bytes).ok()?;
-    Some(bytes)
-}
-
 fn name_of(procfs: &Path, pid: u32) -> Option<Box<[u8]>> {
     let name = fs::read(procfs.join(pid.to_string()).join("comm")).ok()?;
     Some(name.trim_ascii_end().into())
 }
 
 fn user(id: u32) -> User {
-    let entry = nix::unistd::User::from_uid(id.into()).ok().flatten();
-    User { id, name: entry.map(|user| user.name.into()) }
+    User { id, name: user_name(id) }
 }
 
 fn started(stat: &Stat, procfs: &Path) -> Option<SystemTime> {
     let text = fs::read_to_string(procfs.join("stat")).ok()?;
     let boot = text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     let ticks_per_second = rustix::param::clock_ticks_per_second();
-    let since_boot = Duration::from_millis(stat.starttime.checked_mul(1000)? / ticks_per_second);
+    let since_boot = Duration::from_millis(stat.start_time.checked_mul(1000)? / ticks_per_second);
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(boot))?.checked_add(since_boot)
 }
 
@@ -115,20 +107,21 @@ fn state(stat: &Stat) -> ProcessState {
 }
 
 /// The threads, the main one first. Two small files are read for each.
-fn threads(process: &Process) -> Vec<ThreadInfo> {
-    let Ok(tasks) = process.tasks() else { return Vec::new() };
-    let mut threads: Vec<_> = tasks
-        .flatten()
-        .filter_map(|task| {
-            let path = |file: &str| format!("task/{}/{file}", task.tid);
-            Some(ThreadInfo {
-                id: task.tid.try_into().ok()?,
-                name: read_file(process, &path("comm")).map(|name| name.trim_ascii_end().into()),
-                stack_pointer: read_file(process, &path("syscall")).and_then(|text| stack_pointer(&text)),
-            })
+fn threads(process: &Directory) -> Vec<ThreadInfo> {
+    let mut threads: Vec<_> = process
+        .numbers("task")
+        .unwrap_or_default()
+        .into_iter()
+        .map(|id| {
+            let path = |file: &str| format!("task/{id}/{file}");
+            ThreadInfo {
+                id: id.into(),
+                name: process.read(&path("comm")).ok().map(|name| name.trim_ascii_end().into()),
+                stack_pointer: process.read(&path("syscall")).ok().and_then(|text| stack_pointer(&text)),
+            }
         })
         .collect();
-    threads.sort_by_key(|thread| (Some(thread.id) != process.pid().try_into().ok(), thread.id));
+    threads.sort_by_key(|thread| (thread.id != u64::from(process.pid()), thread.id));
     threads
 }
 
@@ -137,22 +130,6 @@ fn stack_pointer(syscall: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(syscall).ok()?;
     let mut fields = text.split_ascii_whitespace().rev().skip(1);
     u64::from_str_radix(fields.next()?.strip_prefix("0x")?, 16).ok()
-}
-
-pub(super) fn totals(status: &Status) -> ProcessTotals {
-    let size = |kib: Option<u64>| kib.map(Bytes::from_kib);
-    ProcessTotals {
-        virtual_size: size(status.vmsize),
-        resident: size(status.vmrss),
-        resident_peak: size(status.vmhwm),
-        swapped: size(status.vmswap),
-        anonymous: size(status.rssanon),
-        file: size(status.rssfile),
-        shared_memory: size(status.rssshmem),
-        page_tables: size(status.vmpte),
-        footprint: None,
-        footprint_peak: None,
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The regions of a live process, as they are read.
 
-use procfs::process::Stat;
-
 use super::facts;
 use super::pages::{Resident, Stopped};
 use super::process::LiveSource;
@@ -9,13 +7,14 @@ use super::query::NameResolver;
 use super::read_ahead::Reader;
 use super::text::Text;
 use crate::error::{Error, Result};
+use crate::linux::parse::stat::Stat;
 use crate::model::Region;
 use crate::order::Order;
 use crate::warning::Warning;
 
 /// What shows that a process still runs the same program: where its code and its stack lie. Zero for whoever may not know.
 fn program(stat: &Stat) -> (u64, u64) {
-    (stat.startcode, stat.startstack)
+    (stat.start_code, stat.start_stack)
 }
 
 /// The regions of a live process as its text is read.

@@ -1,30 +1,33 @@
 //! A live process, read through its directory in `/proc`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use procfs::ProcError;
-use procfs::process::{Process, Stat};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::around;
+use super::directory::{Directory, is_gone};
 use super::facts;
 use super::listing::Listing;
+use super::memory::LiveMemory;
 use super::pages::{Resident, Wanted};
 use super::query::{self, Answer, NameResolver};
+use super::refused;
 use super::scan::Scanner;
 use super::sys;
 use super::text::Text;
 use crate::detail::Detail;
 use crate::error::{Error, Result};
+use crate::linux::parse::stat::Stat;
+use crate::memory::Memory;
 use crate::model::ProcessEntry;
-use crate::model::{Capabilities, Origin, Reading, SourceInfo};
+use crate::model::{Capabilities, Origin, Reading, SourceInfo, TargetArch};
 use crate::model::{Ending, PageSize, ProcessInfo, ProcessTotals, Region};
 use crate::options::OpenOptions;
 use crate::source::{RegionSource, Regions, collect_around, find_at};
@@ -39,7 +42,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
     let procfs = root(options);
     let mut warnings = Vec::new();
     let mut process = open_directory(&procfs, pid)?;
-    let group = process.status().ok().and_then(|status| u32::try_from(status.tgid).ok());
+    let group = process.status().ok().and_then(|status| status.thread_group);
     let process_id = match group {
         Some(group) if group != pid && group != 0 => {
             process = open_directory(&procfs, group)?;
@@ -54,34 +57,48 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
         Some(_) => None,
     };
     let before = process.stat();
-    if matches!(before, Err(ProcError::NotFound(_))) && procfs.join("self").exists() {
-        return Err(if is_hidden(process_id) { hidden(process_id) } else { Error::NoSuchProcess { pid } });
+    if before.as_ref().is_err_and(is_gone) && procfs.join("self").exists() {
+        return Err(if refused::is_hidden(process_id) {
+            refused::hidden(process_id)
+        } else {
+            Error::NoSuchProcess { pid }
+        });
     }
     Ok(Box::new(LiveSource {
         info: SourceInfo {
-            origin: Origin::Live { pid: process_id },
-            os: "linux",
-            taken: None,
             page_size: PageSize::new(rustix::param::page_size() as u64),
-            capabilities: Capabilities { detail: Detail::Pages, memory: true, live: true },
+            arch: arch(&process),
+            ..SourceInfo::new(
+                Origin::Live { pid: process_id },
+                "linux",
+                Capabilities::of_live(Detail::Pages, true),
+            )
         },
-        process,
+        process: Arc::new(process),
+        is_of_this_system: options.procfs.is_none(),
+        memory: Mutex::default(),
         pidfd,
         procfs,
         pid: process_id,
         is_stat_readable: before.is_ok(),
-        tell_anonymous: options.tell_anonymous,
+        with_anonymous: options.with_anonymous,
         max_stall: options.max_stall,
         warnings,
         reading: None,
     }))
 }
 
-fn open_directory(procfs: &Path, pid: u32) -> Result<Process> {
-    let path = procfs.join(pid.to_string());
-    Process::new_with_root(path.clone()).map_err(|error| match error {
-        ProcError::NotFound(_) if procfs.is_dir() => Error::NoSuchProcess { pid },
-        error => Error::Io { action: "open", path, source: into_io(error) },
+/// The architecture of the program that a process runs; `None` without `PTRACE_MODE_READ`, and for a kernel thread.
+fn arch(process: &Directory) -> Option<TargetArch> {
+    let mut start = [0; TargetArch::ELF_START];
+    process.file("exe").ok()?.read_exact(&mut start).ok()?;
+    TargetArch::from_elf(&start)
+}
+
+fn open_directory(procfs: &Path, pid: u32) -> Result<Directory> {
+    Directory::open(procfs, pid).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound if procfs.is_dir() => Error::NoSuchProcess { pid },
+        _ => Error::Io { action: "open", path: procfs.join(pid.to_string()), source },
     })
 }
 
@@ -94,43 +111,26 @@ pub(crate) fn pidfd(pid: u32) -> Option<OwnedFd> {
     pidfd_open(as_pid(pid)?, PidfdFlags::empty()).ok()
 }
 
-/// Whether a process whose files are not to be found is there all the same: a signal to it would be refused, not lost.
-fn is_hidden(pid: u32) -> bool {
-    as_pid(pid).is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::PERM))
-}
-
-/// The refusal of a `/proc` that is mounted with `hidepid` (`Documentation/filesystems/proc.rst`): the directory can be opened
-/// by its number, and nothing in it.
-fn hidden(pid: u32) -> Error {
-    Error::NotPermitted {
-        action: "see anything",
-        pid,
-        hints: vec![HIDEPID.to_owned()],
-        source: io::ErrorKind::PermissionDenied.into(),
-    }
-}
-
 /// How long the end of a process is waited for whose memory is gone.
 const LONGEST_ENDING: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
-
-const HIDEPID: &str = "/proc is mounted with hidepid, which hides the processes of other users: run mmview as the user of \
-                       this one, with sudo, or in the group that the mount lets look (gid=)";
 
 /// The processes by id.
 pub(crate) fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
     let procfs = root(options);
-    let listing = procfs::process::all_processes_with_root(&procfs).map_err(|error| Error::Io {
+    let listing = std::fs::read_dir(&procfs).map_err(|source| Error::Io {
         action: "list the processes in",
-        path: procfs,
-        source: into_io(error),
+        path: procfs.clone(),
+        source,
     })?;
     let mut entries: Vec<_> = listing
         .flatten()
-        .filter_map(|process| {
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let process = Directory::open(&procfs, pid).ok()?;
             Some(ProcessEntry {
-                pid: process.pid().try_into().ok()?,
-                name: facts::read_file(&process, "comm")?.trim_ascii_end().into(),
-                command: facts::arguments(&facts::read_file(&process, "cmdline").unwrap_or_default()),
+                pid,
+                name: process.read("comm").ok()?.trim_ascii_end().into(),
+                command: facts::arguments(&process.read("cmdline").unwrap_or_default()),
             })
         })
         .collect();
@@ -138,26 +138,20 @@ pub(crate) fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
     Ok(entries)
 }
 
-fn into_io(error: ProcError) -> io::Error {
-    match error {
-        ProcError::PermissionDenied(_) => io::ErrorKind::PermissionDenied.into(),
-        ProcError::NotFound(_) => io::ErrorKind::NotFound.into(),
-        ProcError::Io(error, _) => error,
-        error => io::Error::other(error.to_string()),
-    }
-}
-
 /// A process, by its held directory: an id that is given to another process can't be mistaken for this one.
 pub(super) struct LiveSource {
     info: SourceInfo,
-    pub(super) process: Process,
+    pub(super) process: Arc<Directory>,
+    /// Whether the process runs on this system, under this ID.
+    is_of_this_system: bool,
+    memory: Mutex<Option<Arc<LiveMemory>>>,
     /// What tells how the process ended, where this kernel has it (5.3) and `/proc` is this system's.
     pidfd: Option<OwnedFd>,
     procfs: PathBuf,
     pub(super) pid: u32,
     /// A saved tree under `--procfs` may have no `stat`; then a missing one says nothing.
     is_stat_readable: bool,
-    tell_anonymous: bool,
+    with_anonymous: bool,
     max_stall: Option<Duration>,
     pub(super) warnings: Vec<Warning>,
     pub(super) reading: Option<Reading>,
@@ -172,48 +166,23 @@ impl LiveSource {
         }
     }
 
-    fn vanished(&self) -> Error {
-        match self.process.stat() {
-            Ok(stat) if facts::has_ended(&stat) => Error::Zombie { pid: self.pid },
-            _ => Error::Vanished { pid: self.pid },
-        }
-    }
-
-    /// Opens `maps` or `smaps`. Whether this user may look is decided here, once and for all (`PTRACE_MODE_READ_FSCREDS`).
+    /// Opens `maps` or `smaps`. The kernel checks the permission at this point, once (`PTRACE_MODE_READ_FSCREDS`).
     fn open_text(&self, name: &'static str) -> Result<File> {
-        self.process.open_relative(name).map_err(|error| {
-            let path = self.procfs.join(self.pid.to_string()).join(name);
-            self.read_error(into_io(error), "open", path)
-        })
+        self.process.file(name).map_err(|error| self.read_error(error, "open", self.process.path(name)))
     }
 
     pub(super) fn read_error(&self, source: io::Error, action: &'static str, path: PathBuf) -> Error {
-        let is_gone = source.raw_os_error().map(Errno::from_raw_os_error) == Some(Errno::SRCH)
-            || (source.kind() == io::ErrorKind::NotFound
-                && self.is_stat_readable
-                && self.process.stat().is_err());
-        if is_gone {
-            return self.vanished();
-        }
-        if source.kind() == io::ErrorKind::PermissionDenied {
-            return Error::NotPermitted {
-                action: "read the memory map",
-                pid: self.pid,
-                hints: hints(&self.process, &self.procfs),
-                source,
-            };
-        }
-        Error::Io { action, path, source }
+        refused::error(&self.process, self.is_stat_readable, source, action, path)
     }
 
     /// Why the text of the map can't be read on.
     pub(super) fn listing_error(&self, source: io::Error) -> Error {
-        self.read_error(source, "read the memory map in", self.procfs.join(self.pid.to_string()))
+        self.read_error(source, "read the memory map in", self.process.own_path())
     }
 
     /// Why the pages can't be scanned on.
     pub(super) fn scan_error(&self, error: Errno) -> Error {
-        self.read_error(error.into(), "scan", self.procfs.join(self.pid.to_string()).join("pagemap"))
+        self.read_error(error.into(), "scan", self.process.path("pagemap"))
     }
 
     /// What has `detail`, and the detail that it really has.
@@ -224,7 +193,7 @@ impl LiveSource {
         }
         // Whoever wants to be gentle reads no `smaps` for what a scan tells.
         if detail == Detail::Resident
-            && let Some(scan) = self.open_scan(Wanted::Counts, self.tell_anonymous)?
+            && let Some(scan) = self.open_scan(Wanted::Counts, self.with_anonymous)?
         {
             let text = Text::at_once(self.open_text("maps")?);
             return Ok(Opened { text, scan: Some(scan), detail: Detail::Resident });
@@ -250,7 +219,7 @@ impl LiveSource {
 
     /// A scanner of this process's pages; `None` where the kernel has none (before 6.7).
     fn open_scan(&self, wanted: Wanted, with_file: bool) -> Result<Option<Resident>> {
-        let Ok(pagemap) = self.process.open_relative("pagemap") else { return Ok(None) };
+        let Ok(pagemap) = self.process.file("pagemap") else { return Ok(None) };
         let Some(page_size) = self.info.page_size else { return Ok(None) };
         let Some(scanner) = Scanner::new(pagemap, with_file, page_size, self.max_stall) else {
             return Ok(None);
@@ -276,36 +245,6 @@ struct Opened {
     detail: Detail,
 }
 
-/// What would let this user read the map of `process`.
-fn hints(process: &Process, procfs: &Path) -> Vec<String> {
-    let mut ways = Vec::new();
-    let me = rustix::process::geteuid().as_raw();
-    let owner = process.status().ok().map(|status| status.euid);
-    match owner {
-        Some(owner) if owner != me => {
-            let name = nix::unistd::User::from_uid(owner.into()).ok().flatten().map(|user| user.name);
-            let name = name.unwrap_or_else(|| format!("user {owner}"));
-            ways.push(format!("it belongs to {name}: run mmview as {name}, or with sudo"));
-        }
-        None => ways.push(HIDEPID.to_owned()),
-        _ => ways.push(
-            "it does not let its own user look (a set-user-ID program, or one that made itself undumpable): \
-             run mmview with sudo"
-                .to_owned(),
-        ),
-    }
-    ways.push(
-        "CAP_SYS_PTRACE lets a program look at every process (CAP_PERFMON too, from Linux 6.15)".to_owned(),
-    );
-    let scope = std::fs::read_to_string(procfs.join("sys/kernel/yama/ptrace_scope")).unwrap_or_default();
-    if scope.trim() == "3" {
-        ways.push(
-            "kernel.yama.ptrace_scope is 3: nobody may attach to a process until the next boot".to_owned(),
-        );
-    }
-    ways
-}
-
 impl RegionSource for LiveSource {
     fn info(&self) -> &SourceInfo {
         &self.info
@@ -323,7 +262,7 @@ impl RegionSource for LiveSource {
 
     fn totals(&mut self) -> Result<ProcessTotals> {
         match self.process.status() {
-            Ok(status) => Ok(facts::totals(&status)),
+            Ok(status) => Ok(status.totals),
             Err(_) => self.stat().map(|_| ProcessTotals::default()),
         }
     }
@@ -360,33 +299,15 @@ impl RegionSource for LiveSource {
         }
     }
 
-    fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize> {
-        let path = self.procfs.join(self.pid.to_string()).join("mem");
-        let memory = match self.process.open_relative("mem") {
-            Ok(memory) => memory,
-            Err(error) => return Err(self.read_error(into_io(error), "open", path)),
-        };
-        memory.read_at(into, address).map_err(|source| self.read_error(source, "read", path))
-    }
-
-    fn page_frame(&mut self, address: u64) -> Result<Option<u64>> {
-        const PRESENT: u64 = 1 << 63;
-        const FRAME: u64 = (1 << 55) - 1;
-        let Some(page_size) = self.info.page_size else { return Ok(None) };
-        let pagemap = self.open_text("pagemap")?;
-        let mut entry = [0; size_of::<u64>()];
-        let place = address / page_size.bytes().0 * size_of::<u64>() as u64;
-        match pagemap.read_at(&mut entry, place) {
-            // Beyond the end of the address space there are no entries.
-            Ok(read) if read < entry.len() => return Ok(None),
-            Ok(_) => {}
-            Err(source) => {
-                let path = self.procfs.join(self.pid.to_string()).join("pagemap");
-                return Err(self.read_error(source, "read", path));
-            }
+    fn memory(&self) -> Option<Arc<dyn Memory>> {
+        let page_size = self.info.page_size?;
+        let mut held = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        // The open files belong to the program that ran when they were opened.
+        if held.as_ref().is_none_or(|memory| memory.is_stale()) {
+            let process = Arc::clone(&self.process);
+            *held = Some(Arc::new(LiveMemory::new(process, page_size, self.is_of_this_system)));
         }
-        let entry = u64::from_ne_bytes(entry);
-        Ok(Some(entry & FRAME).filter(|&frame| entry & PRESENT != 0 && frame != 0))
+        held.clone().map(|memory| memory as Arc<dyn Memory>)
     }
 
     fn take_warnings(&mut self) -> Vec<Warning> {

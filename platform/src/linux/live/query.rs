@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use procfs::process::Process;
-use rustix::fs::{AtFlags, OFlags, Stat, readlinkat, statat};
+use rustix::fs::{AtFlags, Stat, statat};
 use rustix::io::Errno;
 
+use super::directory::Directory;
 use super::sys::{self, ProcmapQuery};
 use crate::linux::parse::names::{self, Parsed};
 use crate::model::{
@@ -96,7 +95,7 @@ pub(super) struct NameResolver {
 
 impl NameResolver {
     /// Gives a region the name that it really has.
-    pub fn settle_region(&mut self, process: &Process, region: &mut Region) {
+    pub fn settle_region(&mut self, process: &Directory, region: &mut Region) {
         if let Some(likeliest) = region.name.take() {
             region.name = Some(self.settle(process, region, &likeliest));
         }
@@ -105,7 +104,7 @@ impl NameResolver {
     /// The name that the region really has, by asking, in this order: PROCMAP_QUERY for the exact bytes, the link in
     /// `map_files`, the file under the path that would end in ` (deleted)`. Where nothing answers, the likeliest reading
     /// stays.
-    fn settle(&mut self, process: &Process, region: &Region, likeliest: &Name) -> Name {
+    fn settle(&mut self, process: &Directory, region: &Region, likeliest: &Name) -> Name {
         let Some(native) = region.native.linux() else { return likeliest.clone() };
         let key = (native.device, native.inode, likeliest.clone());
         if let Some(name) = self.settled.get(&key) {
@@ -125,9 +124,9 @@ impl NameResolver {
         name
     }
 
-    fn queried_name(&mut self, process: &Process, region: &Region) -> Option<Vec<u8>> {
+    fn queried_name(&mut self, process: &Directory, region: &Region) -> Option<Vec<u8>> {
         if self.maps.is_none() {
-            self.maps = process.open_relative("maps").ok();
+            self.maps = process.file("maps").ok();
         }
         let mut name = vec![0; NAME_SIZE];
         let query = sys::procmap_query(self.maps.as_ref()?, region.range.start(), 0, &mut name).ok()?;
@@ -141,27 +140,24 @@ fn map_files_entry(range: AddrRange) -> String {
 }
 
 /// The target of the link in `map_files`: the name unescaped, with the kernel's ` (deleted)`.
-fn linked_name(process: &Process, range: AddrRange) -> Option<Vec<u8>> {
-    let directory = directory(process)?;
-    let target = readlinkat(&directory, map_files_entry(range), Vec::new()).ok()?;
-    Some(target.into_bytes())
+fn linked_name(process: &Directory, range: AddrRange) -> Option<Vec<u8>> {
+    process.link(&map_files_entry(range)).ok()
 }
 
 /// Whether the file of a region really is called `… (deleted)`: something of that name is there, and it is the same file.
 ///
 /// `map_files` tells the file itself (root, CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE); without it the inode number of the
 /// line has to do, since its device differs from `stat`'s on btrfs and overlayfs.
-fn is_literal(process: &Process, region: &Region, native: &LinuxRegion, name: &Name) -> bool {
+fn is_literal(process: &Directory, region: &Region, native: &LinuxRegion, name: &Name) -> bool {
     if name.kind() != NameKind::File {
         return false;
     }
-    let Some(directory) = directory(process) else { return false };
     let literal = names::literal(name);
     let path = [b"root", literal.bytes()].concat();
-    let Ok(there) = statat(&directory, std::ffi::OsStr::from_bytes(&path), AtFlags::empty()) else {
+    let Ok(there) = statat(process, std::ffi::OsStr::from_bytes(&path), AtFlags::empty()) else {
         return false;
     };
-    match statat(&directory, map_files_entry(region.range), AtFlags::empty()) {
+    match statat(process, map_files_entry(region.range), AtFlags::empty()) {
         Ok(mapped) => is_same_file(&mapped, &there),
         Err(_) => there.st_ino == native.inode,
     }
@@ -169,10 +165,4 @@ fn is_literal(process: &Process, region: &Region, native: &LinuxRegion, name: &N
 
 fn is_same_file(one: &Stat, other: &Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
-}
-
-/// The held directory of the process.
-fn directory(process: &Process) -> Option<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    process.open_relative_flags(".", flags).ok().map(OwnedFd::from)
 }

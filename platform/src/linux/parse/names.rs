@@ -11,6 +11,7 @@ const ESCAPED_NEWLINE: &[u8] = b"\\012";
 
 /// A name out of the text of maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Parsed {
     /// The likeliest reading.
     pub name: Name,

@@ -5,10 +5,12 @@
 //! understood never costs more than itself.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{self, Read};
 
 use memchr::memchr;
 
+use super::lines::Lines;
 use super::maps::{self, MapsLine};
 use super::names;
 use crate::model::{
@@ -16,14 +18,12 @@ use crate::model::{
 };
 use crate::warning::Warning;
 
-/// The kernel hands out at most a page of text per `read`, so a larger buffer saves nothing on `/proc`.
-const BUFFER: usize = 64 << 10;
-
 /// More distinct names than this are not remembered at once, so that a listing streams in constant memory.
 const REMEMBERED_NAMES: usize = 4096;
 
 /// A region out of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadRegion {
     /// The region.
     pub region: Region,
@@ -59,6 +59,12 @@ struct Pending {
 enum LastField {
     Counter(SmapsField),
     Other([u8; 4]),
+}
+
+impl<R> fmt::Debug for SmapsReader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmapsReader").field("malformed", &self.malformed).finish_non_exhaustive()
+    }
 }
 
 impl<R: Read> SmapsReader<R> {
@@ -309,82 +315,6 @@ impl Names {
     }
 }
 
-/// Lines of any length, without their newline, in one buffer that grows for the longest.
-struct Lines<R> {
-    input: R,
-    buffer: Vec<u8>,
-    /// The unread part of the buffer.
-    start: usize,
-    end: usize,
-    /// Where the last line began.
-    line_start: usize,
-    number: u64,
-    strip_carriage_returns: bool,
-    is_last_line_unfinished: bool,
-}
-
-impl<R: Read> Lines<R> {
-    fn new(input: R) -> Lines<R> {
-        Lines {
-            input,
-            buffer: vec![0; BUFFER],
-            start: 0,
-            end: 0,
-            line_start: 0,
-            number: 0,
-            strip_carriage_returns: false,
-            is_last_line_unfinished: false,
-        }
-    }
-
-    /// The number of the next line, from 1, and the line.
-    fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
-        let mut searched = self.start;
-        let line_end = loop {
-            if let Some(at) = memchr(b'\n', &self.buffer[searched..self.end]) {
-                break searched + at;
-            }
-            searched = self.end;
-            if self.end == self.buffer.len() {
-                if self.start > 0 {
-                    self.buffer.copy_within(self.start..self.end, 0);
-                    self.end -= self.start;
-                    searched -= self.start;
-                    self.start = 0;
-                } else {
-                    self.buffer.resize(self.buffer.len() * 2, 0);
-                }
-            }
-            let read = match self.input.read(&mut self.buffer[self.end..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
-            };
-            if read == 0 {
-                if self.start == self.end {
-                    return Ok(None);
-                }
-                self.is_last_line_unfinished = true;
-                break self.end;
-            }
-            self.end += read;
-        };
-        self.line_start = self.start;
-        self.start = (line_end + 1).min(self.end);
-        self.number += 1;
-        let mut line = &self.buffer[self.line_start..line_end];
-        if self.strip_carriage_returns {
-            line = line.strip_suffix(b"\r").unwrap_or(line);
-        }
-        Ok(Some((self.number, line)))
-    }
-
-    /// Makes the last line the next one again.
-    fn put_back(&mut self) {
-        self.start = self.line_start;
-        self.number -= 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -518,7 +448,7 @@ VmFlags: rd wr mr mw
 
     #[test]
     fn a_path_longer_than_any_buffer() {
-        let path = "/".to_owned() + &"d/".repeat(BUFFER) + "f";
+        let path = "/".to_owned() + &"d/".repeat(100 << 10) + "f";
         let (regions, _) = read(&format!("1000-2000 r--p 0 08:01 7 {path}\n2000-3000 r--p 0 00:00 0\n"));
         assert_eq!(regions[0].name.as_ref().unwrap().bytes(), path.as_bytes());
         assert_eq!(regions.len(), 2);

@@ -11,6 +11,7 @@ use crate::macos::parse::images::LoadedImage;
 use crate::macos::parse::records::ZOMBIE;
 use crate::model::ProcessEntry;
 use crate::model::{Bytes, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
+use crate::unix::user_name;
 
 /// What tells a process from another that gets its id later: when it started, in microseconds; `None` where this user may
 /// not know.
@@ -22,6 +23,15 @@ pub(super) fn started_at(pid: i32) -> Option<u64> {
 /// Whether the process has ended and only its exit status is left; an `errno` where there is none.
 pub(super) fn is_zombie(pid: i32) -> Result<bool, i32> {
     sys::short_bsd_info(pid).map(|info| info.pbsi_status == ZOMBIE)
+}
+
+/// Whether the process that started at `started_at` still runs. If this user may not ask, it is taken to.
+pub(super) fn is_same_process(pid: i32, started: Option<u64>) -> bool {
+    if matches!(is_zombie(pid), Ok(true) | Err(libc::ESRCH)) {
+        return false;
+    }
+    let now = started_at(pid);
+    started.is_none() || now.is_none() || started == now
 }
 
 /// Everything that can be told of the process. `port` and `images` where there are any.
@@ -72,8 +82,7 @@ fn command(pid: i32) -> Vec<Box<[u8]>> {
 }
 
 fn user(id: u32) -> User {
-    let entry = nix::unistd::User::from_uid(id.into()).ok().flatten();
-    User { id, name: entry.map(|user| user.name.into()) }
+    User { id, name: user_name(id) }
 }
 
 fn started(info: &libc::proc_bsdinfo) -> Option<SystemTime> {

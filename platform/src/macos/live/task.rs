@@ -1,18 +1,22 @@
 //! A live process, asked by its task port where the system gives one, else through libproc.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::facts;
+use super::is_root;
+use super::memory::LiveMemory;
 use super::sys::{self, Port};
 use crate::detail::Detail;
 use crate::error::{Error, Result};
 use crate::macos::parse::decode::{RawPages, RawRegion};
-use crate::macos::parse::images::{self, DyldInfo, LoadedImage, Memory};
+use crate::macos::parse::images::{self, DyldInfo, ImageMemory, LoadedImage};
 use crate::macos::parse::kern::{KernReturn, Refusal};
-use crate::macos::parse::refusal;
 use crate::macos::parse::segments::{Disposition, SegmentMap};
 use crate::macos::parse::walk::{Method, Plan, ProcessRegion, TaskCalls, Walk};
+use crate::memory::Memory;
 use crate::model::ProcessEntry;
 use crate::model::{AddrRange, PageSize, ProcessInfo, ProcessTotals, PurgeState, Region};
-use crate::model::{Capabilities, Origin, SourceInfo};
+use crate::model::{Capabilities, Origin, SourceInfo, TargetArch};
 use crate::options::OpenOptions;
 use crate::source::{RegionSource, Regions, find_at};
 use crate::warning::Warning;
@@ -28,19 +32,17 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
     task.open_port();
     Ok(Box::new(LiveSource {
         info: SourceInfo {
-            origin: Origin::Live { pid },
-            os: "macos",
-            taken: None,
             page_size: Some(task.page_size),
-            capabilities: Capabilities {
-                detail: given(Detail::Pages, task.port.is_some()),
-                memory: task.port.is_some(),
-                live: true,
-            },
+            ..SourceInfo::new(
+                Origin::Live { pid },
+                "macos",
+                Capabilities::of_live(given(Detail::Pages, task.port.is_some()), task.port.is_some()),
+            )
         },
         pid,
         task,
         images: None,
+        memory: Mutex::default(),
         warnings: Vec::new(),
     }))
 }
@@ -58,10 +60,6 @@ pub(crate) fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
     Ok(entries)
 }
 
-fn is_root() -> bool {
-    sys::effective_user() == 0
-}
-
 fn refuse_procfs(options: &OpenOptions) -> Result<()> {
     match options.procfs {
         Some(_) => Err(Error::Unsupported { what: "another /proc", place: "on macOS, which has none" }),
@@ -72,7 +70,7 @@ fn refuse_procfs(options: &OpenOptions) -> Result<()> {
 /// A task, and what the system permits of it.
 struct Task {
     pid: i32,
-    port: Option<Port>,
+    port: Option<Arc<Port>>,
     /// Why there is no port.
     refused: KernReturn,
     /// When the process started, in microseconds: another that gets its id has another.
@@ -104,7 +102,7 @@ impl Task {
             Ok(port) => {
                 let of_task = sys::vm_info(&port).ok().and_then(|info| u64::try_from(info.page_size).ok());
                 self.page_size = of_task.and_then(PageSize::new).unwrap_or(self.page_size);
-                self.port = Some(port);
+                self.port = Some(Arc::new(port));
             }
             Err(code) => {
                 log::debug!("process {}: no task port: {code}", self.pid);
@@ -114,7 +112,7 @@ impl Task {
     }
 
     fn port(&self) -> Result<&Port, KernReturn> {
-        self.port.as_ref().ok_or(self.refused)
+        self.port.as_deref().ok_or(self.refused)
     }
 
     /// What `code` means. A port whose task has ended is given back: the process may have become another task (`exec`), for
@@ -146,7 +144,7 @@ impl Task {
     }
 }
 
-impl Memory for Task {
+impl ImageMemory for Task {
     fn read(&mut self, address: u64, size: usize) -> Vec<u8> {
         let mut bytes = vec![0; size];
         let copied = self.port().and_then(|port| sys::read(port, address, &mut bytes)).unwrap_or(0);
@@ -224,12 +222,7 @@ impl TaskCalls for Task {
         if self.is_own() {
             return true;
         }
-        // Whoever may not even ask can't tell, and has no sign of its end.
-        if matches!(facts::is_zombie(self.pid), Ok(true) | Err(libc::ESRCH)) {
-            return false;
-        }
-        let (before, now) = (self.started_at, facts::started_at(self.pid));
-        before.is_none() || now.is_none() || before == now
+        facts::is_same_process(self.pid, self.started_at)
     }
 }
 
@@ -292,6 +285,7 @@ struct LiveSource {
     task: Task,
     /// The images that were read last, until a walk has used them.
     images: Option<Vec<LoadedImage>>,
+    memory: Mutex<Option<Arc<LiveMemory>>>,
     warnings: Vec<Warning>,
 }
 
@@ -349,14 +343,16 @@ impl RegionSource for LiveSource {
             error => Err(error),
         })?;
         let images = self.task.read_images();
-        let process = facts::read(self.task.pid, self.task.port.as_ref(), &images);
+        let code_type = images.first().and_then(|main| main.header.code_type);
+        self.info.arch = code_type.and_then(TargetArch::from_code_type);
+        let process = facts::read(self.task.pid, self.task.port.as_deref(), &images);
         self.images = Some(images);
         Ok(process)
     }
 
     fn totals(&mut self) -> Result<ProcessTotals> {
         self.check_alive()?;
-        Ok(facts::totals(self.task.pid, self.task.port.as_ref()))
+        Ok(facts::totals(self.task.pid, self.task.port.as_deref()))
     }
 
     fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
@@ -371,34 +367,15 @@ impl RegionSource for LiveSource {
         find_at(self.walk(given(detail, self.task.port.is_some()), address), address)
     }
 
-    fn read_memory(&mut self, address: u64, into: &mut [u8]) -> Result<usize> {
-        let failed = |code: KernReturn| Error::Io {
-            action: "read",
-            path: format!("the memory of process {} at {address:#x}", self.pid).into(),
-            source: std::io::Error::other(code),
-        };
-        let port = self.task.port().map_err(|code| Error::NotPermitted {
-            action: "read the memory",
-            pid: self.pid,
-            hints: refusal::hints(is_root()),
-            source: std::io::Error::other(code),
-        })?;
-        let whole = sys::read(port, address, into);
-        if let Ok(copied) = whole {
-            return Ok(copied);
+    fn memory(&self) -> Option<Arc<dyn Memory>> {
+        let port = self.task.port.as_ref();
+        let mut held = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_none_or(|memory| !memory.is_of(port)) {
+            let port = port.cloned().ok_or(self.task.refused);
+            let Task { pid, started_at, page_size, .. } = self.task;
+            *held = Some(Arc::new(LiveMemory::new(pid, port, started_at, page_size)));
         }
-        // The call copies all or nothing: where the range leaves the map, page by page tells how far it goes.
-        let page = self.task.page_size.bytes().0;
-        let mut done = 0;
-        while done < into.len() {
-            let Some(at) = address.checked_add(done as u64) else { break };
-            let left = usize::try_from(page - at % page).unwrap_or(usize::MAX).min(into.len() - done);
-            match sys::read(port, at, &mut into[done..done + left]) {
-                Ok(copied) if copied > 0 => done += copied,
-                _ => break,
-            }
-        }
-        if done == 0 { whole.map_err(failed) } else { Ok(done) }
+        held.clone().map(|memory| memory as Arc<dyn Memory>)
     }
 
     fn take_warnings(&mut self) -> Vec<Warning> {

@@ -8,7 +8,7 @@ use super::macho::{self, MachHeader, long, word};
 use crate::model::Image;
 
 /// The target's memory.
-pub(crate) trait Memory {
+pub(crate) trait ImageMemory {
     /// Reads `size` bytes at `address`; fewer, or none, where they are not all readable.
     fn read(&mut self, address: u64, size: usize) -> Vec<u8>;
 }
@@ -43,7 +43,7 @@ const SMALLEST_PAGE: u64 = 4096;
 /// Reads the list, the main program first, dyld itself last. Two reads an image.
 ///
 /// `None` where there is no list: dyld sets its pointer to null while it changes it, so asking again soon may help.
-pub(crate) fn read(memory: &mut impl Memory, dyld: DyldInfo) -> Option<Vec<LoadedImage>> {
+pub(crate) fn read(memory: &mut impl ImageMemory, dyld: DyldInfo) -> Option<Vec<LoadedImage>> {
     let width = if dyld.is_64 { 8 } else { 4 };
     let pointer =
         |bytes: &[u8], at: usize| if dyld.is_64 { long(bytes, at) } else { word(bytes, at).map(u64::from) };
@@ -69,7 +69,7 @@ pub(crate) fn read(memory: &mut impl Memory, dyld: DyldInfo) -> Option<Vec<Loade
     Some(images)
 }
 
-fn read_image(memory: &mut impl Memory, load_address: u64, path: Vec<u8>) -> Option<LoadedImage> {
+fn read_image(memory: &mut impl ImageMemory, load_address: u64, path: Vec<u8>) -> Option<LoadedImage> {
     let mut bytes = read_within_page(memory, load_address, SMALLEST_PAGE as usize);
     let total = macho::total_size(&bytes)?;
     if total > bytes.len() && total <= LARGEST_HEADER {
@@ -81,7 +81,7 @@ fn read_image(memory: &mut impl Memory, load_address: u64, path: Vec<u8>) -> Opt
 }
 
 /// The string at `address`, without its NUL; what could be read of it.
-fn read_path(memory: &mut impl Memory, address: u64) -> Vec<u8> {
+fn read_path(memory: &mut impl ImageMemory, address: u64) -> Vec<u8> {
     let mut path = Vec::new();
     // Most paths are shorter. Where so much isn't there, the string may still be.
     let mut size = 256;
@@ -102,7 +102,7 @@ fn read_path(memory: &mut impl Memory, address: u64) -> Vec<u8> {
 }
 
 /// Up to `size` bytes that lie in one page.
-fn read_within_page(memory: &mut impl Memory, address: u64, size: usize) -> Vec<u8> {
+fn read_within_page(memory: &mut impl ImageMemory, address: u64, size: usize) -> Vec<u8> {
     let left = SMALLEST_PAGE - address % SMALLEST_PAGE;
     memory.read(address, size.min(left as usize))
 }
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    impl Memory for FakeMemory {
+    impl ImageMemory for FakeMemory {
         fn read(&mut self, address: u64, size: usize) -> Vec<u8> {
             let bytes: Vec<u8> =
                 self.bytes.range(address..address + size as u64).map(|(_, byte)| *byte).collect();

@@ -47,7 +47,7 @@ impl Disposition {
         ("VM_PAGE_QUERY_PAGE_EXTERNAL", Disposition::EXTERNAL),
     ];
 
-    fn is_resident(self) -> bool {
+    pub fn is_resident(self) -> bool {
         self.0 & Disposition::PRESENT != 0
     }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 /// One user tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tag {
     /// The number that the allocating call gave.
     pub number: u32,
@@ -23,6 +24,7 @@ pub struct Tag {
 
 /// Which of its two vocabularies vmmap uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Naming {
     /// Up to macOS 26: `MALLOC_TINY`, `VM_ALLOCATE`.
     #[default]

@@ -1,0 +1,337 @@
+//! The memory of a live process: `/proc/PID/pagemap` for what is resident, `process_vm_readv(2)` or `/proc/PID/mem` for its
+//! bytes.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use super::as_pid;
+use super::directory::Directory;
+use super::query::{self, Answer};
+use super::refused;
+use super::sys::{self, PageRegion};
+use crate::error::{Error, Result};
+use crate::linux::parse::maps::MapsLine;
+use crate::memory::{Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces};
+use crate::model::{AddrRange, PageSize};
+
+/// `PAGE_IS_PRESENT` of `include/uapi/linux/fs.h`.
+const PAGE_IS_PRESENT: u64 = 1 << 3;
+
+/// How many runs of pages one scan may report.
+const SCAN_ENTRIES: usize = 1024;
+
+/// An entry of `pagemap`, one for each page (`Documentation/admin-guide/mm/pagemap.rst`): bit 63 says that the page is present,
+/// bits 0 to 54 are its frame number.
+const ENTRY_SIZE: usize = size_of::<u64>();
+const ENTRY_PRESENT: u64 = 1 << 63;
+const ENTRY_FRAME: u64 = (1 << 55) - 1;
+
+/// How many entries of `pagemap` one call reads.
+const MOST_ENTRIES: u64 = 64 << 10;
+
+/// Addresses from here on are the kernel's.
+const USER_END: u64 = 1 << 63;
+
+/// The memory of a process. Its files are opened on first use and stay open.
+#[derive(Debug)]
+pub(super) struct LiveMemory {
+    process: Arc<Directory>,
+    /// The ID for `process_vm_readv`; `None` if the process may be one of another system (`--procfs`).
+    pid: Option<Pid>,
+    page_size: PageSize,
+    pagemap: OnceLock<File>,
+    mem: OnceLock<File>,
+    maps: OnceLock<File>,
+    /// Whether this kernel has no `PAGEMAP_SCAN` (before 6.7).
+    lacks_scan: AtomicBool,
+    /// Whether `process_vm_readv` was refused.
+    lacks_readv: AtomicBool,
+    /// Whether the process has started another program since `pagemap` was opened.
+    is_stale: AtomicBool,
+    meter: Meter,
+}
+
+impl LiveMemory {
+    /// The memory of `process`, which is one of this system or not.
+    pub fn new(process: Arc<Directory>, page_size: PageSize, is_of_this_system: bool) -> LiveMemory {
+        LiveMemory {
+            pid: is_of_this_system.then(|| as_pid(process.pid())).flatten(),
+            process,
+            page_size,
+            pagemap: OnceLock::new(),
+            mem: OnceLock::new(),
+            maps: OnceLock::new(),
+            lacks_scan: AtomicBool::new(false),
+            lacks_readv: AtomicBool::new(false),
+            is_stale: AtomicBool::new(false),
+            meter: Meter::default(),
+        }
+    }
+
+    /// Whether the open files belong to a program that the process does not run anymore.
+    pub fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Relaxed)
+    }
+
+    fn open<'a>(&self, held: &'a OnceLock<File>, name: &'static str) -> Result<&'a File> {
+        if let Some(file) = held.get() {
+            return Ok(file);
+        }
+        let file = self.meter.call(|| self.process.file(name));
+        let file = file.map_err(|source| self.error(source, "open", name))?;
+        Ok(held.get_or_init(|| file))
+    }
+
+    fn pagemap(&self) -> Result<&File> {
+        self.open(&self.pagemap, "pagemap").map_err(|error| match error {
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Error::Unsupported {
+                what: "finding the resident pages",
+                place: "by this kernel (built without CONFIG_PROC_PAGE_MONITOR)",
+            },
+            error => error,
+        })
+    }
+
+    fn error(&self, source: io::Error, action: &'static str, name: &str) -> Error {
+        refused::memory_error(&self.process, source, action, self.process.path(name))
+    }
+
+    /// The error of an address space that is gone: its process has exited, or started another program.
+    fn gone(&self) -> Error {
+        let pid = self.process.pid();
+        match self.process.stat() {
+            Ok(stat) if super::facts::has_ended(&stat) => Error::Zombie { pid },
+            Ok(_) => {
+                self.is_stale.store(true, Ordering::Relaxed);
+                Error::Replaced { pid }
+            }
+            Err(_) => Error::Vanished { pid },
+        }
+    }
+
+    /// The entries of `pagemap` for whole pages, as far as there are any.
+    fn entries(&self, pages: AddrRange, mut each: impl FnMut(u64, u64)) -> Result<()> {
+        let pagemap = self.pagemap()?;
+        let page = self.page_size.bytes().0;
+        let mut buffer = Vec::new();
+        let (mut next, end) = (pages.start() / page, pages.end().min(USER_END).div_ceil(page));
+        while next < end {
+            let count = (end - next).min(MOST_ENTRIES);
+            buffer.resize(count as usize * ENTRY_SIZE, 0);
+            let read = self.meter.call(|| pagemap.read_at(&mut buffer, next * ENTRY_SIZE as u64));
+            let read = read.map_err(|source| self.error(source, "read", "pagemap"))?;
+            let entries = buffer[..read].chunks_exact(ENTRY_SIZE);
+            for (index, entry) in (next..).zip(entries) {
+                each(index, u64::from_ne_bytes(entry.try_into().expect("chunks have this size")));
+            }
+            // There are no entries beyond the end of the address space.
+            if read < buffer.len() {
+                break;
+            }
+            next += count;
+        }
+        Ok(())
+    }
+
+    fn present_by_scan(&self, window: AddrRange) -> Result<Option<Vec<AddrRange>>> {
+        let pagemap = self.pagemap()?;
+        let mut present = Vec::new();
+        let mut buffer = vec![PageRegion::default(); SCAN_ENTRIES];
+        let (mut start, end) = (window.start(), window.end().min(USER_END));
+        while start < end {
+            let (any_of, returned) = (PAGE_IS_PRESENT, PAGE_IS_PRESENT);
+            let scan = || sys::pagemap_scan(pagemap, start, end, any_of, returned, 0, &mut buffer);
+            let filled = match self.meter.call(scan) {
+                Ok(filled) => filled,
+                Err(Errno::NOTTY) => return Ok(None),
+                Err(Errno::SRCH) => return Err(self.gone()),
+                // Addresses that no process can have.
+                Err(Errno::FAULT) => break,
+                Err(error) => return Err(self.error(error.into(), "scan", "pagemap")),
+            };
+            let runs = &buffer[..filled];
+            present.extend(runs.iter().filter_map(|run| AddrRange::new(run.start, run.end)));
+            match runs.last() {
+                Some(last) if filled == buffer.len() && last.end > start => start = last.end,
+                _ => break,
+            }
+        }
+        Ok(Some(present))
+    }
+
+    fn present_by_entries(&self, window: AddrRange) -> Result<Vec<AddrRange>> {
+        let page = self.page_size.bytes();
+        let mut present = Vec::new();
+        self.entries(window, |index, entry| {
+            if entry & ENTRY_PRESENT != 0 {
+                present.extend(AddrRange::with_size(index * page.0, page));
+            }
+        })?;
+        Ok(present)
+    }
+
+    /// Reads `mem`, transfer by transfer. Its file belongs to the address space, so the bytes can't be another process's.
+    fn copy_from_file(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
+        let mem = self.open(&self.mem, "mem")?;
+        let mut copied = 0;
+        for transfer in transfers {
+            let mut done = 0;
+            while done < transfer.buffer.len() {
+                let at = transfer.address + done as u64;
+                match self.meter.call(|| mem.read_at(&mut transfer.buffer[done..], at)) {
+                    Ok(0) => return Err(self.gone()),
+                    Ok(read) => done += read,
+                    // The kernel says EIO for a page that it can't read.
+                    Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                        return Ok(copied + done);
+                    }
+                    Err(error) => return Err(self.error(error, "read", "mem")),
+                }
+            }
+            copied += done;
+        }
+        Ok(copied)
+    }
+
+    /// The regions of the process, for kernels that can't be asked about a single address.
+    fn listed(&self) -> Result<Vec<AddrRange>> {
+        let text = self.meter.call(|| self.process.read("maps"));
+        let text = text.map_err(|source| self.error(source, "read", "maps"))?;
+        let lines = text.split(|&byte| byte == b'\n').filter_map(MapsLine::parse);
+        Ok(lines.map(|line| line.range).collect())
+    }
+}
+
+impl PageCalls for LiveMemory {
+    fn present(&self, window: AddrRange) -> Result<Vec<AddrRange>> {
+        if !self.lacks_scan.load(Ordering::Relaxed) {
+            if let Some(present) = self.present_by_scan(window)? {
+                return Ok(present);
+            }
+            self.lacks_scan.store(true, Ordering::Relaxed);
+        }
+        self.present_by_entries(window)
+    }
+
+    fn copy(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
+        let copied = match self.pid {
+            Some(pid) if !self.lacks_readv.load(Ordering::Relaxed) => {
+                match self.meter.call(|| sys::process_vm_readv(pid, transfers)) {
+                    Ok(copied) => copied,
+                    Err(Errno::FAULT) => 0,
+                    Err(Errno::SRCH) => return Err(self.gone()),
+                    Err(Errno::PERM | Errno::NOSYS) => {
+                        self.lacks_readv.store(true, Ordering::Relaxed);
+                        self.copy_from_file(transfers)?
+                    }
+                    Err(error) => return Err(self.error(error.into(), "read", "mem")),
+                }
+            }
+            _ => self.copy_from_file(transfers)?,
+        };
+        self.meter.copied(copied);
+        Ok(copied)
+    }
+
+    fn are_mapped(&self, addresses: &[u64]) -> Result<Vec<bool>> {
+        let maps = self.open(&self.maps, "maps")?;
+        let mut listed = None;
+        let mut mapped = Vec::with_capacity(addresses.len());
+        for &address in addresses {
+            let is_mapped = match self.meter.call(|| query::region_at(maps, address)) {
+                Answer::Region(_) => true,
+                Answer::Hole => false,
+                Answer::Unknown => {
+                    if listed.is_none() {
+                        listed = Some(self.listed()?);
+                    }
+                    listed.iter().flatten().any(|range: &AddrRange| range.contains(address))
+                }
+            };
+            mapped.push(is_mapped);
+        }
+        Ok(mapped)
+    }
+
+    /// `process_vm_readv` takes an ID, which the kernel may have given to another process. The held directory is that of the
+    /// process that was opened, and an ID is not given away while its process exists: if the directory is alive after reading,
+    /// the ID was right all the time. The page map is that of one address space, so an `exec` shows too.
+    fn check_identity(&self) -> Result<()> {
+        if !self.meter.call(|| self.process.is_alive()) {
+            return Err(Error::Vanished { pid: self.process.pid() });
+        }
+        let pagemap = self.pagemap()?;
+        let mut entry = [0; ENTRY_SIZE];
+        // Reading the page map of an address space that is gone reads nothing.
+        match self.meter.call(|| pagemap.read_at(&mut entry, 0)) {
+            Ok(0) => Err(self.gone()),
+            Ok(_) => Ok(()),
+            Err(source) => Err(self.error(source, "read", "pagemap")),
+        }
+    }
+}
+
+impl Memory for LiveMemory {
+    fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        read_pieces(self, self.page_size, pieces)
+    }
+
+    fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
+        self.check_identity()?;
+        self.present(range.of_whole_pages(self.page_size)).map(joined)
+    }
+
+    fn frames(&self, range: AddrRange) -> Result<Vec<Option<u64>>> {
+        self.check_identity()?;
+        let page = self.page_size.bytes().0;
+        let pages = range.of_whole_pages(self.page_size);
+        let first = pages.start() / page;
+        let count = pages.size().0.div_ceil(page);
+        let mut frames = vec![None; usize::try_from(count).unwrap_or(usize::MAX)];
+        self.entries(pages, |index, entry| {
+            let frame = entry & ENTRY_FRAME;
+            if entry & ENTRY_PRESENT != 0 && frame != 0 {
+                frames[(index - first) as usize] = Some(frame);
+            }
+        })?;
+        Ok(frames)
+    }
+
+    fn cost(&self) -> MemoryCost {
+        self.meter.cost()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_find_the_same_pages() {
+        let process = Directory::open(std::path::Path::new("/proc"), std::process::id()).unwrap();
+        let page_size = PageSize::new(rustix::param::page_size() as u64).unwrap();
+        let page = page_size.bytes().0;
+        let map = memmap2::MmapOptions::new().len(300 * page as usize).map_anon().unwrap();
+        let mut map = std::hint::black_box(map);
+        for index in [0, 1, 7, 130, 131, 132, 299] {
+            map[index * page as usize] = 1;
+        }
+        let range = AddrRange::with_size(map.as_ptr() as u64, crate::model::Bytes(300 * page)).unwrap();
+        let memory = LiveMemory::new(Arc::new(process), page_size, true);
+        let by_entries = joined(memory.present_by_entries(range).unwrap());
+        assert!(!by_entries.is_empty());
+        // `None` before Linux 6.7.
+        if let Some(by_scan) = memory.present_by_scan(range).unwrap() {
+            assert_eq!(joined(by_scan), by_entries);
+        }
+        for beyond in [AddrRange::new(1 << 62, (1 << 62) + page), AddrRange::new(u64::MAX - 5, u64::MAX)] {
+            assert!(memory.present(beyond.unwrap().of_whole_pages(page_size)).unwrap().is_empty());
+        }
+    }
+}
