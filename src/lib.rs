@@ -33,11 +33,13 @@ mod cli;
 #[cfg(feature = "cli")]
 mod compat;
 pub mod completeness;
+mod criteria;
 #[cfg(feature = "cli")]
 mod demo;
 pub mod diff;
 mod error;
-pub mod filter;
+#[cfg(feature = "cli")]
+mod filter;
 #[cfg(feature = "cli")]
 mod interrupt;
 pub mod kind;
