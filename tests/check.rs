@@ -224,7 +224,7 @@ fn without_a_check_or_a_target_an_example_is_shown() {
     refused(["check", "any(kind=heap)"], "which process? Write its PID, name or file before the check");
     refused(["check", "mapped \"/tmp/x\""], "which process?");
     refused(["check", "--pid", "1", "--name", "x", "any()"], "cannot be used with");
-    refused(["--pid", "1", "check", "any()"], "stand after it");
+    refused(["--pid", "1", "check", "any()"], "a command comes before its targets");
 }
 
 #[test]
