@@ -34,10 +34,12 @@ mod cli;
 #[cfg(feature = "cli")]
 mod compat;
 pub mod completeness;
+mod criteria;
 #[cfg(feature = "cli")]
 mod demo;
 pub mod diff;
 mod error;
+#[cfg(feature = "cli")]
 mod filter;
 #[cfg(feature = "cli")]
 mod interrupt;

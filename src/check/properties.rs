@@ -15,7 +15,7 @@ use super::language::{
 };
 use crate::classify::tests::classified;
 use crate::completeness::Missing;
-use crate::filter::parse_addresses;
+use crate::criteria::parse_addresses;
 use crate::kind::RegionKind;
 use crate::region::Classified;
 use crate::units::parse_size;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::filter::{self, PathGlob, Permissions, SortKey};
+use crate::criteria::{self, PathGlob, Permissions};
+use crate::filter::{self, SortKey};
 use crate::kind::RegionKind;
 use crate::render::Format;
 use crate::units::{self, Units};
@@ -309,7 +310,7 @@ pub struct RegionsArgs {
     pub perm: Option<Permissions>,
 
     /// Only regions that overlap this range
-    #[arg(long, value_name = "A[-B]", value_parser = filter::parse_addresses)]
+    #[arg(long, value_name = "A[-B]", value_parser = criteria::parse_addresses)]
     pub addr: Option<AddrRange>,
 
     /// Only regions at least this large, such as 64K or 1M

@@ -7,8 +7,8 @@ use mmview_platform::{Detail, OpenOptions};
 
 use super::args::{ColorChoice, Common, Targets};
 use super::target::Target;
+use crate::criteria::parse_address;
 use crate::error::{Error, ErrorKind, Result};
-use crate::filter::parse_address;
 use crate::render::{Format, Style};
 
 /// The options of every command.

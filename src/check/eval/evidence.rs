@@ -37,12 +37,12 @@ impl<'a> From<&'a Vec<Classified>> for Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     /// The region that holds `address`. Costs a binary search.
-    pub(in crate::check) fn at(self, address: u64) -> Option<&'a Classified> {
+    pub(crate) fn at(self, address: u64) -> Option<&'a Classified> {
         region_at(self.regions, address)
     }
 
     /// The index of the first region that ends after `address`.
-    pub(in crate::check) fn after(self, address: u64) -> usize {
+    pub(crate) fn after(self, address: u64) -> usize {
         self.regions.partition_point(|region| region.range().end() <= address)
     }
 

@@ -5,7 +5,7 @@ use mmview_platform::{Name, NameKind};
 
 use super::verdict::Verdict;
 use crate::check::language::Pattern;
-use crate::filter::{as_path, last_part};
+use crate::criteria::{as_path, last_part};
 use crate::region::Classified;
 
 /// What listings append to the name of an unlinked file.

@@ -7,7 +7,7 @@ use mmview_platform::NameKind;
 use super::finding::{Finding, FoundRegion, SIMILAR};
 use crate::check::eval::{Evidence, Verdict};
 use crate::check::language::Pattern;
-use crate::filter::last_part;
+use crate::criteria::last_part;
 use crate::region::Classified;
 
 /// Finds what is mapped instead of a path that is not: files with the same or a similar name.

@@ -2,7 +2,7 @@
 
 use mmview_platform::ShareMode;
 
-use crate::filter::Permissions;
+use crate::criteria::Permissions;
 
 /// A comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::literal::{Number, Op, Perm, Share};
 use super::pattern::{Pattern, Quoted, TypeGlob};
 use super::syntax::{SyntaxError, nearest, suggestion};
 use super::tree::{Atom, Condition, Expr, Filter, Logic, Quantity, Value};
-use crate::filter::{InvalidPermissions, parse_address, parse_addresses};
+use crate::criteria::{InvalidPermissions, parse_address, parse_addresses};
 use crate::kind::RegionKind;
 use crate::units::parse_size;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::filter::PathGlob;
+use crate::criteria::PathGlob;
 
 /// A path or a name: a glob with the syntax of [`PathGlob`], which also matches itself byte by byte.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::filter::parse_address;
+use crate::criteria::parse_address;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
