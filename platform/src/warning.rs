@@ -106,7 +106,7 @@ impl fmt::Display for Warning {
             }
             Warning::Limited { why } => write!(f, "falling back to a less detailed method: {why}"),
             Warning::KernelThread { pid } => {
-                write!(f, "process {pid} is a kernel thread, which has no memory map of its own")
+                write!(f, "process {pid} is a kernel thread: it has no memory map of its own")
             }
             Warning::ThreadOf { thread, pid } => {
                 write!(f, "{thread} is a thread of process {pid}, which is shown instead")
