@@ -1,9 +1,10 @@
-//! What a process's memory is for, and what it costs.
+//! Memory maps of processes: what each region is for, what it costs, and what changed.
 //!
-//! [`mmview_platform`] tells which regions a process has; this crate tells what each is for ([`classify`]), adds them up
-//! ([`summary`]), compares them ([`diff`]), decides what is asked of them ([`check`]), and draws the result ([`render`]).
+//! [`mmview_platform`] reads the regions of a process. This crate classifies them ([`RegionKind`](kind::RegionKind)), adds
+//! them up ([`Summary`](summary::Summary)), compares maps ([`diff`]), checks them ([`check`]) and watches them ([`sample`]).
+//! Without the default feature `cli`, which is the program `mmview`, that is all that is compiled.
 //!
-//! A program or a test begins with a [`Snapshot`], of itself or of another process:
+//! A program or a test starts with a [`Snapshot`] of itself or of another process:
 //!
 //! ```
 //! use mmview::Snapshot;
@@ -15,11 +16,11 @@
 //! let buffer = vec![1_u8; 8 << 20];
 //! let after = Snapshot::of_self()?;
 //!
-//! let region = after.region_of(&*buffer).expect("a buffer lies in a region");
+//! let region = after.region_of(&*buffer).expect("a buffer is mapped");
 //! assert!(region.size() >= (8 << 20).into());
 //! assert_eq!(after.check("none(perm=rwx)")?, Verdict::Holds);
 //! for change in Diff::between(&before, &after).biggest() {
-//!     println!("{}", mmview::view::change::line(change, Default::default()));
+//!     println!("{} {} at {}", change.kind.id(), change.region().title(), change.range());
 //! }
 //! # Ok(())
 //! # }

@@ -11,7 +11,9 @@ use mmview_platform::{
 
 use crate::archive;
 use crate::classify::{Classify, Context};
+use crate::error::Result;
 use crate::region::{Classified, region_at};
+use crate::sample::retry;
 
 /// A memory map at one point in time, with the purpose of each region.
 ///
@@ -70,8 +72,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// The errors of [`RegionSource::read`].
-    pub fn of_self() -> mmview_platform::Result<Snapshot> {
+    /// The map can't be read.
+    pub fn of_self() -> Result<Snapshot> {
         Snapshot::read(open_self(&OpenOptions::default())?.as_mut(), Detail::Pages)
     }
 
@@ -80,7 +82,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// The process doesn't exist, or this user may not inspect it.
-    pub fn of_process(pid: u32, detail: Detail) -> mmview_platform::Result<Snapshot> {
+    pub fn of_process(pid: u32, detail: Detail) -> Result<Snapshot> {
         Snapshot::read(open_process(pid, &OpenOptions::default())?.as_mut(), detail)
     }
 
@@ -89,17 +91,17 @@ impl Snapshot {
     /// # Errors
     ///
     /// The file can't be read, or is not a capture.
-    pub fn of_file(path: impl AsRef<Path>) -> mmview_platform::Result<Snapshot> {
+    pub fn of_file(path: impl AsRef<Path>) -> Result<Snapshot> {
         Snapshot::read(open_file(path.as_ref())?.as_mut(), Detail::Pages)
     }
 
-    /// Reads the map of any source.
+    /// Reads the map of any source. A process that starts another program meanwhile is read again.
     ///
     /// # Errors
     ///
-    /// The errors of [`RegionSource::read`].
-    pub fn read(source: &mut dyn RegionSource, detail: Detail) -> mmview_platform::Result<Snapshot> {
-        source.read(detail).map(Snapshot::from)
+    /// The map can't be read.
+    pub fn read(source: &mut dyn RegionSource, detail: Detail) -> Result<Snapshot> {
+        Ok(retry::map(source, detail)?.into())
     }
 
     /// Copies the facts, without the purpose of each region: the content of an archive.
@@ -117,9 +119,9 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](mmview_platform::Error::Io) if the file can't be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> mmview_platform::Result<u64> {
-        archive::save(&self.facts(), path.as_ref())
+    /// The file can't be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<u64> {
+        Ok(archive::save(&self.facts(), path.as_ref())?)
     }
 
     /// Whether it is a report that has totals only, and lists no regions.

@@ -163,7 +163,7 @@ fn units_can_be_chosen() {
 #[test]
 fn help_completions_and_manual_are_built_in() {
     let help = run(["--help"]);
-    assert!(help.stdout.contains("Physical footprint is"), "{help:?}");
+    assert!(help.stdout.contains("physical footprint is"), "{help:?}");
     assert!(run(["--version"]).stdout.starts_with("mmview "));
     for shell in ["bash", "zsh", "fish"] {
         let script = run(["completions", shell]);

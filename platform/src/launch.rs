@@ -10,8 +10,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::process::{Child, Command};
 
-use nix::sys::signal::{self, Signal};
-use nix::unistd::{Pid, getpgrp, tcgetpgrp};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::model::Ending;
 
@@ -116,16 +115,10 @@ impl Signaller {
             trace::signal(pidfd, number);
             return;
         }
-        if let (Ok(id), Ok(signal)) = (i32::try_from(self.id), Signal::try_from(number)) {
+        let pid = i32::try_from(self.id).ok().and_then(Pid::from_raw);
+        if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(number)) {
             // It may have ended.
-            let _ = signal::kill(Pid::from_raw(id), signal);
+            let _ = kill_process(pid, signal);
         }
     }
-}
-
-/// Whether what is typed at the terminal reaches this process group: then a Ctrl-C there reaches a program that was started too,
-/// and is not to be handed on once more.
-pub fn has_terminal() -> bool {
-    let terminal = std::fs::File::open("/dev/tty");
-    terminal.is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|foreground| foreground == getpgrp()))
 }

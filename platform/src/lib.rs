@@ -32,6 +32,7 @@ mod capture;
 mod detail;
 mod error;
 mod host;
+#[cfg(unix)]
 mod launch;
 pub mod linux;
 pub mod macos;
@@ -40,8 +41,11 @@ mod memory_map;
 mod model;
 mod options;
 mod order;
+#[cfg(all(unix, feature = "lessons"))]
 pub mod own;
 mod source;
+#[cfg(all(unix, feature = "lessons"))]
+mod terminal;
 #[cfg(unix)]
 mod unix;
 mod warning;
@@ -50,7 +54,8 @@ pub use capture::{open_file, write_archive};
 pub use detail::Detail;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{open_process, open_self, processes};
-pub use launch::{Moment, Program, Signaller, has_terminal};
+#[cfg(unix)]
+pub use launch::{Moment, Program, Signaller};
 pub use memory::{Memory, MemoryCost, Piece, Shortfall};
 pub use memory_map::MemoryMap;
 pub use model::{
@@ -62,4 +67,6 @@ pub use model::{
 };
 pub use options::OpenOptions;
 pub use source::{RegionSource, Regions};
+#[cfg(all(unix, feature = "lessons"))]
+pub use terminal::has_terminal;
 pub use warning::Warning;

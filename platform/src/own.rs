@@ -1,7 +1,8 @@
-//! This process's own memory, changed by the system's own calls; and children that share it. For lessons and for tests.
+//! Changes this process's own memory map, and forks children that share it. For lessons and tests; needs the feature
+//! `lessons`.
 //!
-//! What an allocator or a file library does is one thing, what `mmap`, `mprotect`, `madvise` or `fork` do to the map is
-//! another: here are those calls one by one, behind types that can't touch memory that isn't theirs.
+//! Each operation is one system call (`mmap`, `mprotect`, `madvise`, `fork`), behind types that cannot touch memory of
+//! anything else.
 
 mod child;
 mod mapping;
@@ -12,9 +13,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::select::{FdSet, select};
 use nix::sys::time::{TimeVal, TimeValLike};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use child::{Child, Turns};
 pub use mapping::{Advice, Mapping, Sharing};
@@ -23,32 +24,32 @@ pub use object::{HugePages, huge_pages, memory_object};
 use crate::error::{Error, Result};
 use crate::model::Bytes;
 
-/// How far the main thread's stack may grow (`RLIMIT_STACK`); `None` for without end.
+/// The maximum size of the main thread's stack (`RLIMIT_STACK`); `None` if it is unlimited.
 ///
 /// # Errors
 ///
 /// [`Error::Call`].
 pub fn stack_limit() -> Result<Option<Bytes>> {
-    let (soft, _) = getrlimit(Resource::RLIMIT_STACK).map_err(failed("getrlimit"))?;
-    Ok((soft != nix::sys::resource::RLIM_INFINITY).then_some(Bytes(soft)))
+    Ok(getrlimit(Resource::Stack).current.map(Bytes))
 }
 
-/// Limits how far the main thread's stack may grow from now on.
+/// Sets the maximum size of the main thread's stack, at most to the hard limit.
 ///
-/// Linux looks at the limit whenever the stack grows (`mm/mmap.c`, `acct_stack_growth`); macOS takes the access to what lies
-/// beyond away at once (xnu, `dosetrlimit`).
+/// Linux checks the limit when the stack grows (`mm/mmap.c`, `acct_stack_growth`). macOS immediately denies access to the
+/// addresses beyond it (xnu, `dosetrlimit`).
 ///
 /// # Errors
 ///
 /// [`Error::Call`].
 pub fn set_stack_limit(size: Bytes) -> Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_STACK).map_err(failed("getrlimit"))?;
-    setrlimit(Resource::RLIMIT_STACK, size.0.min(hard), hard).map_err(failed("setrlimit"))
+    let maximum = getrlimit(Resource::Stack).maximum;
+    let current = Some(maximum.map_or(size.0, |maximum| size.0.min(maximum)));
+    setrlimit(Resource::Stack, Rlimit { current, maximum }).map_err(failed("setrlimit"))
 }
 
-/// Whether there is something to be read from standard input, or its end, within `timeout`.
+/// Whether standard input has input or reaches its end within `timeout`. A signal ends the wait.
 ///
-/// By `select(2)`: on macOS `poll` doesn't do for terminals. A signal ends the waiting.
+/// Uses `select(2)`, because `poll` on macOS does not support terminals.
 ///
 /// # Errors
 ///
@@ -65,6 +66,6 @@ pub fn has_input(timeout: Duration) -> Result<bool> {
     }
 }
 
-fn failed(call: &'static str) -> impl FnOnce(Errno) -> Error {
-    move |errno| Error::Call { call, source: errno.into() }
+fn failed<E: Into<std::io::Error>>(call: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| Error::Call { call, source: error.into() }
 }

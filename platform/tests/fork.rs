@@ -18,10 +18,10 @@ fn main() {
 mod turns {
     use std::time::Duration;
 
+    use libc::{SIGBUS, SIGSEGV};
     use mmview_platform::Ending;
     use mmview_platform::own::{Child, Mapping, Sharing};
     use mmview_platform::{Bytes, OpenOptions, Protection, open_process};
-    use nix::sys::signal::Signal::{SIGBUS, SIGSEGV};
 
     const ACCESS: Protection = Protection::READ.with(Protection::WRITE);
 
@@ -53,10 +53,10 @@ mod turns {
             0
         });
         let end = end.unwrap().finish().unwrap();
-        let faults = [SIGSEGV, SIGBUS].map(|signal| Ending::Killed(signal as i32));
+        let faults = [SIGSEGV, SIGBUS].map(Ending::Killed);
         assert!(faults.contains(&end), "a store to what may only be read: {end:?}");
         let end = Child::fork(|_| map.use_after_unmap(Bytes::ZERO).map_or(1, i32::from)).unwrap().finish();
-        assert_eq!(end.unwrap(), Ending::Killed(SIGSEGV as i32));
+        assert_eq!(end.unwrap(), Ending::Killed(SIGSEGV));
         // As a panic, but for the message.
         let end = Child::fork(|_| std::panic::resume_unwind(Box::new(()))).unwrap().finish().unwrap();
         assert_eq!(end, Ending::Exited(101));

@@ -51,7 +51,7 @@ fn sizes_are_rounded_up_to_pages() {
 }
 
 #[test]
-#[should_panic(expected = "are not of the mapping")]
+#[should_panic(expected = "lie outside the mapping")]
 fn nothing_is_read_beyond_a_mapping() {
     let map = Mapping::anonymous(page(), Sharing::Private, ACCESS).unwrap();
     map.read(page());

@@ -187,10 +187,9 @@ fn read_rc(path: Option<&Path>, err: &mut dyn Write) -> Option<rc::Config> {
 }
 
 /// Reports an error, and returns its exit status.
-fn failed(error: Error, err: &mut dyn Write) -> u8 {
-    let status = if matches!(error, Error::NoSuchProcess { .. }) { NOT_FOUND } else { FAILED };
-    report_failure(err, Tool::Pmap, &error.into());
-    status
+fn failed(error: &crate::Error, err: &mut dyn Write) -> u8 {
+    report_failure(err, Tool::Pmap, error);
+    if error.kind() == crate::ErrorKind::NoSuchProcess { NOT_FOUND } else { FAILED }
 }
 
 /// A call of pmap, with its options resolved.

@@ -31,10 +31,10 @@ impl From<mmview_platform::Error> for Error {
     }
 }
 
-/// Something that a lesson needs is missing.
+/// The error of a lesson that lacks something it needs.
 pub(super) fn failure(text: impl Into<String>) -> crate::Error {
     crate::Error::new(ErrorKind::Unreadable, text)
 }
 
-/// What a lesson returns, and each of its steps.
+/// The result of a lesson, and of each of its steps.
 pub(super) type Result<T> = std::result::Result<T, Error>;

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::error::Context as _;
 use mmview_platform::own::{Mapping, Sharing};
 use mmview_platform::{Bytes, Protection};
 

@@ -1,6 +1,5 @@
 //! Watching a process for changes of its map.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use super::retry;
 use crate::check::{Check, Verdict};
 use crate::classify::{Context, explain_again};
 use crate::diff::{Change, ChangeKind, Diff};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::snapshot::Snapshot;
 
 /// The pause between two samples is at least this many times as long as a sample usually takes, so that the process hardly
@@ -159,12 +158,16 @@ impl Watch {
 
     /// Takes samples until something ends it: the process, the time, the check, `sleep` (which returns whether to go on), or
     /// `event`, which gets what each sample found.
-    pub(crate) fn follow(
+    ///
+    /// # Errors
+    ///
+    /// The errors of `event`.
+    pub fn follow<E>(
         &mut self,
         plan: &Follow<'_>,
         mut sleep: impl FnMut(Instant) -> bool,
-        mut event: impl FnMut(Seen) -> io::Result<()>,
-    ) -> io::Result<Stop> {
+        mut event: impl FnMut(Seen) -> std::result::Result<(), E>,
+    ) -> std::result::Result<Stop, E> {
         let mut next = Instant::now();
         let mut is_last = false;
         loop {
@@ -191,7 +194,8 @@ impl Watch {
 
 /// For how long to watch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Follow<'a> {
+#[non_exhaustive]
+pub struct Follow<'a> {
     /// The time between two samples.
     pub interval: Duration,
     /// When to stop.
@@ -200,9 +204,17 @@ pub(crate) struct Follow<'a> {
     pub until: Option<&'a Check>,
 }
 
+impl<'a> Follow<'a> {
+    /// Until the process ends, with a sample every `interval`.
+    pub fn every(interval: Duration) -> Follow<'a> {
+        Follow { interval, deadline: None, until: None }
+    }
+}
+
 /// Why watching ended.
 #[derive(Debug)]
-pub(crate) enum Stop {
+#[non_exhaustive]
+pub enum Stop {
     /// The process ended; how, if that is known.
     Ended(Option<Ending>),
     /// The time is up.
@@ -212,7 +224,7 @@ pub(crate) enum Stop {
     /// It was interrupted.
     Interrupted,
     /// The map can't be read any more.
-    Failed(crate::Error),
+    Failed(Error),
 }
 
 impl Pace {

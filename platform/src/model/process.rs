@@ -1,10 +1,7 @@
 //! Facts of the process that explaining its regions needs.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::time::SystemTime;
 
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::{AddrRange, Bytes, text, time};
@@ -99,51 +96,6 @@ pub enum ProcessState {
     Zombie,
     /// Something else, by the letter that the kernel uses.
     Other(char),
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// By itself, with this exit status.
-    Exited(i32),
-    /// By the signal of this number.
-    Killed(i32),
-}
-
-impl Ending {
-    /// What a status says that `wait` gave (`wait(2)`, `WIFEXITED` and its kin).
-    pub const fn from_wait_status(status: i32) -> Ending {
-        match status & 0x7f {
-            0 => Ending::Exited((status >> 8) & 0xff),
-            signal => Ending::Killed(signal),
-        }
-    }
-
-    /// What this system calls a signal: `SIGSEGV`; `signal 34` where it has no name.
-    pub fn signal_name(signal: i32) -> Cow<'static, str> {
-        match Signal::try_from(signal) {
-            Ok(known) => known.as_str().into(),
-            Err(_) => format!("signal {signal}").into(),
-        }
-    }
-
-    /// The exit status that a shell gives for it: that of the process, or 128 and the signal.
-    pub const fn shell_status(self) -> u8 {
-        match self {
-            Ending::Exited(status) => status as u8,
-            Ending::Killed(signal) => 128 | signal as u8,
-        }
-    }
-}
-
-/// As a part of a sentence, with the signal's name on this system: `exit status 3`, `killed by SIGSEGV`.
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Ending::Exited(status) => write!(f, "exit status {status}"),
-            Ending::Killed(signal) => write!(f, "killed by {}", Ending::signal_name(*signal)),
-        }
-    }
 }
 
 /// One thread.

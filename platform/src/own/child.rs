@@ -5,11 +5,10 @@ use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, alarm, pipe};
+use nix::unistd::{ForkResult, alarm};
+use rustix::io::Errno;
+use rustix::pipe::pipe;
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions, kill_process, setrlimit, waitpid};
 
 use super::{failed, sys};
 use crate::error::{Error, Result};
@@ -17,17 +16,16 @@ use crate::host::open_self;
 use crate::model::Ending;
 use crate::options::OpenOptions;
 
-/// The longest that a child may work between two of its stops, in seconds; then `SIGALRM` ends it.
+/// The longest time that a child may work between two stops, in seconds. After that, `SIGALRM` ends it.
 const LONGEST_TURN: u32 = 20;
 
-/// What a child that panicked exits with, as a Rust program does.
+/// The exit status of a child that panicked, as for any Rust program.
 const PANICKED: i32 = 101;
 
 /// A child made by `fork`: a copy of this process that shares its memory until one of them writes.
 ///
-/// It does nothing but in its turns ([`Child::step`]), so that its map can be looked at between them. Whatever happens, it
-/// doesn't outlive its parent: it ends where the parent has ended, where the `Child` is dropped, and where a turn takes too
-/// long.
+/// The child runs only during its turns ([`Child::step`]), so its map can be read between them. It never outlives its
+/// parent: it ends when the parent ends, when the `Child` is dropped, and when a turn takes too long.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
@@ -36,7 +34,7 @@ pub struct Child {
     end: Option<Ending>,
 }
 
-/// The child's side: its stops between turns.
+/// The child's side, which stops between turns.
 #[derive(Debug)]
 pub struct Turns {
     from_parent: File,
@@ -44,10 +42,14 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Tells the parent up to 255 bytes, and waits for the next turn. The child ends here where the parent has.
-    pub fn stop(&mut self, told: &[u8]) {
-        let length = u8::try_from(told.len()).expect("a child tells no more than 255 bytes at a time");
-        let message = [&[length], told].concat();
+    /// Sends the parent up to 255 bytes, and waits for the next turn. If the parent has ended, so does the child.
+    ///
+    /// # Panics
+    ///
+    /// The report is longer.
+    pub fn stop(&mut self, report: &[u8]) {
+        let length = u8::try_from(report.len()).expect("a report has at most 255 bytes");
+        let message = [&[length], report].concat();
         alarm::cancel();
         if self.to_parent.write_all(&message).is_err() {
             sys::exit_now(0);
@@ -64,13 +66,13 @@ impl Turns {
 }
 
 impl Child {
-    /// Forks. The child runs `work` from its first turn on and exits with what it returns, without running anything else of the
-    /// program. A bad access ends it by its signal, and leaves no core.
+    /// Forks. The child runs `work` from its first turn on, and exits with the status that `work` returns, without running
+    /// anything else of the program. A bad memory access ends it by its signal and leaves no core file.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where this process has more than one thread: the others' locks would stay locked in the child for
-    /// ever. [`Error::Call`].
+    /// [`Error::Unsupported`] if this process has more than one thread, because locks that the other threads hold would stay
+    /// locked in the child forever. [`Error::Call`].
     pub fn fork(work: impl FnOnce(&mut Turns) -> i32) -> Result<Child> {
         let threads = threads()?;
         if threads != 1 {
@@ -80,14 +82,15 @@ impl Child {
         let (from_child, to_parent) = pipe().map_err(failed("pipe"))?;
         match sys::fork_alone(threads).map_err(failed("fork"))? {
             ForkResult::Parent { child } => {
-                Ok(Child { pid: child, to_child: to_child.into(), from_child: from_child.into(), end: None })
+                let pid = Pid::from_raw(child.as_raw()).ok_or(Errno::INVAL).map_err(failed("fork"))?;
+                Ok(Child { pid, to_child: to_child.into(), from_child: from_child.into(), end: None })
             }
             ForkResult::Child => {
-                // So that the end of the parent is the end of the pipe.
+                // Then the pipe ends when the parent does.
                 drop((to_child, from_child));
                 let mut turns = Turns { from_parent: from_parent.into(), to_parent: to_parent.into() };
                 sys::default_signals();
-                let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+                let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
                 turns.wait();
                 let status = catch_unwind(AssertUnwindSafe(|| work(&mut turns)));
                 sys::exit_now(status.unwrap_or(PANICKED))
@@ -95,29 +98,29 @@ impl Child {
         }
     }
 
-    /// Its id.
+    /// Its process ID.
     pub fn pid(&self) -> u32 {
-        self.pid.as_raw().unsigned_abs()
+        self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Gives it a turn, and waits until it stops and tells something, or has ended: then `None`.
+    /// Gives it a turn, and waits until it stops. Returns its report; `None` if it has ended.
     ///
     /// # Errors
     ///
-    /// [`Error::Call`] where the two can't talk.
+    /// [`Error::Call`] if the pipes between the two fail.
     pub fn step(&mut self) -> Result<Option<Vec<u8>>> {
         if self.end.is_some() {
             return Ok(None);
         }
-        let said = self.to_child.write_all(&[1]).and_then(|()| {
+        let report = self.to_child.write_all(&[1]).and_then(|()| {
             let mut length = [0];
             self.from_child.read_exact(&mut length)?;
-            let mut told = vec![0; usize::from(length[0])];
-            self.from_child.read_exact(&mut told)?;
-            Ok(told)
+            let mut report = vec![0; usize::from(length[0])];
+            self.from_child.read_exact(&mut report)?;
+            Ok(report)
         });
-        match said {
-            Ok(told) => Ok(Some(told)),
+        match report {
+            Ok(report) => Ok(Some(report)),
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe) =>
             {
@@ -128,7 +131,7 @@ impl Child {
         }
     }
 
-    /// Gives it turns until it ends, and tells how it did.
+    /// Gives it turns until it ends. Returns how it ended.
     ///
     /// # Errors
     ///
@@ -144,10 +147,11 @@ impl Child {
             return Ok(end);
         }
         let end = loop {
-            match waitpid(self.pid, None) {
-                Ok(WaitStatus::Exited(_, status)) => break Ending::Exited(status),
-                Ok(WaitStatus::Signaled(_, signal, _)) => break Ending::Killed(signal as i32),
-                Ok(_) | Err(Errno::EINTR) => {}
+            match waitpid(Some(self.pid), WaitOptions::empty()) {
+                Ok(Some((_, status))) if status.exited() || status.signaled() => {
+                    break Ending::from_wait_status(status.as_raw());
+                }
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(failed("waitpid")(errno)),
             }
         };
@@ -158,13 +162,13 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if self.end.is_none() && kill(self.pid, Signal::SIGKILL).is_ok() {
+        if self.end.is_none() && kill_process(self.pid, Signal::KILL).is_ok() {
             let _ = self.end();
         }
     }
 }
 
-/// How many threads this process has. The kernel may list one for a moment after it has been joined.
+/// The number of threads of this process. The kernel may list a thread for a moment after it was joined.
 fn threads() -> Result<usize> {
     let mut source = open_self(&OpenOptions::default())?;
     let mut threads = source.process()?.threads.len();

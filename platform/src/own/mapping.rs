@@ -1,62 +1,61 @@
-//! A mapping that this process made.
+//! A mapping made by this process.
 
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags};
-use nix::unistd::{SysconfVar, sysconf};
 
 use super::failed;
 use super::sys::Pages;
 use crate::error::{Error, Result};
 use crate::model::{AddrRange, Bytes, Protection};
 
-/// Who sees what is written to a mapping.
+/// Who sees writes to a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
     /// This process only (`MAP_PRIVATE`).
     Private,
-    /// Whoever maps the same object, and its file (`MAP_SHARED`).
+    /// Every process that maps the same object, and its file (`MAP_SHARED`).
     Shared,
 }
 
-/// What the system may be told of memory (`madvise`).
+/// Advice to the system about memory (`madvise`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
-    /// Its contents are not needed. Linux takes the pages away at once; macOS may keep them, contents and all.
+    /// The contents are not needed. Linux frees the pages immediately; macOS may keep them with their contents.
     DontNeed,
-    /// Its contents may be thrown away when memory is short; until then a page keeps them (Linux 4.5).
+    /// The contents may be discarded when memory is short; until then a page keeps them (Linux 4.5).
     Free,
-    /// Huge pages are welcome. Linux.
+    /// Use huge pages. Linux only.
     HugePages,
-    /// No huge pages. Linux.
+    /// Use no huge pages. Linux only.
     NoHugePages,
 }
 
-/// Whole pages that this process has mapped; unmapped when dropped.
+/// Whole pages that this process has mapped. They are unmapped on drop.
 ///
-/// Linux makes one region of neighbours that are alike. So that its region is the mapping and nothing else, a page on either
-/// side is left unmapped.
+/// Linux merges neighbouring mappings that are alike into one region. An unmapped page on either side prevents that, so the
+/// region is this mapping and nothing else.
 #[derive(Debug)]
 pub struct Mapping {
     pages: Pages,
 }
 
 impl Mapping {
-    /// Memory that no file backs: `mmap(NULL, size, protection, sharing | MAP_ANONYMOUS, -1, 0)`. `size` is rounded up to
+    /// Maps memory that no file backs: `mmap(NULL, size, protection, sharing | MAP_ANONYMOUS, -1, 0)`. `size` is rounded up to
     /// whole pages.
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], and for a size of 0 `EINVAL` as from the system.
+    /// [`Error::Call`]; `EINVAL` for a size of 0.
     pub fn anonymous(size: Bytes, sharing: Sharing, protection: Protection) -> Result<Mapping> {
         Mapping::new(None, size, sharing, protection)
     }
 
-    /// The first `size` bytes of a file: `mmap(NULL, size, protection, sharing, fd, 0)`, rounded up to whole pages. A page that
-    /// lies beyond the end of the file is mapped and can't be touched.
+    /// Maps the first `size` bytes of a file: `mmap(NULL, size, protection, sharing, fd, 0)`, rounded up to whole pages. A page
+    /// beyond the end of the file is mapped, but any access to it faults.
     ///
     /// # Errors
     ///
@@ -66,7 +65,7 @@ impl Mapping {
     }
 
     fn new(file: Option<&File>, size: Bytes, sharing: Sharing, protection: Protection) -> Result<Mapping> {
-        let page = page_size()?;
+        let page = rustix::param::page_size();
         let invalid = || failed("mmap")(nix::errno::Errno::EINVAL);
         let length = usize::try_from(size.0).ok().and_then(|size| size.checked_next_multiple_of(page));
         let length = length.and_then(NonZeroUsize::new).ok_or_else(invalid)?;
@@ -78,7 +77,7 @@ impl Mapping {
         Ok(Mapping { pages: pages.map_err(failed("mmap"))? })
     }
 
-    /// Where it lies, or lay.
+    /// Its addresses; after [`Mapping::unmap`], its former ones.
     pub fn range(&self) -> AddrRange {
         AddrRange::with_size(self.pages.start(), Bytes(self.pages.length() as u64))
             .expect("a mapping doesn't pass the top of the address space")
@@ -96,11 +95,11 @@ impl Mapping {
 
     /// Loads the byte at `offset`.
     ///
-    /// Where its page can't be read, the process ends by `SIGSEGV` or `SIGBUS`: that is for a [child](super::Child) to show.
+    /// If its page can't be read, the process ends by `SIGSEGV` or `SIGBUS`; use a [child](super::Child) to show that.
     ///
     /// # Panics
     ///
-    /// The offset is not of the mapping, or it is unmapped; here and below.
+    /// The offset lies outside the mapping, or it is unmapped; the same holds for the methods below.
     pub fn read(&self, offset: Bytes) -> u8 {
         self.pages.read(index(offset))
     }
@@ -122,33 +121,33 @@ impl Mapping {
         }
     }
 
-    /// Changes what may be done with `size` bytes from `offset` on, whole pages (`mprotect`).
+    /// Changes the protection of `size` bytes from `offset` on, whole pages (`mprotect`).
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], here and below: `EINVAL` where the offset is not that of a page, `EACCES` where the file was not opened
-    /// for it.
+    /// [`Error::Call`]: `EINVAL` if the offset is not a multiple of the page size, `EACCES` if the file was opened without the
+    /// needed access.
     pub fn protect(&self, offset: Bytes, size: Bytes, protection: Protection) -> Result<()> {
         self.pages.protect(index(offset), index(size), flags_of(protection)).map_err(failed("mprotect"))
     }
 
-    /// Tells the system of `size` bytes from `offset` on, whole pages (`madvise`).
+    /// Advises the system about `size` bytes from `offset` on, whole pages (`madvise`).
     ///
     /// # Errors
     ///
-    /// [`Error::Call`], and [`Error::Unsupported`] for an advice that this system doesn't know.
+    /// [`Error::Call`], and [`Error::Unsupported`] for advice that this system does not have.
     pub fn advise(&self, offset: Bytes, size: Bytes, advice: Advice) -> Result<()> {
         let advice = advice
             .into_system()
-            .ok_or(Error::Unsupported { what: "this advice of memory", place: "on this system" })?;
+            .ok_or(Error::Unsupported { what: "this memory advice", place: "on this system" })?;
         self.pages.advise(index(offset), index(size), advice).map_err(failed("madvise"))
     }
 
-    /// Brings all of it into memory and keeps it there (`mlock`).
+    /// Brings all pages into memory and locks them there (`mlock`).
     ///
     /// # Errors
     ///
-    /// [`Error::Call`]: `ENOMEM` or `EPERM` beyond what this user may lock (`RLIMIT_MEMLOCK`).
+    /// [`Error::Call`]: `ENOMEM` or `EPERM` above this user's limit (`RLIMIT_MEMLOCK`).
     pub fn lock(&self) -> Result<()> {
         self.pages.lock().map_err(failed("mlock"))
     }
@@ -162,7 +161,7 @@ impl Mapping {
         self.pages.unlock().map_err(failed("munlock"))
     }
 
-    /// Writes what is dirty to the file, and waits for it (`msync` with `MS_SYNC`).
+    /// Writes dirty pages to the file, and waits until they are written (`msync` with `MS_SYNC`).
     ///
     /// # Errors
     ///
@@ -171,7 +170,7 @@ impl Mapping {
         self.pages.sync().map_err(failed("msync"))
     }
 
-    /// Unmaps it (`munmap`); it has no byte any more.
+    /// Unmaps it (`munmap`). Any later access panics.
     ///
     /// # Errors
     ///
@@ -180,12 +179,12 @@ impl Mapping {
         self.pages.unmap().map_err(failed("munmap"))
     }
 
-    /// Unmaps it and loads the byte that was at `offset`, as a program does that uses a mapping after it closed it. That ends the
-    /// process by a signal, unless another thread has mapped something there meanwhile.
+    /// Unmaps it and then loads the byte that was at `offset`, like a program that uses a mapping after closing it. That ends
+    /// the process by a signal, unless another thread has mapped something at the same address in between.
     ///
     /// # Errors
     ///
-    /// [`Error::Call`] where it can't be unmapped.
+    /// [`Error::Call`] if it can't be unmapped.
     pub fn use_after_unmap(&mut self, offset: Bytes) -> Result<u8> {
         self.pages.unmap_and_read(index(offset)).map_err(failed("munmap"))
     }
@@ -206,7 +205,7 @@ impl Advice {
     }
 }
 
-/// An offset or a size as the machine counts; what doesn't fit is beyond every mapping, and refused as such.
+/// An offset or a size as `usize`. A value that does not fit lies outside every mapping and is refused as such.
 fn index(bytes: Bytes) -> usize {
     usize::try_from(bytes.0).unwrap_or(usize::MAX)
 }
@@ -217,10 +216,4 @@ fn flags_of(protection: Protection) -> ProtFlags {
     flags.set(ProtFlags::PROT_WRITE, protection.is_writable());
     flags.set(ProtFlags::PROT_EXEC, protection.is_executable());
     flags
-}
-
-fn page_size() -> Result<usize> {
-    let size = sysconf(SysconfVar::PAGE_SIZE).map_err(failed("sysconf"))?;
-    let size = size.and_then(|size| usize::try_from(size).ok()).filter(|&size| size > 0);
-    size.ok_or(Error::Unsupported { what: "a page size", place: "on this system" })
 }

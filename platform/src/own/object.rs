@@ -1,15 +1,15 @@
-//! Memory that has no path: shared memory objects; and which huge pages there are.
+//! Shared memory without a path, and the system's huge pages.
 
 use std::fs::File;
 
 use crate::error::{Error, Result};
 use crate::model::Bytes;
 
-/// A file of `size` that lives in memory only and that nobody else can find: whoever is to map it gets the open file, as a
-/// [child](super::Child) does.
+/// Creates a file of `size` bytes that exists in memory only. No other process can find it; a [child](super::Child) inherits the
+/// open file.
 ///
-/// Linux: `memfd_create(name)`. Elsewhere a POSIX shared memory object, whose name is given back at once: `shm_open`, then
-/// `shm_unlink`. macOS knows such a name up to 31 bytes, the process id that is added included.
+/// Linux: `memfd_create(name)`. Elsewhere a POSIX shared memory object whose name is removed immediately: `shm_open`, then
+/// `shm_unlink`. On macOS the name has at most 31 bytes, including the process ID that is appended.
 ///
 /// # Errors
 ///
@@ -22,40 +22,39 @@ pub fn memory_object(name: &str, size: Bytes) -> Result<File> {
 
 #[cfg(target_os = "linux")]
 fn open(name: &str) -> Result<std::os::fd::OwnedFd> {
-    use nix::sys::memfd::{MFdFlags, memfd_create};
-    memfd_create(name, MFdFlags::MFD_CLOEXEC).map_err(super::failed("memfd_create"))
+    use rustix::fs::{MemfdFlags, memfd_create};
+    memfd_create(name, MemfdFlags::CLOEXEC).map_err(super::failed("memfd_create"))
 }
 
 #[cfg(not(target_os = "linux"))]
 fn open(name: &str) -> Result<std::os::fd::OwnedFd> {
-    use nix::fcntl::OFlag;
-    use nix::sys::mman::{shm_open, shm_unlink};
-    use nix::sys::stat::Mode;
+    use rustix::fs::Mode;
+    use rustix::shm::{self, OFlags};
 
     use super::failed;
 
     let name = format!("/{name}-{}", std::process::id());
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
-    let object = shm_open(name.as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed("shm_open"))?;
-    shm_unlink(name.as_str()).map_err(failed("shm_unlink"))?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let object = shm::open(name.as_str(), flags, Mode::RUSR | Mode::WUSR).map_err(failed("shm_open"))?;
+    shm::unlink(name.as_str()).map_err(failed("shm_unlink"))?;
     Ok(object)
 }
 
-/// The transparent huge pages of this system.
+/// The transparent huge pages of a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HugePages {
-    /// How large one is.
+    /// The size of one huge page.
     pub size: Bytes,
-    /// When memory gets them: `always`, `madvise` (where a program asks) or `never`.
+    /// Which memory gets huge pages: `always`, `madvise` (if the program asks) or `never`.
     pub when: String,
 }
 
-/// The transparent huge pages of this system (`/sys/kernel/mm/transparent_hugepage`, `Documentation/admin-guide/mm/transhuge.rst`).
+/// Returns the transparent huge pages of this system (`/sys/kernel/mm/transparent_hugepage`, `Documentation/admin-guide/mm/transhuge.rst`).
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] where it has none: a Linux built without them, and every macOS.
+/// [`Error::Unsupported`] if the system has none: Linux built without them, and macOS.
 pub fn huge_pages() -> Result<HugePages> {
     let read = |name: &str| {
         let directory = std::path::Path::new("/sys/kernel/mm/transparent_hugepage");
@@ -69,7 +68,7 @@ pub fn huge_pages() -> Result<HugePages> {
     }
 }
 
-/// The choice in brackets, as in `always [madvise] never`.
+/// The selected word, which is in brackets, as in `always [madvise] never`.
 fn chosen(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once('[')?;
     rest.split_once(']').map(|(chosen, _)| chosen)
@@ -80,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_choice_stands_in_brackets() {
+    fn the_selected_word_is_in_brackets() {
         assert_eq!(chosen("always [madvise] never\n"), Some("madvise"));
         assert_eq!(chosen("always madvise never\n"), None);
     }

@@ -1,4 +1,4 @@
-//! The calls themselves. Plain values in and out; what they are for is decided elsewhere.
+//! The system calls, with plain values in and out.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -7,12 +7,17 @@ use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::mman::{self, MapFlags, MmapAdvise, MsFlags, ProtFlags};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::ForkResult;
 
-/// Whole pages that one value of this type owns: nothing else in the process keeps anything there.
+/// Address space only, without a claim on memory. FreeBSD has no such flag and needs none.
+#[cfg(not(target_os = "freebsd"))]
+const NO_RESERVE: MapFlags = MapFlags::MAP_NORESERVE;
+#[cfg(target_os = "freebsd")]
+const NO_RESERVE: MapFlags = MapFlags::empty();
+
+/// Whole pages that one value of this type owns. Nothing else in the process uses them.
 #[derive(Debug)]
 pub(super) struct Pages {
     start: NonNull<c_void>,
@@ -21,8 +26,8 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Maps `length` bytes, whole pages, of `file` from its start, or of nothing, with a hole of a `page` on either side: Linux
-    /// would make one region of two that lie side by side and are alike.
+    /// Maps `length` bytes, whole pages, from the start of `file` or without one, with a hole of one `page` on either side:
+    /// Linux merges neighbouring regions that are alike.
     pub fn map(
         file: Option<BorrowedFd<'_>>,
         length: NonZeroUsize,
@@ -31,7 +36,7 @@ impl Pages {
         flags: MapFlags,
     ) -> Result<Pages, Errno> {
         let around = length.get().checked_add(2 * page).and_then(NonZeroUsize::new).ok_or(Errno::ENOMEM)?;
-        let reserved = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+        let reserved = MapFlags::MAP_PRIVATE | NO_RESERVE;
         // SAFETY: without MAP_FIXED the kernel chooses addresses that nothing else has.
         let outer = unsafe { mman::mmap_anonymous(None, around, ProtFlags::PROT_NONE, reserved) }?;
         // SAFETY: the reservation is longer than a page.
@@ -39,7 +44,7 @@ impl Pages {
         let flags = flags | MapFlags::MAP_FIXED;
         let at = Some(start.addr());
         let mapped = match file {
-            // SAFETY: what is replaced is the inner part of the reservation just made, which nobody else knows of.
+            // SAFETY: the mapping replaces the inner part of the reservation just made, to which nothing else has a pointer.
             Some(file) => unsafe { mman::mmap(at, length, protection, flags, file, 0) },
             // SAFETY: as above.
             None => unsafe { mman::mmap_anonymous(at, length, protection, flags) },
@@ -49,7 +54,7 @@ impl Pages {
         let ends =
             if mapped.is_ok() { vec![(outer, page), (last, page)] } else { vec![(outer, around.get())] };
         for (end, size) in ends {
-            // SAFETY: these pages are of the reservation, and nothing was ever put there.
+            // SAFETY: these pages belong to the reservation, and nothing was ever stored there.
             unsafe { mman::munmap(end, size) }?;
         }
         Ok(Pages { start: mapped?, length, is_mapped: true })
@@ -63,38 +68,38 @@ impl Pages {
         self.length.get()
     }
 
-    /// The address of a part, checked to be of these pages and mapped.
+    /// The address of a part, after a check that it lies in these pages and is mapped.
     fn part(&self, offset: usize, size: usize) -> NonNull<c_void> {
         let is_inside = offset.checked_add(size).is_some_and(|end| end <= self.length.get());
         assert!(
             self.is_mapped && is_inside,
-            "{size} bytes at {offset} are not of the mapping, or it is unmapped"
+            "{size} bytes at {offset} lie outside the mapping, or it is unmapped"
         );
         // SAFETY: the offset is not beyond the end of the mapping.
         unsafe { self.start.byte_add(offset) }
     }
 
-    /// Loads a byte. Where the pages don't allow it, the process ends by a signal.
+    /// Loads a byte. If the protection forbids it, the process ends by a signal.
     pub fn read(&self, offset: usize) -> u8 {
         let byte = self.part(offset, 1).cast::<u8>();
-        // SAFETY: the byte is mapped and of this value's own pages, to which there is no reference; others that map the same
-        // object may write it meanwhile, hence volatile. A page that can't be read traps, and the process is at its end.
+        // SAFETY: the byte is mapped and belongs to this value's own pages, to which there is no reference. Other mappings of
+        // the same object may write it at the same time, hence volatile. A page that can't be read traps and ends the process.
         unsafe { byte.read_volatile() }
     }
 
-    /// Stores a byte. Where the pages don't allow it, the process ends by a signal.
+    /// Stores a byte. If the protection forbids it, the process ends by a signal.
     pub fn write(&self, offset: usize, value: u8) {
         let byte = self.part(offset, 1).cast::<u8>();
         // SAFETY: as for `read`; a page that can't be written traps.
         unsafe { byte.write_volatile(value) }
     }
 
-    /// Unmaps everything and loads from where it was.
+    /// Unmaps everything and then loads a byte from its former address.
     pub fn unmap_and_read(&mut self, offset: usize) -> Result<u8, Errno> {
         let byte = self.part(offset, 1).cast::<u8>();
         self.unmap()?;
-        // SAFETY: there is nothing any more, so the load traps and the process is at its end; should another thread have mapped
-        // something there meanwhile, a byte of that is loaded, which changes nothing.
+        // SAFETY: the address is unmapped, so the load traps and ends the process. If another thread has mapped something there
+        // in between, one of its bytes is loaded, which changes nothing.
         Ok(unsafe { byte.read_volatile() })
     }
 
@@ -106,14 +111,14 @@ impl Pages {
 
     pub fn advise(&self, offset: usize, size: usize, advice: MmapAdvise) -> Result<(), Errno> {
         let part = self.part(offset, size);
-        // SAFETY: the pages are this value's own; they hold plain bytes, of which any value will do, and there is no reference
+        // SAFETY: the pages are this value's own. They hold plain bytes, for which any value is valid, and there is no reference
         // to them.
         unsafe { mman::madvise(part, size, advice) }
     }
 
     pub fn lock(&self) -> Result<(), Errno> {
         let all = self.part(0, self.length.get());
-        // SAFETY: the pages are this value's own; locking changes nothing of what they hold.
+        // SAFETY: the pages are this value's own; locking does not change their contents.
         unsafe { mman::mlock(all, self.length.get()) }
     }
 
@@ -125,13 +130,13 @@ impl Pages {
 
     pub fn sync(&self) -> Result<(), Errno> {
         let all = self.part(0, self.length.get());
-        // SAFETY: the pages are this value's own; MS_SYNC changes nothing of what they hold.
+        // SAFETY: the pages are this value's own; MS_SYNC does not change their contents.
         unsafe { mman::msync(all, self.length.get(), MsFlags::MS_SYNC) }
     }
 
     pub fn unmap(&mut self) -> Result<(), Errno> {
         let all = self.part(0, self.length.get());
-        // SAFETY: the pages are this value's own; it is marked as unmapped, and touches none of them afterwards.
+        // SAFETY: the pages are this value's own. It is marked as unmapped and never touches them again.
         unsafe { mman::munmap(all, self.length.get()) }?;
         self.is_mapped = false;
         Ok(())
@@ -141,20 +146,20 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         if self.is_mapped {
-            // Nothing can be done where the system won't unmap its own mapping.
+            // A failure to unmap can't be handled here.
             let _ = self.unmap();
         }
     }
 }
 
-/// Splits the process in two, of which the child must end by [`exit_now`].
+/// Forks this process. The child must end by [`exit_now`].
 pub(super) fn fork_alone(threads: usize) -> Result<ForkResult, Errno> {
-    assert_eq!(threads, 1, "a process with several threads is not to be forked");
-    // SAFETY: the process has one thread, so no other can hold a lock or be half-way through anything in the child.
+    assert_eq!(threads, 1, "a process with several threads must not be forked");
+    // SAFETY: the process has one thread, so no other thread can hold a lock in the child.
     unsafe { nix::unistd::fork() }
 }
 
-/// Lets a bad access end this process by the signal itself; Rust's runtime has a handler that tells a stack overflow.
+/// Makes a bad memory access end this process by its signal. Rust's runtime has a handler that reports stack overflows.
 pub(super) fn default_signals() {
     for number in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGALRM] {
         // SAFETY: the default action runs no code of this process.
@@ -162,8 +167,8 @@ pub(super) fn default_signals() {
     }
 }
 
-/// Ends this process with nothing run or flushed: what is buffered is the parent's too, and is the parent's to write.
+/// Ends this process without running or flushing anything: buffered output also exists in the parent, which writes it.
 pub(super) fn exit_now(status: i32) -> ! {
-    // SAFETY: it ends the process and returns to nobody.
+    // SAFETY: the call ends the process and never returns.
     unsafe { libc::_exit(status) }
 }

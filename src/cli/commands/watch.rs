@@ -58,11 +58,9 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
     let mut events = 0;
     // With more detail than asked for, because the check needs it, counts are no events.
     let has_counts = options.detail.is_some_and(|detail| detail > Detail::Layout);
-    let follow = Follow {
-        interval: plan.interval,
-        deadline: plan.limit.map(|limit| began + limit),
-        until: plan.until.as_ref(),
-    };
+    let mut follow = Follow::every(plan.interval);
+    follow.deadline = plan.limit.map(|limit| began + limit);
+    follow.until = plan.until.as_ref();
     let stop = watch.follow(
         &follow,
         |until| interrupt.sleep_until(until).is_ok(),
