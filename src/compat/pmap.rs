@@ -110,7 +110,7 @@ pub fn run(call: &Call, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<
     for operand in &arguments.operands {
         status |= match pmap.open(operand) {
             Ok(mut source) => pmap.show(source.as_mut(), out, err)?,
-            Err(error) => failed(error, err),
+            Err(error) => failed(&error.into(), err),
         };
     }
     Ok(status)
@@ -229,7 +229,7 @@ impl Pmap<'_> {
     ) -> io::Result<u8> {
         let process = match source.identity() {
             Ok(process) => process,
-            Err(error) => return Ok(failed(error, err)),
+            Err(error) => return Ok(failed(&error.into(), err)),
         };
         self.write_title(source, &process, out)?;
         // Flush before each message: standard output and standard error often share a terminal.
@@ -245,7 +245,7 @@ impl Pmap<'_> {
         };
         out.flush()?;
         report_warnings(Tool::Pmap, source, err);
-        Ok(result.map_or_else(|error| failed(error, err), |()| 0))
+        Ok(result.map_or_else(|error| failed(&error.into(), err), |()| 0))
     }
 
     /// Writes `PID:   command line`. A capture without a PID has a hyphen, one without a command its path.
