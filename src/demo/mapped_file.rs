@@ -14,6 +14,7 @@ use super::observer::Observer;
 use super::scratch::{Scratch, title};
 use super::stage::Stage;
 use super::step::{Observation, Quantity, Step};
+use crate::error::Context as _;
 
 pub(super) fn run(plan: &Options, stage: &mut Stage<'_>) -> Result<()> {
     match &plan.file {
