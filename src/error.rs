@@ -88,7 +88,11 @@ impl Error {
     pub fn hints(&self) -> &[String] {
         &self.hints
     }
+}
 
+/// What only the program makes.
+#[cfg(feature = "cli")]
+impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { kind, message: Some(message.into()), hints: Vec::new(), cause: None }
     }
@@ -169,8 +173,7 @@ impl From<mmview_platform::Error> for Error {
 
 impl From<SyntaxError> for Error {
     fn from(error: SyntaxError) -> Error {
-        let hints = error.picture().into();
-        Error { kind: ErrorKind::Syntax, message: None, hints, cause: Some(Box::new(error)) }
+        Error { kind: ErrorKind::Syntax, message: None, hints: Vec::new(), cause: Some(Box::new(error)) }
     }
 }
 
@@ -182,11 +185,13 @@ impl From<io::Error> for Error {
 }
 
 /// Adds what failed to an error.
+#[cfg(feature = "cli")]
 pub(crate) trait Context<T> {
     fn context(self, message: impl Into<String>) -> Result<T>;
     fn with_context(self, message: impl FnOnce() -> String) -> Result<T>;
 }
 
+#[cfg(feature = "cli")]
 impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
     fn context(self, message: impl Into<String>) -> Result<T> {
         self.map_err(|error| error.into().context(message))
@@ -198,6 +203,7 @@ impl<T, E: Into<Error>> Context<T> for std::result::Result<T, E> {
 }
 
 /// A thing that is missing is an error by its message alone.
+#[cfg(feature = "cli")]
 impl<T> Context<T> for Option<T> {
     fn context(self, message: impl Into<String>) -> Result<T> {
         self.ok_or_else(|| Error::new(ErrorKind::Unreadable, message))
@@ -208,7 +214,7 @@ impl<T> Context<T> for Option<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests {
     use super::*;
 

@@ -1,6 +1,7 @@
 //! Formats: each draws any view, one file per format. None knows another.
 
 mod csv;
+mod fit;
 mod json;
 mod listing;
 mod markdown;
@@ -11,6 +12,9 @@ pub mod words;
 
 use std::io::{self, Write};
 
+pub use fit::picture;
+#[cfg(test)]
+pub(crate) use fit::width;
 pub use listing::inset;
 pub use style::Style;
 

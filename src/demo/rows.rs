@@ -127,7 +127,7 @@ pub(super) fn draw(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::width;
+    use crate::render::width;
 
     fn drawn(columns: usize, units: Units) -> String {
         let snapshot = crate::Snapshot::of_self().expect("this process can be read");

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use super::fit::{cut_middle, width};
 use super::style::Style;
 use super::words::{clock, remedy, sentence, signed};
 use crate::kind::Group;
-use crate::text::{cut_middle, push_printable, width};
+use crate::text::push_printable;
 use crate::view::{Cell, Joint, Record, Role, Shows, Spec, Table, ValueType, Vocabulary};
 
 /// A table narrower than this leaves out what people can do without.

@@ -6,12 +6,13 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement};
 
 use super::Render;
+use super::fit::width;
 use super::listing::{Listing, push_cell};
 use super::style::Style;
 use super::words;
 use crate::check::Verdict;
 use crate::kind::Group;
-use crate::text::{printable_line, width};
+use crate::text::printable_line;
 use crate::view::{self, Block, Head, Layout, Record, Role, SectionKind, Shows, Spec, Tail, ViewKind};
 
 /// In a table narrower than this, notes behind the numbers are left out.

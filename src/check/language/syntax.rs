@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use unicode_width::UnicodeWidthChar;
-
-use crate::text::{is_deceptive, printable_line};
+use crate::text::printable_line;
 
 /// A check that can't be parsed: what is wrong, what was expected, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,45 +28,13 @@ impl SyntaxError {
         &self.message
     }
 
-    /// Returns two lines, safe to print: the check, and a caret below the error. A long check is cut to the part around
-    /// the error.
-    pub fn picture(&self) -> [String; 2] {
-        const BEFORE: usize = 60;
-        const AFTER: usize = 40;
-        let start = self.text[..self.at].char_indices().rev().nth(BEFORE).map_or(0, |(at, _)| at);
-        let end =
-            self.text[self.at..].char_indices().nth(AFTER).map_or(self.text.len(), |(at, _)| self.at + at);
-        let (mut line, mut caret) = (String::new(), 0);
-        if start > 0 {
-            line.push('…');
-            caret += 1;
-        }
-        caret += draw(&mut line, &self.text[start..self.at]);
-        draw(&mut line, &self.text[self.at..end]);
-        if end < self.text.len() {
-            line.push('…');
-        }
-        [line, " ".repeat(caret) + "^"]
+    /// The text before the error, and the text from there on. Not escaped.
+    pub fn parts(&self) -> (&str, &str) {
+        self.text.split_at(self.at)
     }
 }
 
-/// Appends a part of a check, escaped for a terminal, and returns its width in columns.
-fn draw(line: &mut String, text: &str) -> usize {
-    let mut columns = 0;
-    for letter in text.chars() {
-        if letter.is_control() || is_deceptive(letter) {
-            let escaped: String = letter.escape_default().collect();
-            columns += escaped.len();
-            line.push_str(&escaped);
-        } else {
-            columns += letter.width().unwrap_or(0);
-            line.push(letter);
-        }
-    }
-    columns
-}
-
-/// One line, safe to print. [`SyntaxError::picture`] shows the position.
+/// One line, safe to print.
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "invalid check at column {}: {}", self.column(), printable_line(&self.message))
@@ -104,27 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caret_is_below_the_error() {
+    fn the_column_counts_characters() {
         let error = SyntaxError::new("日本 x\ty", "日本 x\t".len(), "wrong");
         assert_eq!(error.column(), 6);
-        assert_eq!(error.picture(), ["日本 x\\ty".to_owned(), "        ^".to_owned()]);
-        let error = SyntaxError::new("ab", 2, "the end");
-        assert_eq!(error.picture(), ["ab".to_owned(), "  ^".to_owned()]);
-    }
-
-    #[test]
-    fn control_characters_are_escaped() {
-        let error = SyntaxError::new("a\x1b[31m\u{202e}b", 0, "there is no `\x1b\u{9b}`");
-        let said = format!("{error}{}", error.picture().concat());
-        assert!(!said.contains(|letter: char| letter.is_control() || is_deceptive(letter)), "{said:?}");
-    }
-
-    #[test]
-    fn a_long_check_is_cut_around_the_error() {
-        let text = "x".repeat(1000);
-        let [line, caret] = SyntaxError::new(&text, 500, "wrong").picture();
-        assert_eq!((line.chars().count(), caret.chars().count()), (61 + 1 + 40 + 1, 63));
-        assert!(line.starts_with('…') && line.ends_with('…'));
+        assert_eq!(error.parts(), ("日本 x\t", "y"));
+        assert_eq!(SyntaxError::new("ab", 2, "the end").parts(), ("ab", ""));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use mmview_platform::Detail;
 
 use super::Task;
-use crate::check::{Check, Evidence, Verdict};
+use crate::check::{Check, Evidence, SyntaxError, Verdict};
 use crate::cli::args::CheckArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{usage, usage_error};
@@ -16,6 +16,7 @@ use crate::cli::shown::{Shown, classified, each};
 use crate::cli::target::Target;
 use crate::completeness::Missing;
 use crate::error::{Context as _, Error, Result};
+use crate::render::picture;
 use crate::text::printable;
 use crate::view;
 use crate::view::check::CheckRecord;
@@ -70,7 +71,13 @@ pub(super) fn from_word(word: &OsString) -> Result<Check> {
         let word = printable(word.as_encoded_bytes());
         return usage(format!("`{word}` is not UTF-8; write a byte of a path as \\xHH, in quotes"));
     };
-    Ok(text.parse::<Check>()?)
+    text.parse::<Check>().map_err(invalid)
+}
+
+/// A syntax error, with a picture of where it is.
+fn invalid(error: SyntaxError) -> Error {
+    let picture = picture(&error);
+    Error::from(error).with_hints(picture.into())
 }
 
 /// The checks in a file, one per line; `-` is standard input. Blank lines and lines that begin with `#` are skipped.
@@ -92,7 +99,7 @@ fn from_file(path: &Path) -> Result<Vec<Check>> {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
-        let check = line.parse::<Check>();
+        let check = line.parse::<Check>().map_err(invalid);
         checks.push(check.with_context(|| format!("line {} of {title}", index + 1))?);
     }
     if checks.is_empty() {
