@@ -15,7 +15,7 @@ pub(crate) mod tests;
 
 use std::fmt;
 
-use mmview_platform::{MemoryMap, Native, Region, Result};
+use mmview_platform::{Native, Region, Result};
 
 use crate::region::Classified;
 
@@ -67,7 +67,8 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
 }
 
 /// Classifies the regions of a whole map.
-pub fn classify(map: &MemoryMap) -> Vec<Classified> {
+#[cfg(feature = "cli")]
+pub(crate) fn classify(map: &mmview_platform::MemoryMap) -> Vec<Classified> {
     let context = Context::new(&map.process, &map.source);
     let regions = map.regions.iter().cloned().map(Ok);
     Classify::new(regions, context).filter_map(Result::ok).collect()

@@ -57,7 +57,7 @@ impl Diff {
     }
 
     /// Compares two lists of regions, each by address, of one process, whose regions don't move by themselves.
-    pub fn in_place(before: &[Classified], after: &[Classified]) -> Diff {
+    pub(crate) fn in_place(before: &[Classified], after: &[Classified]) -> Diff {
         Diff::of_regions(before, after, false)
     }
 
@@ -75,7 +75,7 @@ impl Diff {
 }
 
 /// Whether one of two maps is a report without a list of regions, so that only types can be compared.
-pub fn is_by_type_only(before: &Snapshot, after: &Snapshot) -> bool {
+pub(crate) fn is_by_type_only(before: &Snapshot, after: &Snapshot) -> bool {
     before.is_summary() != after.is_summary()
 }
 

@@ -23,6 +23,12 @@ pub struct Sum {
 }
 
 impl Sum {
+    fn of(size: Option<Bytes>) -> Sum {
+        let mut sum = Sum::default();
+        sum.add(size);
+        sum
+    }
+
     /// Adds a size, or counts one that was not measured.
     fn add(&mut self, size: Option<Bytes>) {
         match size {
@@ -47,14 +53,6 @@ impl Sum {
     /// Whether some sizes were measured and others were not.
     pub fn is_partial(self) -> bool {
         self.measured > 0 && self.unmeasured > 0
-    }
-}
-
-impl From<Option<Bytes>> for Sum {
-    fn from(size: Option<Bytes>) -> Sum {
-        let mut sum = Sum::default();
-        sum.add(size);
-        sum
     }
 }
 
@@ -243,14 +241,14 @@ impl Summary {
         }
         if let Some(libraries) = printed.libraries {
             summary.libraries =
-                Libraries { total: libraries.total, resident: Sum::from(Some(libraries.resident)) };
+                Libraries { total: libraries.total, resident: Sum::of(Some(libraries.resident)) };
         }
         if let Some(writable) = printed.writable {
             summary.writable = Writable {
                 total: writable.total,
-                written: Sum::from(Some(writable.written)),
-                resident: Sum::from(Some(writable.resident)),
-                swapped: Sum::from(Some(writable.swapped_out)),
+                written: Sum::of(Some(writable.written)),
+                resident: Sum::of(Some(writable.resident)),
+                swapped: Sum::of(Some(writable.swapped_out)),
                 unallocated: Some(writable.unallocated),
             };
         }
@@ -262,7 +260,7 @@ impl Summary {
 impl Totals {
     fn printed(table: &PrintedTable, row: &PrintedRow) -> Totals {
         let size = |title: &str| table.column(title).and_then(|column| row.size(column));
-        let sum = |title: &str| Sum::from(size(title));
+        let sum = |title: &str| Sum::of(size(title));
         let count = |title: &str| table.column(title).and_then(|column| row.count(column));
         Totals {
             regions: count("REGION COUNT").unwrap_or_default(),
@@ -270,8 +268,8 @@ impl Totals {
             resident: sum("RESIDENT SIZE"),
             dirty: sum("DIRTY SIZE"),
             swapped: sum("SWAPPED SIZE"),
-            proportional: Sum::from(None),
-            unique: Sum::from(None),
+            proportional: Sum::of(None),
+            unique: Sum::of(None),
             purgeable: Some(Purgeable {
                 volatile: sum("VOLATILE SIZE"),
                 nonvolatile: sum("NONVOL SIZE"),

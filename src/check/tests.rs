@@ -34,7 +34,7 @@ fn assert_verdict(map: &str, expected: Verdict, texts: &[&str]) {
         assert_eq!(opposite.verdict(&regions), !expected, "not ({text})");
         // There is always an explanation.
         for check in [check(text), opposite] {
-            assert!(!check.explain(&regions).sentence().is_empty(), "{text}");
+            assert!(!check.explain(&regions).to_string().is_empty(), "{text}");
         }
     }
 }
@@ -160,7 +160,7 @@ fn if_regions_may_be_missing_none_is_known_not_to_exist() {
         "at 0x10 is unmapped",
     ] {
         assert_eq!(verdict(text), Verdict::Unknown, "{text}");
-        assert!(check(text).explain(evidence).sentence().contains("the end is missing"), "{text}");
+        assert!(check(text).explain(evidence).to_string().contains("the end is missing"), "{text}");
     }
     for text in
         ["mapped \"data.bin\"", "count() >= 6", "sum(size) > 1M", "at 0x400000 is r-x", "not none(perm=rwx)"]
@@ -301,7 +301,7 @@ fn explanations_name_what_decides() {
         let instead = found.findings.iter().flat_map(|finding| &finding.regions).map(|found| {
             format!("{} {}", found.region.range(), found.instead.join(", ")).trim_end().to_owned()
         });
-        (found.sentence(), instead.collect::<Vec<_>>())
+        (found.to_string(), instead.collect::<Vec<_>>())
     };
     let (sentence, nearest) = explained("any(path=\"/var/data.bin\" and share=shared)");
     assert_eq!(sentence, "no region matches all conditions; nearest");

@@ -117,7 +117,7 @@ impl From<&CheckRecord<'_>> for CheckRow {
         CheckRow {
             check: record.check.text().to_owned(),
             verdict: record.verdict,
-            sentence: record.found.sentence(),
+            sentence: record.found.to_string(),
             value: record.value(),
             more: findings.iter().map(|finding| finding.more).sum(),
             unmeasured: record.found.unmeasured.iter().copied().collect(),

@@ -14,19 +14,19 @@ use crate::region::Classified;
 pub fn similar<'a>(pattern: &Pattern, evidence: Evidence<'a>) -> Finding<'a> {
     if let Some(label) = evidence.regions.iter().find(|region| is_label(pattern, region)) {
         let sentence = format!("no region maps {pattern}: it is a name, not a path; use any(name={pattern})");
-        return Finding { regions: vec![label.into()], ..sentence.into() };
+        return Finding { regions: vec![FoundRegion::plain(label)], ..Finding::new(sentence) };
     }
     let files = files(evidence);
     let mut near: Vec<(usize, &Classified)> =
         files.iter().filter_map(|region| Some((path_difference(pattern, region)?, *region))).collect();
     near.sort_by_key(|(difference, _)| *difference);
     if near.is_empty() {
-        return format!("no region maps {pattern}: {}", none_similar(evidence)).into();
+        return Finding::new(format!("no region maps {pattern}: {}", none_similar(evidence)));
     }
     let more = near.len().saturating_sub(SIMILAR);
-    let regions = near.into_iter().take(SIMILAR).map(|(_, region)| FoundRegion::from(region)).collect();
+    let regions = near.into_iter().take(SIMILAR).map(|(_, region)| FoundRegion::plain(region)).collect();
     let sentence = format!("no region maps {pattern}; nearest of {} files", files.len());
-    Finding { regions, more, ..sentence.into() }
+    Finding { regions, more, ..Finding::new(sentence) }
 }
 
 /// Says how many files are mapped, none of them similar.

@@ -51,32 +51,29 @@ pub struct FoundRegion<'a> {
     pub instead: Vec<String>,
 }
 
-impl<'a> From<&'a Classified> for FoundRegion<'a> {
-    fn from(region: &'a Classified) -> FoundRegion<'a> {
+impl<'a> FoundRegion<'a> {
+    pub(super) fn plain(region: &'a Classified) -> FoundRegion<'a> {
         FoundRegion { region, instead: Vec::new() }
     }
 }
 
-impl From<String> for Finding<'_> {
-    fn from(sentence: String) -> Self {
-        Finding { sentence, ..Finding::default() }
-    }
-}
-
 impl<'a> Finding<'a> {
+    pub(super) fn new(sentence: impl Into<String>) -> Finding<'a> {
+        Finding { sentence: sentence.into(), ..Finding::default() }
+    }
+
     /// A finding about regions of which `first` are listed.
     pub(super) fn listing(sentence: String, first: Vec<&'a Classified>, tally: Tally) -> Finding<'a> {
         let more = tally.count - first.len();
-        Finding { more, regions: first.into_iter().map(FoundRegion::from).collect(), ..sentence.into() }
+        Finding {
+            more,
+            regions: first.into_iter().map(FoundRegion::plain).collect(),
+            ..Finding::new(sentence)
+        }
     }
 }
 
 impl Found<'_> {
-    /// All sentences in one line. Not escaped.
-    pub fn sentence(&self) -> String {
-        self.to_string()
-    }
-
     /// What is worth a remark although the check holds. Not escaped.
     pub fn remark(&self) -> Option<String> {
         let mut remarks: Vec<_> =

@@ -45,7 +45,7 @@ pub fn nearest<'a>(filter: &Filter, evidence: Evidence<'a>) -> Finding<'a> {
     if !regions.is_empty() {
         sentence.push_str("; nearest");
     }
-    Finding { more: ties.saturating_sub(regions.len()), regions, ..sentence.into() }
+    Finding { more: ties.saturating_sub(regions.len()), regions, ..Finding::new(sentence) }
 }
 
 /// Says which conditions no region meets, or that no region meets all of them.

@@ -10,7 +10,7 @@ use crate::units::Units;
 /// Finds the region at an address, or the gap around it and its neighbours.
 pub fn place<'a>(address: u64, condition: &Condition, evidence: Evidence<'a>) -> Finding<'a> {
     let Some(region) = evidence.at(address) else { return gap(address, evidence) };
-    let mut found = FoundRegion::from(region);
+    let mut found = FoundRegion::plain(region);
     if meets(condition, region) != Verdict::Holds {
         found.instead = match condition {
             Condition::Filter(filter) => instead(filter, region),
@@ -22,7 +22,7 @@ pub fn place<'a>(address: u64, condition: &Condition, evidence: Evidence<'a>) ->
         0 => format!("a region starts at {address:#x}"),
         offset => format!("{address:#x} is {offset:#x} bytes into a region"),
     };
-    Finding { regions: vec![found], ..sentence.into() }
+    Finding { regions: vec![found], ..Finding::new(sentence) }
 }
 
 fn gap<'a>(address: u64, evidence: Evidence<'a>) -> Finding<'a> {
@@ -42,5 +42,5 @@ fn gap<'a>(address: u64, evidence: Evidence<'a>) -> Finding<'a> {
     let after = after.map(|region| {
         neighbour(region, format!("starts {:#x} bytes after it", region.range().start() - address))
     });
-    Finding { regions: before.into_iter().chain(after).collect(), ..sentence.into() }
+    Finding { regions: before.into_iter().chain(after).collect(), ..Finding::new(sentence) }
 }

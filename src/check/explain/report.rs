@@ -40,8 +40,12 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn push(&mut self, finding: impl Into<Finding<'a>>) {
-        self.found.findings.push(finding.into());
+    fn push(&mut self, finding: Finding<'a>) {
+        self.found.findings.push(finding);
+    }
+
+    fn say(&mut self, sentence: impl Into<String>) {
+        self.push(Finding::new(sentence));
     }
 
     fn atom(&mut self, atom: &Atom, verdict: Verdict, is_wanted: bool) {
@@ -56,19 +60,19 @@ impl<'a> Report<'a> {
         match atom {
             Atom::Mapped(pattern) if holds => self.mappings(pattern),
             Atom::Mapped(pattern) if is_trouble => self.push(files::similar(pattern, self.evidence)),
-            Atom::Mapped(_) => self.push("no region maps it".to_owned()),
+            Atom::Mapped(_) => self.say("no region maps it"),
             Atom::Regions(Quantity::All, filter) if !holds => self.mismatches(filter.as_ref()),
             Atom::Regions(Quantity::All, _) => {
-                self.push(format!("all {} regions match", self.evidence.regions.len()));
+                self.say(format!("all {} regions match", self.evidence.regions.len()));
             }
             Atom::Regions(quantity, filter) if holds == (*quantity == Quantity::Any) => {
                 self.matches(filter.as_ref());
             }
             Atom::Regions(_, Some(filter)) if is_trouble => self.push(nearest(filter, self.evidence)),
-            Atom::Regions(_, Some(filter)) => self.push(format!("no region matches {filter}")),
-            Atom::Regions(_, None) => self.push("the map has no regions".to_owned()),
+            Atom::Regions(_, Some(filter)) => self.say(format!("no region matches {filter}")),
+            Atom::Regions(_, None) => self.say("the map has no regions"),
             Atom::Compare(Value::Number(left), op, Value::Number(right)) => {
-                self.push(format!("{} {} {} is {holds}", left.text, op.as_str(), right.text));
+                self.say(format!("{} {} {} is {holds}", left.text, op.as_str(), right.text));
             }
             Atom::Compare(left, op, right) => {
                 self.value(left, value(left, (*op, right), holds, self.evidence), is_trouble);

@@ -25,7 +25,7 @@ pub fn unknown<'a>(atom: &Atom, evidence: Evidence<'a>) -> (Vec<Finding<'a>>, BT
     if !undecided.is_empty() {
         findings.push(gaps_in(undecided, &unmeasured, evidence));
     } else if let Some(why) = evidence.missing {
-        findings.push(format!("regions may be missing: {why}").into());
+        findings.push(Finding::new(format!("regions may be missing: {why}")));
     }
     (findings, unmeasured)
 }
@@ -110,7 +110,7 @@ fn gaps_in<'a>(
     let regions = if count == 1 { "1 region".to_owned() } else { format!("{count} regions") };
     let sentence = format!("{subject} {state} for {regions}");
     if count > MATCHES || count == evidence.regions.len() {
-        return sentence.into();
+        return Finding::new(sentence);
     }
     let mut tally = Tally::default();
     undecided.iter().for_each(|region| tally += *region);

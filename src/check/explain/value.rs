@@ -41,7 +41,7 @@ pub fn value<'a>(
         value: span.exact(),
         remark: span.exact().filter(|exact| Some(*exact) != other_number).map(format),
         more,
-        regions: first.into_iter().map(FoundRegion::from).collect(),
+        regions: first.into_iter().map(FoundRegion::plain).collect(),
     };
     if let Some(measure) = measure.filter(|measure| *measure != Measure::Size) {
         for found in &mut finding.regions {

@@ -95,7 +95,7 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
     let last = watch.last();
     let outcome = Outcome {
         stop: reason(&stop),
-        until: plan.until.as_ref().map(|check| (check, check.explain(&last.regions).sentence())),
+        until: plan.until.as_ref().map(|check| (check, check.explain(&last.regions).to_string())),
         watched: began.elapsed(),
         samples: watch.samples(),
         longest_sample: watch.longest_sample(),
