@@ -1,4 +1,4 @@
-//! Being interrupted: a signal that asks for the end is noted, so that what was begun is ended in good order.
+//! Interruption: a signal is recorded, so that the program can clean up before it ends.
 
 use std::fmt;
 use std::io;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// How long a sleep may last before somebody looks whether it was interrupted.
+/// The longest sleep before the next check for a signal.
 pub const NAP: Duration = Duration::from_millis(50);
 
-/// Whether somebody asked for the end, by Ctrl-C or by closing the terminal.
+/// Whether a signal has arrived: Ctrl-C, a closed terminal, or SIGTERM.
 #[derive(Clone, Debug)]
 pub struct Interrupt {
     /// The signal; 0 for none.
@@ -20,11 +20,11 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Notes SIGINT, SIGTERM and SIGHUP from now on. A second one ends the program at once, whatever it waits for.
+    /// Records SIGINT, SIGTERM and SIGHUP from now on. A second signal ends the program immediately.
     ///
     /// # Errors
     ///
-    /// Those of `sigaction(2)`.
+    /// The errors of `sigaction(2)`.
     pub fn watch() -> io::Result<Interrupt> {
         let signal = Arc::new(AtomicUsize::new(0));
         let is_there = Arc::new(AtomicBool::new(false));
@@ -36,11 +36,11 @@ impl Interrupt {
         Ok(Interrupt { signal })
     }
 
-    /// Whether it is there.
+    /// Checks for a signal.
     ///
     /// # Errors
     ///
-    /// [`Interrupted`], where it is.
+    /// [`Interrupted`] if one has arrived.
     pub fn check(&self) -> Result<(), Interrupted> {
         match self.signal.load(Ordering::Relaxed) {
             0 => Ok(()),
@@ -52,7 +52,7 @@ impl Interrupt {
     ///
     /// # Errors
     ///
-    /// [`Interrupted`], at most [`NAP`] after it was.
+    /// [`Interrupted`] if a signal arrives, at most [`NAP`] later.
     pub fn sleep_until(&self, time: Instant) -> Result<(), Interrupted> {
         loop {
             self.check()?;
@@ -65,14 +65,14 @@ impl Interrupt {
     }
 }
 
-/// Somebody asked for the end.
+/// A signal has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted {
     signal: u8,
 }
 
 impl Interrupted {
-    /// The exit status that a shell gives for it.
+    /// The exit status that a shell reports for it: 128 plus the signal.
     pub fn shell_status(self) -> u8 {
         128 | self.signal
     }

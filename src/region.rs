@@ -52,7 +52,7 @@ impl Classified {
         &self.meaning
     }
 
-    #[cfg(feature = "cli")]
+    #[cfg(any(test, feature = "cli"))]
     pub(crate) fn facts_mut(&mut self) -> &mut Region {
         &mut self.facts
     }
