@@ -2,5 +2,6 @@
 
 #[cfg(feature = "cli")]
 pub(crate) mod peak;
+mod read;
 pub(crate) mod retry;
 pub mod watch;

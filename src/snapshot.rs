@@ -5,15 +5,14 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use mmview_platform::{
-    AddrRange, Bytes, Detail, Native, OpenOptions, PageCounts, PageState, PrintedSummary, ProcessInfo,
-    Region, RegionSource, SourceInfo, Warning, open_file, open_process, open_self,
+    AddrRange, Bytes, Detail, Native, PageCounts, PageState, PrintedSummary, ProcessInfo, Region, SourceInfo,
+    Warning,
 };
 
 use crate::archive;
 use crate::classify::{Classify, Context};
 use crate::error::Result;
 use crate::region::{Classified, region_at};
-use crate::sample::retry;
 
 /// A memory map at one point in time, with the purpose of each region.
 ///
@@ -67,46 +66,9 @@ impl From<mmview_platform::MemoryMap> for Snapshot {
 }
 
 impl Snapshot {
-    /// Reads the map of this process, in full detail. On Linux this walks the page tables twice, which costs about 40 ns for
-    /// each resident page.
-    ///
-    /// # Errors
-    ///
-    /// The map can't be read.
-    pub fn of_self() -> Result<Snapshot> {
-        Snapshot::read(open_self(&OpenOptions::default())?.as_mut(), Detail::Pages)
-    }
-
-    /// Reads the map of a process on this machine.
-    ///
-    /// # Errors
-    ///
-    /// The process doesn't exist, or this user may not inspect it.
-    pub fn of_process(pid: u32, detail: Detail) -> Result<Snapshot> {
-        Snapshot::read(open_process(pid, &OpenOptions::default())?.as_mut(), detail)
-    }
-
-    /// Reads a capture: a saved `maps` or `smaps`, a report of vmmap, or an archive.
-    ///
-    /// # Errors
-    ///
-    /// The file can't be read, or is not a capture.
-    pub fn of_file(path: impl AsRef<Path>) -> Result<Snapshot> {
-        Snapshot::read(open_file(path.as_ref())?.as_mut(), Detail::Pages)
-    }
-
-    /// Reads the map of any source. A process that starts another program meanwhile is read again.
-    ///
-    /// # Errors
-    ///
-    /// The map can't be read.
-    pub fn read(source: &mut dyn RegionSource, detail: Detail) -> Result<Snapshot> {
-        Ok(retry::map(source, detail)?.into())
-    }
-
     /// Copies the facts, without the purpose of each region: the content of an archive.
     pub fn facts(&self) -> mmview_platform::MemoryMap {
-        let regions = self.regions.iter().map(|classified| classified.facts().clone()).collect();
+        let regions = self.regions.iter().map(|region| region.facts().clone()).collect();
         let (source, process) = (self.source.clone(), self.process.clone());
         let mut map = mmview_platform::MemoryMap::new(source, process, self.detail, regions);
         map.taken = self.taken;
