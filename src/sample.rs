@@ -1,4 +1,4 @@
-//! Reading a map again and again: `retry` reads one whole map, [`watch`] reports what changes, `peak` keeps the largest.
+//! Reading maps: one (`retry`), again and again for what changes ([`watch`]), or for the largest (`peak`).
 
 #[cfg(feature = "cli")]
 pub(crate) mod peak;

@@ -1,4 +1,4 @@
-//! Saved captures as sources: recognised by what is in them, not by what they are called.
+//! Opens saved captures, recognised by their content, not by their name.
 
 mod archive;
 mod vmmap;
@@ -22,21 +22,20 @@ use crate::warning::Warning;
 
 pub use archive::write_archive;
 
-/// How much of a file is looked at to tell what it is: enough for a line with a path of the longest sort.
+/// How many bytes of a file are used to recognise it: enough for a line with a very long path.
 const LOOKED_AT: usize = 64 << 10;
 
-/// How a file that gzip compressed begins (RFC 1952).
+/// The first bytes of a gzip file (RFC 1952).
 const GZIP: &[u8] = b"\x1f\x8b";
 
-/// Opens a saved capture: the text of `/proc/PID/maps` or `smaps` of any Linux, a report of macOS's `vmmap`, or an archive
+/// Opens a saved capture: the text of `/proc/PID/maps` or `smaps` from any Linux, a report of macOS's `vmmap`, or an archive
 /// ([`write_archive`]). Each may be compressed by gzip, as archives are.
 ///
-/// The whole capture is read now. In somebody's text, lines that aren't understood, regions out of order and a missing end are
-/// warnings.
+/// Reads the whole capture. In a text, lines that are not understood, regions out of order and a missing end are warnings.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] where the file can't be read, [`Error::Malformed`] where it is no capture or a damaged archive.
+/// [`Error::Io`] if the file can't be read, [`Error::Malformed`] if it is not a capture, or a damaged archive.
 pub fn open_file(path: &Path) -> Result<Box<dyn RegionSource>> {
     let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let malformed = |problem: &str| Error::Malformed { path: path.to_owned(), problem: problem.to_owned() };
@@ -55,14 +54,11 @@ pub fn open_file(path: &Path) -> Result<Box<dyn RegionSource>> {
     }
 }
 
-/// Opens a capture whose bytes, decompressed, are `file`.
+/// Opens a capture with the decompressed content `file`.
 fn open_text(path: &Path, mut file: impl Read) -> Result<Box<dyn RegionSource>> {
     let unreadable = |source: io::Error| match source.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-            Error::Malformed {
-                path: path.to_owned(),
-                problem: format!("is compressed by gzip, and damaged: {source}"),
-            }
+            Error::Malformed { path: path.to_owned(), problem: format!("is a damaged gzip file: {source}") }
         }
         _ => Error::Io { action: "read", path: path.to_owned(), source },
     };
@@ -72,7 +68,7 @@ fn open_text(path: &Path, mut file: impl Read) -> Result<Box<dyn RegionSource>> 
     };
     look(archive::START.len(), &mut start)?;
     if start == archive::START {
-        // What is damaged further on is told as the archive's damage.
+        // Damage after the start is reported as damage of the archive.
         let text = BufReader::new(Cursor::new(start).chain(file));
         return Ok(Box::new(archive::read(path, text)?));
     }
@@ -99,37 +95,35 @@ enum Recognised {
     Unusable(&'static str),
 }
 
-/// What the beginning of a file shows it to be.
+/// Recognises a file by its beginning.
 fn recognise(start: &[u8]) -> Recognised {
     if start.is_empty() {
-        return Recognised::Unusable("is empty: there is no memory map in it");
+        return Recognised::Unusable("is empty");
     }
     let mut lines = start.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let Some(first) = lines.next() else {
-        return Recognised::Unusable("has only blank lines: there is no memory map in it");
+        return Recognised::Unusable("has only blank lines");
     };
     let first_region = std::iter::once(first).chain(lines).take(100).find(|line| MapsLine::is_start(line));
     if let Some(region) = first_region {
         let region = region.strip_suffix(b"\r").unwrap_or(region);
         if region.ends_with(b"[rollup]") {
             return Recognised::Unusable(
-                "is the text of smaps_rollup: totals without regions; save /proc/PID/smaps instead",
+                "is the text of smaps_rollup, which has totals but no regions: save /proc/PID/smaps instead",
             );
         }
         return Recognised::Linux { is_crlf: first.ends_with(b"\r") };
     }
-    if start.split(|&byte| byte == b'\n').any(vmmap::is_telling) {
+    if start.split(|&byte| byte == b'\n').any(vmmap::is_characteristic) {
         return Recognised::Vmmap;
     }
     if start.contains(&0) {
         return Recognised::Unusable("is a binary file, not a capture of a memory map");
     }
-    Recognised::Unusable(
-        "is not a capture of a memory map: no line of it looks like one of /proc/PID/maps or smaps, or of vmmap",
-    )
+    Recognised::Unusable("is not a capture of a memory map: it has no line of /proc/PID/maps, smaps or vmmap")
 }
 
-/// A saved map, read.
+/// A saved map that has been read.
 struct Capture {
     info: SourceInfo,
     process: ProcessInfo,
@@ -201,16 +195,16 @@ impl Capture {
     }
 }
 
-/// The page size of the machine that a capture is from: the smallest that a region tells, and where none does, the largest
-/// of the usual ones that every address is a multiple of.
+/// The page size of the machine where a capture was taken: the smallest that a region reports. If none does, the largest
+/// usual one that divides every address.
 fn page_size(regions: &[Region]) -> Option<PageSize> {
-    let told = regions
+    let reported = regions
         .iter()
         .filter_map(|region| region.native.linux()?.smaps.get(SmapsField::KernelPageSize))
         .filter_map(|Bytes(size)| PageSize::new(size))
         .min();
-    if told.is_some() {
-        return told;
+    if reported.is_some() {
+        return reported;
     }
     let alignment = regions
         .iter()
@@ -258,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_told_by_its_content() {
+    fn a_file_is_recognised_by_its_content() {
         assert!(matches!(recognise(b"1000-2000 r--p 0 00:00 0\n"), Recognised::Linux { is_crlf: false }));
         assert!(matches!(
             recognise(b"\n\n1000-2000 r--p 0 00:00 0\r\n"),
@@ -284,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn page_size_is_told_or_taken_from_the_addresses() {
+    fn page_size_is_reported_or_inferred_from_the_addresses() {
         let size = |text| capture(text).info.page_size.map(|size| size.bytes().0);
         let huge_and_base = "0-200000 rw-p 0 00:00 0\nKernelPageSize: 2048 kB\n\
                              200000-210000 rw-p 0 00:00 0\nKernelPageSize: 64 kB\n";

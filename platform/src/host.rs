@@ -1,4 +1,4 @@
-//! Opening processes: the one place that knows which backend this build has.
+//! Opens processes: the one place that knows the backend of this build.
 
 use crate::error::Result;
 use crate::model::ProcessEntry;
@@ -10,7 +10,7 @@ use crate::linux::live as backend;
 #[cfg(target_os = "macos")]
 use crate::macos::live as backend;
 
-/// A host without a backend: captures open, live processes do not.
+/// A host without a backend opens captures but no live processes.
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod backend {
     use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ mod backend {
     use crate::options::OpenOptions;
     use crate::source::RegionSource;
 
-    const PLACE: &str = "on this system; open a saved map instead";
+    const PLACE: &str = "on this system: open a saved map instead";
 
     pub(super) fn open(_: u32, _: &OpenOptions) -> Result<Box<dyn RegionSource>> {
         Err(Error::Unsupported { what: "reading a live process", place: PLACE })
@@ -31,12 +31,12 @@ mod backend {
 
 /// Opens a live process.
 ///
-/// The process stays the same one for as long as the source lives: should it end and its id be given to another, the source
-/// says [`Error::Vanished`](crate::Error::Vanished).
+/// The source refers to this process as long as it lives. If the process exits and the kernel gives its ID to another one,
+/// the source returns [`Error::Vanished`](crate::Error::Vanished).
 ///
 /// # Errors
 ///
-/// [`Error::NoSuchProcess`](crate::Error::NoSuchProcess). Whether its map may be read shows only when it is.
+/// [`Error::NoSuchProcess`](crate::Error::NoSuchProcess). A missing permission shows only when the map is read.
 pub fn open_process(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
     backend::open(pid, options)
 }
@@ -50,11 +50,11 @@ pub fn open_self(options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
     open_process(std::process::id(), options)
 }
 
-/// The processes of this machine by id, without those that end while the list is made.
+/// Lists the processes of this machine by ID. Processes that exit in the meantime are left out.
 ///
 /// # Errors
 ///
-/// [`Error::Io`](crate::Error::Io) where they can't be listed.
+/// [`Error::Io`](crate::Error::Io) if they can't be listed.
 pub fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
     backend::processes(options)
 }

@@ -1,4 +1,4 @@
-//! Programs that are started to be looked at: from their first mapping to their last.
+//! Starts programs to inspect them from their first mapping to their last.
 
 mod moment;
 #[cfg(target_os = "linux")]
@@ -19,26 +19,27 @@ pub use moment::Moment;
 #[cfg(target_os = "linux")]
 use trace::Trace;
 
-/// A program that was started here.
+/// A program started by this process.
 ///
-/// On Linux it is traced (`ptrace(2)`, PTRACE_SEIZE), so that it stands still in the two moments that are gone at once else: when
-/// its first mappings are made, and when it ends. Its signals are handed on, and job control works. A traced program can't be
-/// traced by another (a debugger, LeakSanitizer), and a set-user-ID program runs as the user who started it. Only the thread that
-/// a program begins with is traced.
+/// On Linux it is traced (`ptrace(2)`, PTRACE_SEIZE), so it stops at two moments that would otherwise pass too fast: when its
+/// first mappings exist, and when it exits. Its signals are forwarded, and job control works. A traced program can't be
+/// traced by another tracer (a debugger, LeakSanitizer), and a set-user-ID program runs as the user who started it. Only the
+/// program's first thread is traced.
 ///
-/// All of it is done by the thread that starts the program: a tracer is a thread. A program that is dropped before its end runs on.
+/// A tracer is a thread, so only the thread that starts the program can control it. A program that is dropped before it ends
+/// runs on.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
     is_mapped: bool,
     #[cfg(target_os = "linux")]
     trace: Option<Trace>,
-    /// Not to be handed to another thread.
+    /// Keeps it on one thread.
     thread: PhantomData<*const ()>,
 }
 
 impl Program {
-    /// Starts `command`; `traced` asks for it to be traced, which is done where the system can and permits it.
+    /// Starts `command`. With `traced`, traces it if the system supports and permits that.
     ///
     /// # Errors
     ///
@@ -57,12 +58,12 @@ impl Program {
         })
     }
 
-    /// Its id.
+    /// Its process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it is traced, and so stands still in its moments.
+    /// Whether it is traced, and so stops at its moments.
     pub fn is_traced(&self) -> bool {
         #[cfg(target_os = "linux")]
         return self.trace.is_some();
@@ -70,7 +71,7 @@ impl Program {
         false
     }
 
-    /// Lets it go on, and waits for its next moment.
+    /// Continues it, and waits for its next moment.
     ///
     /// # Errors
     ///
@@ -88,7 +89,7 @@ impl Program {
         Ok(Moment::Ended(Ending::from_wait_status(status.into_raw())))
     }
 
-    /// What hands signals on to it, from any thread.
+    /// A handle that sends it signals, from any thread.
     pub fn signaller(&self) -> Signaller {
         Signaller {
             id: self.id(),
@@ -102,13 +103,13 @@ impl Program {
 #[derive(Debug)]
 pub struct Signaller {
     id: u32,
-    /// Where the system has it, what can't be mistaken for another process that was given the id.
+    /// Refers to this process even if its ID is reused, on systems that have it.
     #[cfg(target_os = "linux")]
     pidfd: Option<std::os::fd::OwnedFd>,
 }
 
 impl Signaller {
-    /// Sends the signal of this number. A program that has ended gets none.
+    /// Sends the signal with this number. Does nothing if the program has ended.
     pub fn send(&self, number: i32) {
         #[cfg(target_os = "linux")]
         if let Some(pidfd) = &self.pidfd {

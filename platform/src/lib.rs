@@ -1,31 +1,35 @@
-//! The memory regions of a process, as the kernel tells them.
+//! The memory regions of a process, as the kernel reports them.
 //!
-//! This crate answers *what the kernel said*: which regions a process has, their protection, their backing, and how much
-//! of each is resident, dirty and swapped. It knows no kind of region, no total, no table. What the facts mean and how
-//! they look is the business of the `mmview` crate.
+//! This crate reports *facts*: which regions a process has, their protection, their backing, and how much of each is
+//! resident, dirty and swapped. It knows no region kinds, totals or tables. What the facts mean and how they are shown is the
+//! task of the `mmview` crate.
 //!
-//! A source of regions is anything that implements [`RegionSource`]: a live process ([`open_process`], [`open_self`]) or a
-//! saved capture ([`open_file`]).
+//! Regions come from a [`RegionSource`]: a live process ([`open_process`], [`open_self`]) or a saved capture ([`open_file`]). A
+//! live process also has [`Memory`], whose bytes can be read without bringing anything into memory.
 //!
 //! ```
 //! use mmview_platform::{Detail, OpenOptions, RegionSource, open_self};
 //!
 //! # fn main() -> Result<(), mmview_platform::Error> {
-//! let mut source = open_self(&OpenOptions::default())?;
-//! let snapshot = source.read(Detail::Layout)?;
-//! let here = &snapshot as *const _ as u64;
-//! let stack = snapshot.region_at(here).expect("a local variable lies in a region");
+//! let mut source = open_self(&OpenOptions::new())?;
+//! let map = source.read(Detail::Layout)?;
+//! let here = std::ptr::from_ref(&map) as u64;
+//! let stack = map.region_at(here).expect("a local variable lies in a region");
 //! assert!(stack.protection.is_writable());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`own`] changes this process's own map, for lessons and tests.
+//! # Features
 //!
-//! # Pure beside live
+//! `lessons` adds `own`, which changes this process's own map and forks children, and `has_terminal`. It is off by default.
 //!
-//! Parsers and decoders ([`linux`], [`macos`], [`offline`]) take bytes and compile on every host. Opening processes and making system
-//! calls is a thin layer on top, present only where that system is.
+//! # Pure and live parts
+//!
+//! Parsers and decoders ([`linux`], [`macos`]) take bytes and compile on every host. Opening processes and making system calls
+//! is a thin layer on top that exists on its own system only. On a host without such a layer captures still open, and live
+//! processes are [`Error::Unsupported`].
+
 #![warn(missing_debug_implementations)]
 
 mod capture;

@@ -1,4 +1,4 @@
-//! A whole map at one time.
+//! A whole map at one point in time.
 
 use std::time::SystemTime;
 
@@ -6,28 +6,30 @@ use crate::detail::Detail;
 use crate::model::{PrintedSummary, ProcessInfo, Region, SourceInfo, region_at};
 use crate::warning::Warning;
 
-/// Everything that a source said at one time. Facts only: kinds and totals are computed from it, never stored in it.
+/// Everything that a source reported at one point in time. It contains facts only; kinds and totals are computed from it and
+/// never stored in it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MemoryMap {
-    /// Where it comes from.
+    /// The source.
     pub source: SourceInfo,
     /// The process.
     pub process: ProcessInfo,
-    /// When the map was read; `None` for a capture that doesn't say.
+    /// When the map was read; `None` for a capture that does not say.
     pub taken: Option<SystemTime>,
-    /// How much was read of each region.
+    /// The level of detail of each region.
     pub detail: Detail,
-    /// The regions by address, none overlapping another.
+    /// The regions, ordered by address, none overlapping another.
     pub regions: Vec<Region>,
-    /// What a saved report says in its own summary: all there is where it lists no regions.
+    /// The summary of a saved vmmap report. If the report lists no regions, that is all there is.
     pub printed: Option<PrintedSummary>,
     /// What is doubtful or missing.
     pub warnings: Vec<Warning>,
 }
 
 impl MemoryMap {
-    /// A map of `regions`, which are ordered by address and do not overlap. Its time and all else is unknown.
+    /// A map of `regions`, which must be ordered by address and must not overlap. Its time is unknown, and it has no
+    /// warnings.
     pub fn new(source: SourceInfo, process: ProcessInfo, detail: Detail, regions: Vec<Region>) -> MemoryMap {
         MemoryMap { source, process, taken: None, detail, regions, printed: None, warnings: Vec::new() }
     }

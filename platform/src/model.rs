@@ -1,4 +1,4 @@
-//! The vocabulary: addresses, sizes, protections, names, regions, and the snapshot that holds them together.
+//! The vocabulary: addresses, sizes, protections, names and regions.
 
 mod address;
 mod arch;

@@ -1,14 +1,15 @@
-//! Regions in order of address, none overlapping another.
+//! Orders regions by address and removes overlaps.
 //!
-//! The kernel's document promises that addresses never go back and no two regions overlap (`Documentation/filesystems/
-//! proc.rst`). It is not so: since 6.17 `maps` drops its lock between lines, and a region that merged with its neighbour
-//! meanwhile is listed again from its old, lower start; `smaps` does the same between two reads. On macOS each region is asked
-//! for by itself, so one that grew downwards meanwhile is told with an address that was already listed.
+//! The kernel's documentation promises that addresses never go back and no two regions overlap
+//! (`Documentation/filesystems/proc.rst`). In fact they do: since 6.17 `maps` drops its lock between lines, and a region that
+//! has just merged with its neighbour is listed again from its old, lower start. `smaps` does the same between two reads. On
+//! macOS each region is queried by itself, so one that has just grown downwards is reported with an address that was already
+//! listed.
 
 use crate::model::{AddrRange, Native, PageCounts, Region, SmapsCounters};
 use crate::warning::Warning;
 
-/// Clips what overlaps the regions before it.
+/// Clips regions that overlap the ones before them.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     end: u64,
@@ -17,9 +18,9 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The part of `region` that no earlier one covered, or `None` where nothing is left.
+    /// The part of `region` that no earlier region covers, or `None` if nothing is left.
     ///
-    /// What is clipped has no counts: how much of the rest is resident can't be told.
+    /// A clipped region has no counts, because how much of its rest is resident is unknown.
     pub fn clip(&mut self, mut region: Region) -> Option<Region> {
         let range = region.range;
         if range.start() >= self.end {
@@ -41,13 +42,13 @@ impl Order {
         Some(region)
     }
 
-    /// The doubt, where there is one.
+    /// A warning, if anything was clipped.
     pub fn warning(&self) -> Option<Warning> {
         Some(Warning::Torn { regions: self.torn, first: self.first? })
     }
 }
 
-/// Sorts the regions of a capture and clips what overlaps; tells what had to be done.
+/// Sorts the regions of a capture and clips overlaps. The warnings report what was necessary.
 pub(crate) fn in_order(mut regions: Vec<Region>) -> (Vec<Region>, Vec<Warning>) {
     let mut warnings = Vec::new();
     let backward = regions.windows(2).filter(|pair| pair[1].range.start() < pair[0].range.start()).count();

@@ -11,19 +11,19 @@ use crate::memory_map::MemoryMap;
 use crate::model::{Ending, PrintedSummary, ProcessInfo, ProcessTotals, Reading, Region, SourceInfo};
 use crate::warning::Warning;
 
-/// The regions of a source as they are read, with the detail that they really have.
+/// The regions of a source, streamed, and their actual level of detail.
 pub struct Regions<'a> {
     detail: Detail,
     iter: Box<dyn Iterator<Item = Result<Region>> + 'a>,
 }
 
 impl<'a> Regions<'a> {
-    /// Regions that have `detail`.
+    /// Wraps regions that have `detail`.
     pub fn new(detail: Detail, iter: impl Iterator<Item = Result<Region>> + 'a) -> Regions<'a> {
         Regions { detail, iter: Box::new(iter) }
     }
 
-    /// How much is read of each region: what was asked for, or the most that the source has.
+    /// The level of detail of each region: the requested one, or the most that the source has.
     pub fn detail(&self) -> Detail {
         self.detail
     }
@@ -43,12 +43,12 @@ impl Iterator for Regions<'_> {
     }
 }
 
-/// How many regions [`RegionSource::around`] gives before and after the one that it is about.
+/// How many regions [`RegionSource::around`] returns before and after the one in question.
 pub(crate) const AROUND_BEFORE: usize = 16;
 pub(crate) const AROUND_AFTER: usize = 8;
 
-/// Of `regions`, the one that holds `address`; read no further than up to there.
-// macOS and Linux have backends that look for one so; elsewhere nothing does.
+/// Finds the region that holds `address`, and reads no further than that.
+// Only macOS and Linux have backends that search this way.
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))]
 pub(crate) fn find_at(regions: impl Iterator<Item = Result<Region>>, address: u64) -> Result<Option<Region>> {
     for region in regions {
@@ -63,7 +63,7 @@ pub(crate) fn find_at(regions: impl Iterator<Item = Result<Region>>, address: u6
     Ok(None)
 }
 
-/// Of `regions`, those around `address`.
+/// Collects the regions around `address`.
 pub(crate) fn collect_around(
     regions: impl Iterator<Item = Result<Region>>,
     address: u64,
@@ -79,7 +79,7 @@ pub(crate) fn collect_around(
         if after > AROUND_AFTER {
             break;
         }
-        // One more than before the region at the address, which is not known to be it yet.
+        // One more than before the region at the address, because this may not be that region yet.
         if around.len() > AROUND_BEFORE + 1 + after {
             around.pop_front();
         }
@@ -87,22 +87,24 @@ pub(crate) fn collect_around(
     Ok(around.into())
 }
 
-/// Something that has a memory map: a live process, a saved map.
+/// Something that has a memory map: a live process or a capture.
 ///
-/// Regions come ordered by start address, never overlapping, every size in bytes. A source does not merge, classify, sort
-/// or print.
+/// Regions are ordered by start address and never overlap, and every size is in bytes. A source does not merge, classify,
+/// sort or print.
 pub trait RegionSource: Send {
-    /// What is known before anything is read.
+    /// What is known before the map is read.
     fn info(&self) -> &SourceInfo;
 
-    /// The facts of the process. A source that has none gives an empty record; what this user may not know is `None`.
+    /// Reads the facts of the process. A source without any returns an empty record; a fact that this user may not see is
+    /// `None`.
     ///
     /// # Errors
     ///
-    /// [`Error::Vanished`] where the process has ended.
+    /// [`Error::Vanished`](crate::Error::Vanished) if the process has exited.
     fn process(&mut self) -> Result<ProcessInfo>;
 
-    /// The id, name, command line and state of the process, and nothing that costs more: no threads, no images, no totals.
+    /// Reads only the ID, name, command line and state of the process. Costs less than [`RegionSource::process`], because it
+    /// reads no threads, images or totals.
     ///
     /// # Errors
     ///
@@ -111,33 +113,34 @@ pub trait RegionSource: Send {
         self.process()
     }
 
-    /// The totals that the kernel keeps: what is resident costs one small file or call, and nothing of the map is read.
+    /// Reads the totals that the kernel keeps. Costs one small file or call, and does not read the map.
     ///
     /// # Errors
     ///
-    /// [`Error::Vanished`] where the process has ended.
+    /// [`Error::Vanished`](crate::Error::Vanished) if the process has exited.
     fn totals(&mut self) -> Result<ProcessTotals> {
         Ok(self.process()?.totals)
     }
 
-    /// Reads the map anew. `detail` is a ceiling: a source that has less gives less, says so in [`Regions::detail`], and
-    /// warns where it should have had more.
+    /// Reads the map. `detail` is a ceiling: a source may have less. [`Regions::detail`] is the actual level, and a warning
+    /// explains why it is lower than it should be.
     ///
     /// # Errors
     ///
-    /// [`Error::NotPermitted`] where this user may not look. Each region may fail too; the first failure is the last item.
+    /// [`Error::NotPermitted`](crate::Error::NotPermitted) if this user may not read the map. Each region may fail too; the
+    /// first failure is the last item.
     fn regions(&mut self, detail: Detail) -> Result<Regions<'_>>;
 
-    /// The region that holds `address`, at the cost of one look-up where the system can do that.
+    /// The region that holds `address`. Costs one look-up if the system supports that.
     ///
     /// # Errors
     ///
     /// As [`RegionSource::regions`].
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>>;
 
-    /// The region that holds `address`, or the first after it, with some before and after it, in order and with
-    /// [`Detail::Layout`]: enough to explain it by its neighbours. Costs some dozens of look-ups where the system can do
-    /// that, else reading up to there.
+    /// The region that holds `address`, or the next one, with some regions before and after it, ordered by address and with
+    /// [`Detail::Layout`]: enough to explain it by its neighbours. Costs a few dozen look-ups if the system supports them;
+    /// otherwise the map is read up to that place.
     ///
     /// # Errors
     ///
@@ -146,40 +149,42 @@ pub trait RegionSource: Send {
         collect_around(self.regions(Detail::Layout)?, address)
     }
 
-    /// The target's memory; `None` if the source has none. It is independent of this source: it can be used while regions
-    /// stream, and by other threads. Files are opened on first use, so a refusal shows then.
+    /// The target's memory; `None` if the source has none.
     ///
-    /// After [`Error::Replaced`](crate::Error::Replaced), ask again for the memory of the new program.
+    /// It is independent of this source: use it while regions stream, and from other threads. Files are opened on first use,
+    /// so a refusal shows then. After [`Error::Replaced`](crate::Error::Replaced), call this again to get the memory of the
+    /// new program.
     fn memory(&self) -> Option<Arc<dyn Memory>> {
         None
     }
 
-    /// How the process ended, once its map is gone; an end that has begun is waited for, a second at most. `None` where the system
-    /// doesn't tell whoever is not its parent: before Linux 6.15 it does so only until the parent has waited for it, and on macOS
-    /// never.
+    /// How the process ended, after its map is gone. Waits up to a second for an exit that has begun.
+    ///
+    /// `None` if the system reports it to the parent only: before Linux 6.15 others see it only until the parent has waited for the
+    /// process, and on macOS never.
     fn ending(&mut self) -> Option<Ending> {
         None
     }
 
-    /// How the map was read last; `None` where nothing is to be told of it.
+    /// How the map was last read; `None` if that was not recorded.
     fn reading(&self) -> Option<Reading> {
         None
     }
 
-    /// What a saved report says in its own summary; `None` for whatever is no such report.
+    /// The summary that a saved vmmap report contains; `None` for every other source.
     fn printed(&self) -> Option<&PrintedSummary> {
         None
     }
 
-    /// The doubts about what was read since the last call.
+    /// Takes the warnings about what was read since the last call.
     fn take_warnings(&mut self) -> Vec<Warning>;
 
     /// Reads everything once: the process, then its map.
     ///
     /// # Errors
     ///
-    /// The first error of reading the map. [`Error::Replaced`](crate::Error::Replaced) if the process starts another program
-    /// meanwhile: read again.
+    /// The first error of reading the map. After [`Error::Replaced`](crate::Error::Replaced), which means that the process
+    /// has started another program, read again.
     fn read(&mut self, detail: Detail) -> Result<MemoryMap> {
         let process = self.process()?;
         let taken = self.info().time();

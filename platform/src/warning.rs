@@ -7,56 +7,56 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::AddrRange;
 
-/// A doubt about what was read: the answer stands, and this is what to keep in mind.
+/// A doubt about what was read. The result is still valid, with this reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 #[non_exhaustive]
 pub enum Warning {
-    /// The process changed its map while it was being read: regions were handed out twice or out of order, and what
-    /// overlapped was left out.
+    /// The process changed its map while it was being read. Regions were listed twice or out of order, and the overlaps were
+    /// dropped.
     Torn {
-        /// How many regions were clipped or left out.
+        /// The number of regions that were clipped or dropped.
         regions: u64,
-        /// The first of them, as it was handed out.
+        /// The first of them, as it was listed.
         first: AddrRange,
     },
-    /// A capture doesn't list its regions by address; they were sorted.
+    /// A capture does not list its regions by address. They were sorted.
     Unsorted {
-        /// How many stood before one of a lower address.
+        /// The number of regions that came before one with a lower address.
         regions: u64,
     },
-    /// Lines that are neither a region nor a fact of one; they were left out.
+    /// Lines that are neither a region nor a fact about one. They were skipped.
     Malformed {
-        /// How many.
+        /// The number of such lines.
         lines: u64,
-        /// The number of the first, from 1.
+        /// The number of the first one, counted from 1.
         first: u64,
-        /// What it begins with.
+        /// The beginning of the first one.
         excerpt: String,
     },
-    /// A capture ends in the middle of something: its last region is not whole.
+    /// A capture ends in the middle of a region, which is therefore incomplete.
     Truncated {
-        /// What shows it.
+        /// The evidence.
         why: Cow<'static, str>,
     },
-    /// The counters could not be read; the map could.
+    /// The counters could not be read, but the map could.
     NoCounts {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The system refused the usual way to read the map; it was read in a way that tells less.
+    /// The system refused the usual way to read the map, so a less detailed method was used.
     Limited {
-        /// Why, and what is missing for it, as a sentence.
+        /// The reason, and what the method lacks, as a sentence.
         why: String,
     },
-    /// A thread of the kernel: it has no memory map of its own.
+    /// The process is a kernel thread, which has no memory map of its own.
     KernelThread {
-        /// Its id.
+        /// Its ID.
         pid: u32,
     },
-    /// The id given is that of a thread; its process is shown.
+    /// The given ID is that of a thread. Its process is shown.
     ThreadOf {
-        /// The id given.
+        /// The given ID.
         thread: u32,
         /// The process.
         pid: u32,
@@ -84,32 +84,32 @@ impl fmt::Display for Warning {
         match self {
             Warning::Torn { regions, first } => write!(
                 f,
-                "the map changed while it was being read: {} overlapped what was already listed, \
-                 first {first}; the overlap is left out, and what was clipped has no counts",
+                "the map changed while it was being read: {} overlapped earlier ones, the first is {first}; overlaps \
+                 are dropped, and clipped regions have no counts",
                 regions_phrase(*regions),
             ),
             Warning::Unsorted { regions } => write!(
                 f,
-                "the capture is not in order: {} stood before one at a lower address; sorted",
+                "the capture is not ordered by address: {} came before one at a lower address; the regions are sorted",
                 regions_phrase(*regions),
             ),
             Warning::Malformed { lines: 1, first, excerpt } => {
-                write!(f, "line {first} is not understood and left out: `{excerpt}`")
+                write!(f, "skipped line {first}, which is not understood: `{excerpt}`")
             }
             Warning::Malformed { lines, first, excerpt } => write!(
                 f,
-                "{lines} lines are not understood and left out, the first is line {first}: `{excerpt}`"
+                "skipped {lines} lines that are not understood, the first is line {first}: `{excerpt}`"
             ),
             Warning::Truncated { why } => write!(f, "the capture may be cut off: {why}"),
             Warning::NoCounts { why } => {
-                write!(f, "resident, dirty and swapped sizes are not known: {why}")
+                write!(f, "resident, dirty and swapped sizes are unknown: {why}")
             }
-            Warning::Limited { why } => write!(f, "the map is read in a way that tells less: {why}"),
+            Warning::Limited { why } => write!(f, "falling back to a less detailed method: {why}"),
             Warning::KernelThread { pid } => {
                 write!(f, "process {pid} is a kernel thread: it has no memory map of its own")
             }
             Warning::ThreadOf { thread, pid } => {
-                write!(f, "{thread} is a thread of process {pid}, which is shown")
+                write!(f, "{thread} is a thread of process {pid}, which is shown instead")
             }
         }
     }

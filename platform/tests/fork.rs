@@ -1,4 +1,4 @@
-//! Children that step in turns with this process. Without the usual harness, whose threads would forbid a fork.
+//! Children that take turns with this process. Without the usual harness, whose threads would make a fork impossible.
 #![allow(missing_docs)]
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
@@ -7,7 +7,7 @@ fn main() {}
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn main() {
     turns::a_child_does_nothing_but_in_its_turns();
-    turns::how_a_child_ends_is_told();
+    turns::how_a_child_ends_is_reported();
     turns::a_child_that_is_dropped_is_gone();
     turns::a_child_ends_with_its_parent();
     #[cfg(target_os = "linux")]
@@ -35,7 +35,7 @@ mod turns {
             7
         })
         .unwrap();
-        // Time enough for a child that doesn't wait to be seen.
+        // Enough time to see a child that does not wait.
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(map.read(Bytes::ZERO), 0);
         assert_eq!(child.step().unwrap().as_deref(), Some(&[1, 1, 1][..]));
@@ -46,7 +46,7 @@ mod turns {
         assert_eq!(child.step().unwrap(), None, "also where it has ended already");
     }
 
-    pub fn how_a_child_ends_is_told() {
+    pub fn how_a_child_ends_is_reported() {
         let mut map = Mapping::anonymous(Bytes(1), Sharing::Private, Protection::READ).unwrap();
         let end = Child::fork(|_| {
             map.write(Bytes::ZERO, 1);
@@ -57,7 +57,7 @@ mod turns {
         assert!(faults.contains(&end), "a store to what may only be read: {end:?}");
         let end = Child::fork(|_| map.use_after_unmap(Bytes::ZERO).map_or(1, i32::from)).unwrap().finish();
         assert_eq!(end.unwrap(), Ending::Killed(SIGSEGV));
-        // As a panic, but for the message.
+        // Like a panic, but without its message.
         let end = Child::fork(|_| std::panic::resume_unwind(Box::new(()))).unwrap().finish().unwrap();
         assert_eq!(end, Ending::Exited(101));
     }
@@ -72,7 +72,7 @@ mod turns {
     }
 
     pub fn a_child_ends_with_its_parent() {
-        // The middle one tells the innermost's id, and ends without a word to it.
+        // The middle process reports the ID of the innermost one, and ends without notice.
         let mut middle = Child::fork(|turns| {
             let inner = Child::fork(|turns| {
                 turns.stop(&[]);
@@ -83,11 +83,11 @@ mod turns {
             0
         })
         .unwrap();
-        let told = middle.step().unwrap().unwrap();
-        let pid = u32::from_ne_bytes(told.try_into().unwrap());
+        let report = middle.step().unwrap().unwrap();
+        let pid = u32::from_ne_bytes(report.try_into().unwrap());
         assert_eq!(middle.finish().unwrap(), Ending::Exited(0));
         let is_there = || match open_process(pid, &OpenOptions::default()) {
-            // A zombie waits for whoever adopted it, and does nothing any more.
+            // A zombie waits for the process that adopted it, and does not run anymore.
             Ok(mut source) => source
                 .process()
                 .is_ok_and(|process| process.state != Some(mmview_platform::ProcessState::Zombie)),

@@ -1,4 +1,4 @@
-//! The ways to read a live map on Linux tell the same, region by region, over every process that may be read.
+//! All ways to read a live map on Linux agree, region by region, for every readable process.
 #![cfg(target_os = "linux")]
 #![allow(missing_docs, clippy::print_stdout)]
 
@@ -21,7 +21,7 @@ fn anonymous(region: &Region) -> Option<Bytes> {
     region.native.linux()?.smaps.get(SmapsField::Anonymous)
 }
 
-/// For how long each thread of a process has run; `None` where one is running.
+/// The run time of each thread of a process; `None` while one is running.
 fn ran(pid: u32) -> Option<Vec<String>> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let ran = tasks.flatten().map(|task| {
@@ -49,7 +49,7 @@ fn the_scan_equals_smaps() {
         else {
             continue;
         };
-        // A kernel thread has nothing to scan; a process that is not still can't be compared.
+        // A kernel thread has nothing to scan, and a process that is not idle can't be compared.
         let has_run = ran_before.is_none() || ran_before != ran(entry.pid);
         let is_still =
             detail == Detail::Resident && scanned.len() == counted.len() && scanned == again && !has_run;

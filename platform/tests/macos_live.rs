@@ -1,4 +1,4 @@
-//! Live processes on macOS: this one, and children of it. Relations are asserted, never numbers.
+//! Live processes on macOS: this one, and children of it. The tests assert relations, never numbers.
 #![cfg(target_os = "macos")]
 #![allow(unsafe_code)]
 
@@ -43,7 +43,7 @@ fn a_mapped_file_is_there_until_it_is_unmapped() {
     let file = TemporaryFile::new("mapped");
     let open = File::open(&file.0).unwrap();
     let size = 16384;
-    // SAFETY: a new mapping at a place that the system chooses; nobody else uses it.
+    // SAFETY: the system chooses an address for a new mapping, which nothing else uses.
     let address = unsafe {
         libc::mmap(std::ptr::null_mut(), size, libc::PROT_READ, libc::MAP_PRIVATE, open.as_raw_fd(), 0)
     };
@@ -56,7 +56,7 @@ fn a_mapped_file_is_there_until_it_is_unmapped() {
     assert_eq!(name.bytes(), file.0.as_os_str().as_encoded_bytes());
     assert!(region.range.start() == address && !region.protection.is_writable());
     assert!(region.counts.resident.unwrap() <= region.range.size());
-    // SAFETY: the mapping made above, which is not used any more.
+    // SAFETY: the mapping made above, which is no longer used.
     unsafe { libc::munmap(address as *mut libc::c_void, size) };
     let after = own().region_at(address, Detail::Layout).unwrap();
     assert!(after.is_none_or(|region| region.name.is_none_or(|other| other != name)));
@@ -170,8 +170,8 @@ fn a_child_is_read_or_refused_with_hints_and_vanishes() {
 
 #[test]
 fn what_is_not_there_is_refused() {
-    let nobody = open_process(i32::MAX as u32, &OpenOptions::default());
-    assert!(matches!(nobody.err(), Some(Error::NoSuchProcess { .. })));
+    let missing = open_process(i32::MAX as u32, &OpenOptions::default());
+    assert!(matches!(missing.err(), Some(Error::NoSuchProcess { .. })));
     let elsewhere = open_self(&OpenOptions::new().procfs(PathBuf::from("/proc")));
     assert!(matches!(elsewhere.err(), Some(Error::Unsupported { .. })));
 }

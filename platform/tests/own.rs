@@ -1,4 +1,4 @@
-//! This process's own mappings: what is done to them shows in the map.
+//! This process's own mappings: every change shows in the map.
 #![cfg(any(target_os = "linux", target_os = "macos"))]
 #![allow(missing_docs)]
 
@@ -26,7 +26,7 @@ fn region_at(address: u64) -> Option<Region> {
 #[test]
 fn a_mapping_is_a_region_of_its_own_until_it_is_unmapped() {
     let page = page();
-    // What the threads of other tests map beside it meanwhile can be written, and so is never joined with it.
+    // Mappings that other tests make beside it at the same time are writable, and so are never merged with it.
     let read_only = || Mapping::anonymous(Bytes(3 * page.0), Sharing::Private, Protection::READ).unwrap();
     let (mut one, other) = (read_only(), read_only());
     for map in [&one, &other] {
@@ -35,7 +35,7 @@ fn a_mapping_is_a_region_of_its_own_until_it_is_unmapped() {
     }
     assert_eq!(one.read(Bytes(page.0 * 3 - 1)), 0);
     one.unmap().unwrap();
-    // Another thread may have mapped something there meanwhile, but hardly the same.
+    // Another thread may have mapped something there in between, but hardly the same range.
     assert!(region_at(one.address()).is_none_or(|region| region.range != one.range()));
 }
 
@@ -107,7 +107,7 @@ fn protection_and_advice_show_in_the_map() {
 }
 
 #[test]
-fn a_frame_is_told_of_a_page_that_is_there() {
+fn a_page_that_is_present_has_a_frame() {
     let map = Mapping::anonymous(Bytes(2 * page().0), Sharing::Private, ACCESS).unwrap();
     let memory = source().memory().unwrap();
     let frame_at = |address| {
@@ -117,7 +117,7 @@ fn a_frame_is_told_of_a_page_that_is_there() {
     assert_eq!(frame_at(map.address()), None, "nothing is there yet");
     assert_eq!(frame_at(u64::MAX), None);
     map.write(Bytes::ZERO, 1);
-    // None for a user who may not know.
+    // `None` for a user without permission.
     if let Some(frame) = frame_at(map.address()) {
         let object = memory_object("mmview-test", page()).unwrap();
         let map = || Mapping::of_file(&object, page(), Sharing::Shared, ACCESS).unwrap();

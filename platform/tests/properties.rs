@@ -1,4 +1,4 @@
-//! What must hold whatever the text is.
+//! Properties that hold for any text.
 #![allow(missing_docs)]
 
 use std::io::{self, Read};
@@ -33,7 +33,7 @@ impl Read for Pieces<'_> {
     }
 }
 
-/// Names that the kernel's text can hold without a second reading.
+/// Names whose text in maps is unambiguous.
 fn any_name() -> impl Strategy<Value = Option<Name>> {
     let path = prop::collection::vec(any::<u8>(), 0..40).prop_filter_map("one reading only", |bytes| {
         let path = [b"/", &bytes[..]].concat();
@@ -77,7 +77,7 @@ fn any_region() -> impl Strategy<Value = Region> {
     )
 }
 
-/// Text that is almost that of smaps.
+/// Text that resembles smaps.
 fn almost_smaps() -> impl Strategy<Value = Vec<u8>> {
     let line = prop_oneof![
         4 => any_region().prop_map(|region| {

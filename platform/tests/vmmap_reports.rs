@@ -1,4 +1,4 @@
-//! Saved vmmap reports as sources: what the rows add up to is what the report's own summary says.
+//! Saved vmmap reports as sources: the sums of the rows equal the report's own summary.
 #![allow(missing_docs)]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Reading snapshots.
+//! Reading one snapshot.
 
 use std::path::Path;
 

@@ -1,14 +1,14 @@
-//! mmview's own archives: everything that a source said at one time, as facts, so that a later mmview on another system
-//! explains them anew.
+//! mmview's own archives. They keep everything that a source reported, as facts, so a later mmview on another system can
+//! explain them again.
 //!
-//! JSON, a record a line, compressed by gzip. The first record says what the file is and in which version; then come the
-//! process, what a saved report says in its own summary, the regions by address, the doubts, and an end that counts the
-//! regions. Fields may be added within a version, and a reader passes over those that it doesn't know. A new record, or a new
-//! word where there is a choice of some, is a new version.
+//! The format is JSON, one record a line, compressed by gzip. The first record identifies the file and its version. Then come
+//! the process, the summary of a saved vmmap report, the regions by address, the warnings, and an end with the number of
+//! regions. Fields may be added within a version; a reader ignores unknown ones. A new record, or a new value where only
+//! certain values are allowed, needs a new version.
 //!
-//! gzip rather than zstd: every Mac and every Python has it, a checksum is part of it, and a well-kept implementation needs
-//! no C compiler. 40,117 regions (31.7 MB of JSON) come to 528 KB, read in 79 ms; by `ruzstd`, the zstd without C, to 1,207 KB
-//! and 138 ms, by zstd itself to 403 KB.
+//! gzip rather than zstd, because every Mac and every Python has it, it includes a checksum, and a well-maintained
+//! implementation needs no C compiler. 40,117 regions (31.7 MB of JSON) take 528 KB and 79 ms to read. `ruzstd`, zstd without
+//! C, takes 1,207 KB and 138 ms; zstd itself 403 KB.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read, Write};
@@ -28,13 +28,14 @@ use crate::model::{PageSize, PrintedSummary, ProcessInfo, Region, time};
 use crate::order::in_order;
 use crate::warning::Warning;
 
-/// The version that is written, and the newest that is read.
+/// The version to write, and the newest that can be read.
 const VERSION: u32 = 1;
 
-/// How every archive begins, once it is decompressed.
+/// The beginning of every archive after decompression.
 pub(super) const START: &[u8] = b"{\"mmview-archive\":";
 
-/// No record is longer. The longest in sight are the command line and a region with the state of a million pages.
+/// The maximum length of a record. The longest known ones are the command line and a region with the states of a million
+/// pages.
 const LONGEST_RECORD: u64 = 256 << 20;
 
 /// A line of an archive.
@@ -62,7 +63,7 @@ struct Head<'a> {
     regions: usize,
 }
 
-/// The version alone, which every version has.
+/// Only the version, which every version of the format has.
 #[derive(Deserialize)]
 struct Versioned {
     #[serde(rename = "mmview-archive")]
@@ -74,60 +75,60 @@ struct Version {
     version: u32,
 }
 
-/// Writes everything that `snapshot` holds, for [`open_file`](crate::open_file) to read on any system.
+/// Writes everything in `map`. [`open_file`](crate::open_file) reads it on any system.
 ///
-/// Costs some 8 µs a region.
+/// Costs about 8 µs a region.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_archive(snapshot: &MemoryMap, out: &mut dyn Write) -> io::Result<()> {
+pub fn write_archive(map: &MemoryMap, out: &mut dyn Write) -> io::Result<()> {
     let mut out = GzEncoder::new(out, Compression::default());
     let mut write = |record: &Record<'_>| {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
         if line.len() as u64 > LONGEST_RECORD {
-            let text = "a record is longer than an archive may have: read it with less detail";
+            let text = "a record is too long for an archive: use a lower level of detail";
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
         out.write_all(&line)
     };
     write(&Record::MmviewArchive(Head {
         version: VERSION,
-        os: snapshot.source.os.into(),
-        page_size: snapshot.source.page_size,
-        arch: snapshot.source.arch,
-        taken: snapshot.taken,
-        detail: snapshot.detail,
-        regions: snapshot.regions.len(),
+        os: map.source.os.into(),
+        page_size: map.source.page_size,
+        arch: map.source.arch,
+        taken: map.taken,
+        detail: map.detail,
+        regions: map.regions.len(),
     }))?;
-    write(&Record::Process(Box::new(Cow::Borrowed(&snapshot.process))))?;
-    if let Some(printed) = &snapshot.printed {
+    write(&Record::Process(Box::new(Cow::Borrowed(&map.process))))?;
+    if let Some(printed) = &map.printed {
         write(&Record::Printed(Cow::Borrowed(printed)))?;
     }
-    for region in &snapshot.regions {
+    for region in &map.regions {
         write(&Record::Region(Cow::Borrowed(region)))?;
     }
-    for warning in &snapshot.warnings {
+    for warning in &map.warnings {
         write(&Record::Warning(Cow::Borrowed(warning)))?;
     }
-    write(&Record::End { regions: snapshot.regions.len() })?;
+    write(&Record::End { regions: map.regions.len() })?;
     out.finish()?;
     Ok(())
 }
 
-/// Reads an archive. One that is damaged is refused: unlike somebody's text it says itself what belongs to it, and half a map
-/// that is taken for a whole one answers wrongly.
+/// Reads an archive. A damaged one is an error: unlike a text, an archive says how much belongs to it, and half a map that
+/// looks complete gives wrong answers.
 pub(super) fn read(path: &Path, text: impl BufRead) -> Result<Capture> {
-    let mut reading = Reading { path, text, line: 0, regions: 0, expected: None };
+    let mut reading = ArchiveReader { path, text, line: 0, regions: 0, expected: None };
     let Some(Record::MmviewArchive(head)) = reading.next()? else {
-        return Err(reading.damaged("its first record is not the one that says what it is"));
+        return Err(reading.damaged("its first record is not a header"));
     };
     reading.expected = Some(head.regions);
     let os = match &*head.os {
         "linux" => "linux",
         "macos" => "macos",
-        other => return Err(reading.damaged(format_args!("it is of a system called `{other}`"))),
+        other => return Err(reading.damaged(format_args!("it is from an unknown system, `{other}`"))),
     };
     let mut capture = Capture {
         info: SourceInfo {
@@ -157,17 +158,16 @@ pub(super) fn read(path: &Path, text: impl BufRead) -> Result<Capture> {
             Some(Record::End { regions }) if regions == reading.regions => break,
             Some(Record::End { regions }) => {
                 let listed = reading.regions;
-                return Err(
-                    reading.damaged(format_args!("it ends as one of {regions} regions and has {listed}"))
-                );
+                return Err(reading
+                    .damaged(format_args!("its end record counts {regions} regions, but it has {listed}")));
             }
-            Some(Record::MmviewArchive(_)) => return Err(reading.damaged("a second archive begins in it")),
+            Some(Record::MmviewArchive(_)) => return Err(reading.damaged("it contains a second header")),
             None => return Err(reading.damaged(reading.cut_off())),
         }
     }
-    // The checksum stands after the last record: whoever stops before doesn't see it.
+    // The checksum follows the last record, so it is only checked by reading on.
     if reading.next()?.is_some() {
-        return Err(reading.damaged("there is more after its end"));
+        return Err(reading.damaged("it has data after its end record"));
     }
     let (regions, disorder) = in_order(capture.regions);
     capture.regions = regions;
@@ -175,8 +175,8 @@ pub(super) fn read(path: &Path, text: impl BufRead) -> Result<Capture> {
     Ok(capture)
 }
 
-/// An archive as it is read, and how far.
-struct Reading<'a, T> {
+/// An archive while it is read.
+struct ArchiveReader<'a, T> {
     path: &'a Path,
     text: T,
     line: u64,
@@ -184,7 +184,7 @@ struct Reading<'a, T> {
     expected: Option<usize>,
 }
 
-impl<T: BufRead> Reading<'_, T> {
+impl<T: BufRead> ArchiveReader<'_, T> {
     fn next(&mut self) -> Result<Option<Record<'static>>> {
         let mut line = Vec::new();
         self.line += 1;
@@ -199,7 +199,7 @@ impl<T: BufRead> Reading<'_, T> {
             && version > VERSION
         {
             let problem = format!(
-                "is an archive of version {version}, from a newer mmview: this one reads up to {VERSION}"
+                "is an archive of version {version}, but this mmview reads only up to version {VERSION}: use a newer mmview"
             );
             return Err(Error::Malformed { path: self.path.to_owned(), problem });
         }
@@ -208,12 +208,13 @@ impl<T: BufRead> Reading<'_, T> {
             .map_err(|error| self.damaged(format_args!("record {} is not understood: {error}", self.line)))
     }
 
-    /// What an error of decompressing says: that the file is damaged, or that it can't be read.
+    /// The error of a failure to decompress: the file is damaged, or can't be read.
     fn unreadable(&self, error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => self.damaged(self.cut_off()),
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => self
-                .damaged(format_args!("it can't be decompressed beyond record {}: {error}", self.line - 1)),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                self.damaged(format_args!("it can't be decompressed after record {}: {error}", self.line - 1))
+            }
             _ => Error::Io { action: "read", path: self.path.to_owned(), source: error },
         }
     }
@@ -243,9 +244,9 @@ mod tests {
     use crate::capture::open_file;
     use crate::source::RegionSource;
 
-    fn written(snapshot: &MemoryMap) -> Vec<u8> {
+    fn written(map: &MemoryMap) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write_archive(snapshot, &mut bytes).unwrap();
+        write_archive(map, &mut bytes).unwrap();
         bytes
     }
 
@@ -254,10 +255,10 @@ mod tests {
         read(Path::new("test"), text)?.read(Detail::Pages)
     }
 
-    /// The text of an archive, changed, and written again without compression.
-    fn changed(snapshot: &MemoryMap, change: impl FnOnce(String) -> String) -> Result<MemoryMap> {
+    /// Changes the text of an archive, and reads it back without compression.
+    fn changed(map: &MemoryMap, change: impl FnOnce(String) -> String) -> Result<MemoryMap> {
         let mut text = String::new();
-        MultiGzDecoder::new(&*written(snapshot)).read_to_string(&mut text).unwrap();
+        MultiGzDecoder::new(&*written(map)).read_to_string(&mut text).unwrap();
         read(Path::new("test"), change(text).as_bytes())?.read(Detail::Pages)
     }
 
@@ -322,16 +323,16 @@ mod tests {
 
     #[test]
     fn a_changed_byte_is_noticed_or_changes_nothing() {
-        let snapshot = two_regions();
-        let bytes = written(&snapshot);
-        // The ten bytes of gzip's head say nothing of what is in it; nor do some bits that fill up the last byte before the
+        let map = two_regions();
+        let bytes = written(&map);
+        // The ten bytes of the gzip header are not part of the content, and neither are some padding bits before the
         // checksum.
         let mut unnoticed = 0;
         for place in 10..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[place] ^= 0x10;
             if let Ok(read) = read_back(&damaged) {
-                assert_eq!(read.regions, snapshot.regions, "byte {place} of {}", bytes.len());
+                assert_eq!(read.regions, map.regions, "byte {place} of {}", bytes.len());
                 unnoticed += 1;
             }
         }
@@ -340,25 +341,27 @@ mod tests {
 
     #[test]
     fn damage_is_named() {
-        let snapshot = two_regions();
+        let map = two_regions();
         let lines = |text: &str, keep: usize| text.split_inclusive('\n').take(keep).collect::<String>();
-        let cut = problem(changed(&snapshot, |text| lines(&text, 3)));
+        let cut = problem(changed(&map, |text| lines(&text, 3)));
         assert!(cut.ends_with("is a damaged archive: it is cut off after 1 of 2 regions"), "{cut}");
-        let garbled = problem(changed(&snapshot, |text| text.replace("1000-2000", "2000-1000")));
-        assert!(garbled.contains("record 3 is not understood: `2000-1000` is no range"), "{garbled}");
-        let missing = problem(changed(&snapshot, |text| {
+        let garbled = problem(changed(&map, |text| text.replace("1000-2000", "2000-1000")));
+        assert!(
+            garbled.contains("record 3 is not understood: `2000-1000` is not an address range"),
+            "{garbled}"
+        );
+        let missing = problem(changed(&map, |text| {
             text.split_inclusive('\n').filter(|line| !line.contains("3000-4000")).collect()
         }));
-        assert!(missing.contains("it ends as one of 2 regions and has 1"), "{missing}");
-        let twice = problem(changed(&snapshot, |text| format!("{text}{text}")));
-        assert!(twice.contains("there is more after its end"), "{twice}");
-        let newer =
-            problem(changed(&snapshot, |text| text.replace("\"version\":1", "\"version\":2,\"new\":[]")));
-        assert!(newer.contains("of version 2, from a newer mmview: this one reads up to 1"), "{newer}");
+        assert!(missing.contains("its end record counts 2 regions, but it has 1"), "{missing}");
+        let twice = problem(changed(&map, |text| format!("{text}{text}")));
+        assert!(twice.contains("it has data after its end record"), "{twice}");
+        let newer = problem(changed(&map, |text| text.replace("\"version\":1", "\"version\":2,\"new\":[]")));
+        assert!(newer.contains("of version 2, but this mmview reads only up to version 1"), "{newer}");
     }
 
     #[test]
-    fn what_a_later_version_adds_is_passed_over() {
+    fn fields_of_a_later_version_are_ignored() {
         let read =
             changed(&two_regions(), |text| text.replace("\"offset\":", "\"colour\":\"red\",\"offset\":"));
         assert_eq!(read.unwrap().regions, two_regions().regions);

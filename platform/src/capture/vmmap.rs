@@ -1,8 +1,8 @@
-//! Saved reports of macOS's `vmmap`: the formats 2.0 (Mac OS X 10.4) to 2.4 (macOS 10.12 and later), whole or in part.
+//! Saved reports of macOS's `vmmap`: the formats 2.0 (Mac OS X 10.4) to 2.4 (macOS 10.12 and later), complete or in part.
 //!
-//! A report has a head (from about 10.6 on), a listing in one or two sections, and a summary. Each may be missing: `vmmap
-//! -summary` has no listing, a quotation in a bug report may have nothing else. Sizes in the listing are rounded to the
-//! digits that vmmap prints; a region's size is that of its addresses.
+//! A report has a header (from about 10.6 on), a listing in one or two sections, and a summary. Each may be missing: `vmmap
+//! -summary` has no listing, and a quotation in a bug report may have nothing else. Sizes in the listing are rounded to the
+//! digits that vmmap prints. The size of a region is computed from its addresses.
 
 mod header;
 mod row;
@@ -19,8 +19,8 @@ use crate::model::{Capabilities, CaptureFormat, Origin, SourceInfo, TargetArch};
 use crate::order::Order;
 use crate::warning::Warning;
 
-/// Whether a line is one that only a report of vmmap has.
-pub(super) fn is_telling(line: &[u8]) -> bool {
+/// Whether only a report of vmmap has such a line.
+pub(super) fn is_characteristic(line: &[u8]) -> bool {
     let quoted = line.iter().take_while(|byte| matches!(byte, b'>' | b' ' | b'\t')).count();
     let line = &line[quoted..];
     line.starts_with(b"Virtual Memory Map of process ")
@@ -30,9 +30,9 @@ pub(super) fn is_telling(line: &[u8]) -> bool {
         || line.starts_with(b"REGION TYPE                        SIZE")
 }
 
-/// What mails and forums put before every line that they quote: `> `, blanks. Empty where only some lines begin with it.
+/// The prefix that mail programs and forums put before every quoted line: `> ` and blanks. Empty if only some lines have it.
 fn quoting<'a>(lines: &[&'a [u8]]) -> &'a [u8] {
-    let Some(first) = lines.iter().position(|line| is_telling(line)) else { return &[] };
+    let Some(first) = lines.iter().position(|line| is_characteristic(line)) else { return &[] };
     let length = lines[first].iter().take_while(|byte| matches!(byte, b'>' | b' ' | b'\t')).count();
     let prefix = &lines[first][..length];
     let is_quoted = |line: &&[u8]| {
@@ -41,7 +41,7 @@ fn quoting<'a>(lines: &[&'a [u8]]) -> &'a [u8] {
     if lines[first..].iter().all(is_quoted) { prefix } else { &[] }
 }
 
-/// What a section of the listing holds.
+/// What a section of the listing contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Section {
     NonWritable,
@@ -62,7 +62,7 @@ fn section(line: &[u8]) -> Option<Section> {
     }
 }
 
-/// Where in the report a line stands.
+/// The part of a report that a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Head,
@@ -71,7 +71,7 @@ enum Part {
     Summary,
 }
 
-/// A report, line by line.
+/// Reads a report line by line.
 #[derive(Default)]
 struct Report<'a> {
     header: Header,
@@ -96,7 +96,7 @@ impl<'a> Report<'a> {
         report
     }
 
-    /// Takes note of a line, and tells in which part it stands.
+    /// Adds a line, and returns the part it belongs to.
     fn read_line(&mut self, part: Part, number: u64, line: &'a [u8]) -> Part {
         let trimmed = line.trim_ascii_start();
         if let Some(section) = section(trimmed) {
@@ -121,7 +121,7 @@ impl<'a> Report<'a> {
             Part::Head => {
                 self.header.read_line(line);
             }
-            // Rows without a section: `vmmap PID ADDRESS`, or the neighbourhood that a crash report shows.
+            // Rows without a section: `vmmap PID ADDRESS`, or the neighbourhood in a crash report.
             Part::Listing if trimmed.is_empty() && self.sections.is_empty() => return Part::Head,
             Part::Listing => self.read_row(number, line),
             Part::Legend | Part::Summary => {}
@@ -131,7 +131,7 @@ impl<'a> Report<'a> {
 
     fn read_row(&mut self, number: u64, line: &[u8]) {
         let line = line.trim_ascii_start();
-        // An arrow points at the region, or at the hole, in which the address that was asked for lies.
+        // An arrow marks the region or hole with the requested address.
         let line = line.strip_prefix(b"--->").unwrap_or(line).trim_ascii_start();
         if line.is_empty() || line.starts_with(b"UNUSED SPACE AT ") || line.starts_with(b"GAP OF ") {
             return;
@@ -151,17 +151,17 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// What is missing at the end, or in between.
+    /// Warnings about missing parts.
     fn truncated(&self) -> Option<Warning> {
         let has = |section| self.sections.contains(&section);
         let why = if self.sections.is_empty() && !self.rows.is_empty() {
-            Some("it lists the neighbours of an address only")
+            Some("it lists only the neighbours of an address")
         } else if self.sections.is_empty() || has(Section::Interleaved) {
             (self.summary.is_empty()).then_some("it ends before its summary")
         } else if !has(Section::NonWritable) {
-            Some("it lists the writable regions only")
+            Some("it lists only the writable regions")
         } else if !has(Section::Writable) {
-            Some("it lists the non-writable regions only")
+            Some("it lists only the non-writable regions")
         } else {
             self.summary.is_empty().then_some("it ends before its summary")
         };
@@ -169,7 +169,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The first line of a table without the lines above it, as crash reports have it.
+/// The first line of a table without the lines above it, as in crash reports.
 fn is_table_head(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     line.starts_with(b"VIRTUAL") && (line.ends_with(b"REGION") || line.ends_with(b"BYTES"))
@@ -208,7 +208,7 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Capture {
     }
 }
 
-/// The most detail that a row has. Without rows there is no detail to miss: whatever is asked for is there.
+/// The highest level of detail of a row. A report without rows has every detail, because none is missing.
 fn detail(rows: &[Region]) -> Detail {
     let has = |count: fn(&PageCounts) -> bool| rows.iter().any(|row| count(&row.counts));
     if rows.is_empty() || has(|counts| counts.dirty.is_some()) {
@@ -220,8 +220,8 @@ fn detail(rows: &[Region]) -> Detail {
     }
 }
 
-/// Sorts the rows of both sections, and takes out the rows of submaps that are listed with their parts (`-submap`): the
-/// parts lie one level deeper, and what overlaps them is no region of its own.
+/// Sorts the rows of both sections by address, and removes rows of submaps that are listed with their parts (`-submap`). The
+/// parts are one level deeper, and the row of the submap itself would overlap them.
 fn by_address(mut rows: Vec<Region>) -> Vec<Region> {
     let is_submap = |region: &Region| region.native.macos().is_some_and(|native| native.submap);
     rows.sort_by_key(|region| (region.range.start(), !is_submap(region)));
@@ -342,7 +342,7 @@ ReadOnly portion of Libraries: Total=4K resident=4K(100%) swapped_out_or_unalloc
         let writable = capture(&format!("==== Writable{writable}"));
         assert_eq!(
             writable.warnings,
-            [Warning::Truncated { why: "it lists the writable regions only".into() }]
+            [Warning::Truncated { why: "it lists only the writable regions".into() }]
         );
     }
 
@@ -358,7 +358,7 @@ ReadOnly portion of Libraries: Total=4K resident=4K(100%) swapped_out_or_unalloc
         let plain = capture(TWO_SECTIONS);
         for quoting in ["> ", "    ", "> > "] {
             let quoted: String = TWO_SECTIONS.lines().map(|line| format!("{quoting}{line}\n")).collect();
-            assert!(is_telling(quoted.lines().next().unwrap().as_bytes()));
+            assert!(is_characteristic(quoted.lines().next().unwrap().as_bytes()));
             let quoted = capture(&quoted);
             assert_eq!(quoted.regions, plain.regions);
             assert_eq!(quoted.printed, plain.printed);
@@ -366,17 +366,17 @@ ReadOnly portion of Libraries: Total=4K resident=4K(100%) swapped_out_or_unalloc
     }
 
     #[test]
-    fn telling_lines() {
+    fn characteristic_lines() {
         for line in
             TWO_SECTIONS.lines().filter(|line| line.starts_with("==== Non") || line.starts_with("REGION"))
         {
-            assert!(is_telling(line.as_bytes()), "{line}");
+            assert!(is_characteristic(line.as_bytes()), "{line}");
         }
-        assert!(!is_telling(b"==== hello"));
-        assert!(!is_telling(b"1000-2000 r--p 0 00:00 0"));
+        assert!(!is_characteristic(b"==== hello"));
+        assert!(!is_characteristic(b"1000-2000 r--p 0 00:00 0"));
     }
 
-    /// Lines that are almost those of a report, and lines that are nothing.
+    /// Lines that resemble those of a report, and lines that do not.
     fn line() -> impl Strategy<Value = Vec<u8>> {
         let likely: Vec<&[u8]> = TWO_SECTIONS.lines().map(str::as_bytes).collect();
         prop_oneof![

@@ -1,14 +1,14 @@
-//! When a program that was started here can be inspected.
+//! When a started program can be inspected.
 
 use crate::model::Ending;
 
-/// A moment of a program's life.
+/// A moment in the life of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// It was started. A program that is traced stands still: its image is mapped, and nothing of it has run yet.
+    /// It was started. A traced program is stopped: its image is mapped, and it has not run yet.
     Mapped,
-    /// Its first thread is ending, and the map is still whole. That is the end of the program unless other threads go on, or one
-    /// of them starts another program. Told of traced programs only.
+    /// Its first thread is exiting, and its map is still complete. The program ends unless other threads run on or one of
+    /// them starts another program. Only traced programs have this moment.
     Exiting,
     /// It has ended.
     Ended(Ending),

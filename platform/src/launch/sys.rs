@@ -7,38 +7,38 @@ use std::process::Command;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-/// Makes the child that `command` starts ask to be traced by this thread: it stops once its image is mapped.
+/// Makes the child that `command` starts ask for this thread to trace it. It stops when its image is mapped.
 pub fn trace_me(command: &mut Command) {
     let ask = || {
-        // Where it is refused, the program runs untraced.
+        // If this is refused, the program runs untraced.
         let _ = ptrace(libc::PTRACE_TRACEME, 0, 0);
         Ok(())
     };
-    // SAFETY: what runs between `fork` and `exec` is one system call; it allocates nothing and takes no lock.
+    // SAFETY: the code that runs between `fork` and `exec` is one system call. It allocates nothing and takes no lock.
     unsafe { command.pre_exec(ask) };
 }
 
-/// Traces a process: it stops when it ends.
+/// Traces a process, which then stops when it exits.
 ///
-/// `EPERM` where this user may not, or another traces it.
+/// `EPERM` if this user may not, or if another tracer has it.
 pub fn ptrace_seize(pid: Pid) -> Result<(), Errno> {
     ptrace(libc::PTRACE_SEIZE, pid.as_raw_nonzero().get(), libc::PTRACE_O_TRACEEXIT)
 }
 
-/// How a tracee that stands still goes on.
+/// How a stopped tracee continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// It runs until the next event.
     Running,
-    /// It stays stopped, as job control has it, until that changes.
+    /// It stays stopped by job control until that continues it.
     Listening,
-    /// It runs, and is traced no more.
+    /// It runs and is no longer traced.
     Detached,
 }
 
-/// Lets a tracee go on, with a signal (0 for none).
+/// Continues a tracee, with a signal (0 for none).
 ///
-/// `ESRCH` where it doesn't stand still, or has been killed.
+/// `ESRCH` if it is not stopped, or was killed.
 pub fn ptrace_resume(pid: Pid, how: Resume, signal: i32) -> Result<(), Errno> {
     let request = match how {
         Resume::Running => libc::PTRACE_CONT,
@@ -57,7 +57,7 @@ type PtraceRequest = libc::c_uint;
 fn ptrace(request: PtraceRequest, pid: i32, data: i32) -> Result<(), Errno> {
     let no_address = std::ptr::null_mut::<libc::c_void>();
     let data = std::ptr::without_provenance_mut::<libc::c_void>(data as usize);
-    // SAFETY: none of the requests here reads or writes memory of this process: the data is an option, a signal or 0.
+    // SAFETY: none of these requests reads or writes memory of this process. The data is an option, a signal or 0.
     let result = unsafe { libc::ptrace(request, pid, no_address, data) };
     if result == -1 { Err(last_error()) } else { Ok(()) }
 }

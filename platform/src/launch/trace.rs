@@ -13,50 +13,51 @@ use super::sys::{self, Resume};
 use crate::linux::live::{Directory, as_pid};
 use crate::model::Ending;
 
-/// `PTRACE_EVENT_EXIT`: the tracee is ending, and still has its map.
+/// `PTRACE_EVENT_EXIT`: the tracee is exiting, and still has its map.
 const EVENT_EXIT: i32 = 6;
 
-/// `PTRACE_EVENT_STOP`: a stop of the whole group, by job control.
+/// `PTRACE_EVENT_STOP`: a stop of the whole group by job control.
 const EVENT_STOP: i32 = 128;
 
-/// A traced child, and where it stands.
+/// A traced child and its state.
 #[derive(Debug)]
 pub(crate) struct Trace {
     pid: Pid,
-    stands: Stands,
+    state: State,
 }
 
-/// Why a tracee doesn't run, and how it is made to.
+/// Why a tracee does not run, and so how to continue it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stands {
-    /// Its image is mapped and it was told to stop; not told to anybody yet.
+enum State {
+    /// Its image is mapped, and it was stopped. The caller does not know yet.
     Mapped,
-    /// The same, told.
+    /// The same, and the caller knows.
     AtStart,
-    /// At its end.
+    /// It is exiting.
     AtExit,
-    /// It has ended: how is to be told after it was mapped.
+    /// It has ended. The caller may still expect to hear that it was mapped.
     Ended(Ending),
     /// It runs.
-    No,
+    Running,
 }
 
 impl Trace {
-    /// Starts `command`, which stands still once its image is mapped. No trace where the system refuses one; then it runs.
+    /// Starts `command` and stops it when its image is mapped. Without a trace if the system refuses one; then the program
+    /// runs.
     ///
-    /// A child that asks to be traced stops when it is started, but can't be told from one that job control stops from then on.
-    /// So it is let go with a SIGSTOP, and seized while that holds it.
+    /// A child that asks to be traced stops at its start, but from then on its stops look like those of job control. It is
+    /// therefore released with a SIGSTOP, and seized while that holds it.
     pub fn start(command: &mut Command) -> io::Result<(Child, Option<Trace>)> {
         sys::trace_me(command);
         let child = command.spawn()?;
         let pid = as_pid(child.id()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         if !is_tracee(pid) {
-            log::info!("the program is not traced: the system doesn't permit it");
+            log::info!("the program is not traced: the system denies it");
             return Ok((child, None));
         }
-        let mut trace = Trace { pid, stands: Stands::Mapped };
+        let mut trace = Trace { pid, state: State::Mapped };
         if let Some(ending) = trace.wait_for_stop(|_| true)? {
-            trace.stands = Stands::Ended(ending);
+            trace.state = State::Ended(ending);
             return Ok((child, Some(trace)));
         }
         sys::ptrace_resume(pid, Resume::Detached, Signal::STOP.as_raw())?;
@@ -66,63 +67,63 @@ impl Trace {
             return Ok((child, None));
         }
         if let Some(ending) = trace.wait_for_stop(|event| event == EVENT_STOP)? {
-            trace.stands = Stands::Ended(ending);
+            trace.state = State::Ended(ending);
         }
         Ok((child, Some(trace)))
     }
 
-    /// Waits for a stop by an event that `is_wanted`; how it ended, where it did instead.
-    fn wait_for_stop(&self, is_wanted: impl Fn(i32) -> bool) -> io::Result<Option<Ending>> {
+    /// Waits for a stop by an event that `is_awaited` accepts. Returns how the process ended if it ends instead.
+    fn wait_for_stop(&self, is_awaited: impl Fn(i32) -> bool) -> io::Result<Option<Ending>> {
         loop {
             let status = wait(self.pid)?;
             match stop(status) {
                 None => return Ok(Some(Ending::from_wait_status(status.as_raw()))),
-                Some((event, _)) if is_wanted(event) => return Ok(None),
+                Some((event, _)) if is_awaited(event) => return Ok(None),
                 Some((_, signal)) => self.resume(Resume::Running, signal)?,
             }
         }
     }
 
-    /// Lets it go on, and waits for its next moment.
+    /// Continues it, and waits for its next moment.
     pub fn go_on(&mut self) -> io::Result<Moment> {
-        match std::mem::replace(&mut self.stands, Stands::No) {
-            Stands::Mapped => {
-                self.stands = Stands::AtStart;
+        match std::mem::replace(&mut self.state, State::Running) {
+            State::Mapped => {
+                self.state = State::AtStart;
                 return Ok(Moment::Mapped);
             }
-            Stands::AtStart => {
+            State::AtStart => {
                 kill_process(self.pid, Signal::CONT)?;
                 self.resume(Resume::Running, 0)?;
             }
-            Stands::AtExit => self.resume(Resume::Running, 0)?,
-            Stands::Ended(ending) => {
-                self.stands = Stands::Ended(ending);
+            State::AtExit => self.resume(Resume::Running, 0)?,
+            State::Ended(ending) => {
+                self.state = State::Ended(ending);
                 return Ok(Moment::Ended(ending));
             }
-            Stands::No => {}
+            State::Running => {}
         }
         loop {
             let status = wait(self.pid)?;
             match stop(status) {
                 None => {
                     let ending = Ending::from_wait_status(status.as_raw());
-                    self.stands = Stands::Ended(ending);
+                    self.state = State::Ended(ending);
                     return Ok(Moment::Ended(ending));
                 }
                 Some((EVENT_EXIT, _)) => {
-                    self.stands = Stands::AtExit;
+                    self.state = State::AtExit;
                     return Ok(Moment::Exiting);
                 }
-                // What job control stopped stays so until it is told to go on.
+                // A process stopped by job control stays stopped until that continues it.
                 Some((EVENT_STOP, signal)) if is_stopping(signal) => self.resume(Resume::Listening, 0)?,
-                // A signal is handed on.
+                // Forward a signal.
                 Some((0, signal)) => self.resume(Resume::Running, signal)?,
                 Some(_) => self.resume(Resume::Running, 0)?,
             }
         }
     }
 
-    /// Lets it go on. Where it was killed meanwhile there is nothing to let go on, and waiting tells.
+    /// Continues it. If it was killed in the meantime there is nothing to continue, and the next wait reports its end.
     fn resume(&self, how: Resume, signal: i32) -> io::Result<()> {
         match sys::ptrace_resume(self.pid, how, signal) {
             Err(Errno::SRCH) => Ok(()),
@@ -131,13 +132,13 @@ impl Trace {
     }
 }
 
-/// One that stands still is let go.
+/// Releases a stopped tracee.
 impl Drop for Trace {
     fn drop(&mut self) {
-        if matches!(self.stands, Stands::Mapped | Stands::AtStart) {
+        if matches!(self.state, State::Mapped | State::AtStart) {
             let _ = kill_process(self.pid, Signal::CONT);
         }
-        if !matches!(self.stands, Stands::No | Stands::Ended(_)) {
+        if !matches!(self.state, State::Running | State::Ended(_)) {
             let _ = self.resume(Resume::Detached, 0);
         }
     }
@@ -160,7 +161,7 @@ fn wait(pid: Pid) -> io::Result<WaitStatus> {
     }
 }
 
-/// The event and the signal of a stop; `None` where the process has ended.
+/// The event and the signal of a stop; `None` if the process has ended.
 fn stop(status: WaitStatus) -> Option<(i32, i32)> {
     let raw = status.as_raw();
     (raw & 0xff == 0x7f).then_some((raw >> 16, (raw >> 8) & 0xff))
@@ -170,7 +171,7 @@ fn is_stopping(signal: i32) -> bool {
     [Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU].iter().any(|stop| stop.as_raw() == signal)
 }
 
-/// Sends a signal; a process that has ended gets none.
+/// Sends a signal. Does nothing if the process has ended.
 pub(crate) fn signal(pidfd: &OwnedFd, number: i32) {
     if let Some(signal) = Signal::from_named_raw(number) {
         let _ = pidfd_send_signal(pidfd, signal);

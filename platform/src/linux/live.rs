@@ -1,4 +1,4 @@
-//! A live process on Linux: `/proc/PID` and the calls around it.
+//! Live processes on Linux: `/proc/PID` and system calls.
 
 mod around;
 mod directory;

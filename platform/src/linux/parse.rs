@@ -1,4 +1,4 @@
-//! Parsers for the text of `/proc/PID`: bytes in, facts out, on every host.
+//! Parsers for the text of `/proc/PID`. They take bytes and compile on every host.
 
 mod lines;
 pub mod maps;

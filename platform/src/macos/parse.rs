@@ -1,4 +1,4 @@
-//! The pure half: decoding what the kernel and dyld hand out, and walking a map through a trait.
+//! The pure half: decodes what the kernel and dyld provide, and walks a map through a trait.
 
 #[cfg(test)]
 mod apple_layout;

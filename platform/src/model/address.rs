@@ -9,8 +9,8 @@ use super::{Bytes, PageSize};
 
 /// A half-open range of virtual addresses, `start..end`, with `start <= end`.
 ///
-/// Addresses are `u64` whatever the target's word size: the x86-64 vsyscall page lies above `i64::MAX`, and a 64-bit
-/// capture is read on 32-bit hosts too. A range may be empty: the kernel prints such lines while a map changes.
+/// Addresses are `u64` whatever the target's word size: the x86-64 vsyscall page lies above `i64::MAX`, and 32-bit hosts also
+/// read 64-bit captures. A range may be empty: the kernel prints such lines while a map changes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddrRange {
     start: u64,
@@ -18,12 +18,12 @@ pub struct AddrRange {
 }
 
 impl AddrRange {
-    /// The range `start..end`, or `None` where `end` lies before `start`.
+    /// The range `start..end`, or `None` if `end` is below `start`.
     pub const fn new(start: u64, end: u64) -> Option<Self> {
         if start <= end { Some(AddrRange { start, end }) } else { None }
     }
 
-    /// The range of `size` bytes from `start`, or `None` where it would pass the top of the address space.
+    /// The range of `size` bytes from `start`, or `None` if it would pass the top of the address space.
     pub const fn with_size(start: u64, size: Bytes) -> Option<Self> {
         match start.checked_add(size.0) {
             Some(end) => Some(AddrRange { start, end }),
@@ -41,12 +41,12 @@ impl AddrRange {
         self.end
     }
 
-    /// How many bytes of address space the range covers.
+    /// The number of bytes of address space in the range.
     pub const fn size(self) -> Bytes {
         Bytes(self.end - self.start)
     }
 
-    /// Whether the range covers no address.
+    /// Whether the range contains no address.
     pub const fn is_empty(self) -> bool {
         self.start == self.end
     }
@@ -61,7 +61,7 @@ impl AddrRange {
         self.start < other.end && other.start < self.end
     }
 
-    /// The part that both ranges cover, or `None` where they share no address.
+    /// The part that both ranges contain, or `None` if they share no address.
     pub const fn overlap(self, other: AddrRange) -> Option<Self> {
         if !self.overlaps(other) {
             return None;
@@ -71,7 +71,7 @@ impl AddrRange {
         AddrRange::new(start, end)
     }
 
-    /// The smallest range that holds both.
+    /// The smallest range that contains both.
     #[must_use]
     pub const fn hull(self, other: AddrRange) -> Self {
         let start = if self.start < other.start { self.start } else { other.start };
@@ -79,12 +79,12 @@ impl AddrRange {
         AddrRange { start, end }
     }
 
-    /// Whether every address of this range lies in `other`.
+    /// Whether `other` contains every address of this range.
     pub const fn within(self, other: AddrRange) -> bool {
         other.start <= self.start && self.end <= other.end
     }
 
-    /// The smallest range of whole pages that holds this one.
+    /// The smallest range of whole pages that contains this one.
     #[must_use]
     pub const fn of_whole_pages(self, page: PageSize) -> Self {
         let size = page.bytes().0;
@@ -96,7 +96,7 @@ impl AddrRange {
         AddrRange { start, end }
     }
 
-    /// The part of this range at or after `address`, or `None` where nothing is left.
+    /// The part of this range at or after `address`, or `None` if nothing is left.
     pub const fn from_address(self, address: u64) -> Option<Self> {
         if address >= self.end {
             None
@@ -121,7 +121,7 @@ impl AddrRange {
     }
 }
 
-/// `start-end` in lower-case hexadecimal without `0x`, as the kernel writes it, not padded.
+/// `start-end` in lower-case hexadecimal without `0x` and padding, as in the kernel.
 impl fmt::Display for AddrRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}-{:x}", self.start, self.end)
@@ -134,7 +134,7 @@ impl fmt::Debug for AddrRange {
     }
 }
 
-/// As it is displayed: numbers above 2^53 don't survive every reader of JSON.
+/// As in [`Display`](fmt::Display), because not every reader of JSON keeps numbers above 2^53.
 impl Serialize for AddrRange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -147,7 +147,7 @@ impl<'de> Deserialize<'de> for AddrRange {
         let address = |digits| u64::from_str_radix(digits, 16).ok();
         let range =
             text.split_once('-').and_then(|(start, end)| AddrRange::new(address(start)?, address(end)?));
-        range.ok_or_else(|| de::Error::custom(format_args!("`{text}` is no range of addresses")))
+        range.ok_or_else(|| de::Error::custom(format_args!("`{text}` is not an address range")))
     }
 }
 

@@ -8,9 +8,9 @@ use std::ops::{Add, AddAssign};
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize};
 
-/// A size in bytes. The only unit that a size has once it has left the place where it was read.
+/// A size in bytes. Every size is converted to this unit where it is read.
 ///
-/// Sums saturate: a capture with absurd sizes gives an absurd total, never an overflow.
+/// Sums saturate, so a capture with absurd sizes has an absurd total and never an overflow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
@@ -19,7 +19,7 @@ impl Bytes {
     /// No bytes.
     pub const ZERO: Bytes = Bytes(0);
 
-    /// `count` units of 1024 bytes, which `/proc` writes as `kB`.
+    /// `count` units of 1024 bytes, which are `kB` in `/proc`.
     pub const fn from_kib(count: u64) -> Bytes {
         Bytes(count.saturating_mul(1024))
     }
@@ -29,7 +29,7 @@ impl Bytes {
         Bytes(count.saturating_mul(page_size.0.get()))
     }
 
-    /// This size less `other`, not below zero.
+    /// This size minus `other`, but not below zero.
     pub const fn saturating_sub(self, other: Bytes) -> Bytes {
         Bytes(self.0.saturating_sub(other.0))
     }
@@ -61,7 +61,7 @@ impl Sum for Bytes {
     }
 }
 
-/// The size of a page, in bytes; a power of two. 4K, 16K and 64K are in the field.
+/// The size of a page in bytes, a power of two. 4K, 16K and 64K are in use.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PageSize(#[serde(deserialize_with = "power_of_two")] NonZeroU64);
@@ -69,11 +69,11 @@ pub struct PageSize(#[serde(deserialize_with = "power_of_two")] NonZeroU64);
 fn power_of_two<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroU64, D::Error> {
     let bytes = u64::deserialize(deserializer)?;
     let size = PageSize::new(bytes).map(|PageSize(size)| size);
-    size.ok_or_else(|| de::Error::custom(format_args!("{bytes} is no size of a page")))
+    size.ok_or_else(|| de::Error::custom(format_args!("{bytes} is not a page size")))
 }
 
 impl PageSize {
-    /// A page of `bytes`, or `None` where that is not a power of two.
+    /// A page of `bytes`, or `None` if that is not a power of two.
     pub const fn new(bytes: u64) -> Option<PageSize> {
         match NonZeroU64::new(bytes) {
             Some(bytes) if bytes.is_power_of_two() => Some(PageSize(bytes)),

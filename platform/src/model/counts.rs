@@ -6,24 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use super::Bytes;
 
-/// What both systems can say of a region's pages. `None` is *not measured*, `Some(Bytes(0))` is *measured, none*.
+/// The sizes of a region's pages that both systems report. `None` means *not measured*, `Some(Bytes(0))` means *measured:
+/// none*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PageCounts {
     /// In physical memory and mapped by this process.
     ///
-    /// Linux: `Rss` of smaps, which leaves out hugetlb pages and the zero page. macOS: `pages_resident`: in memory, whichever
-    /// process brought it in, so a file's or the shared cache's pages count though this process never touched them.
+    /// Linux: `Rss` of smaps, without hugetlb pages and the zero page. macOS: `pages_resident`, which counts pages in memory
+    /// whichever process brought them in, so a page of a file or of the shared cache counts even if this process never
+    /// touched it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident: Option<Bytes>,
-    /// Resident and modified since it was read from its file, or anonymous: it can't simply be dropped.
+    /// Resident and modified since it was read from its file, or anonymous, so it can't just be dropped.
     ///
     /// Linux: `Shared_Dirty` + `Private_Dirty` of smaps. macOS: `pages_dirtied`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dirty: Option<Bytes>,
     /// Written to swap, or compressed.
     ///
-    /// Linux: `Swap` of smaps; for shared memory that counts the whole object's swapped pages in the range. macOS:
+    /// Linux: `Swap` of smaps, which for shared memory counts the whole object's swapped pages in the range. macOS:
     /// `pages_swapped_out`, in the compressor or on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swapped: Option<Bytes>,
@@ -40,7 +42,7 @@ impl PageCounts {
     pub const UNMEASURED: PageCounts =
         PageCounts { resident: None, dirty: None, swapped: None, proportional: None, unique: None };
 
-    /// Everything was measured, and there is nothing: where a sum begins.
+    /// Everything was measured, and there is nothing. A sum starts with this.
     pub const ZERO: PageCounts = PageCounts {
         resident: Some(Bytes::ZERO),
         dirty: Some(Bytes::ZERO),
@@ -50,7 +52,7 @@ impl PageCounts {
     };
 }
 
-/// What was not measured of either is not known of both.
+/// If a size was not measured in one of them, it is unknown in the sum.
 impl AddAssign for PageCounts {
     fn add_assign(&mut self, other: PageCounts) {
         let add = |sum: &mut Option<Bytes>, size: Option<Bytes>| {

@@ -1,6 +1,6 @@
-//! Facts of one system that the other lacks.
+//! Facts that only one system has.
 //!
-//! They are plain data on every host: a capture made on a Mac opens on Linux with its tags intact.
+//! They are plain data on every host, so a capture made on a Mac opens on Linux with its tags.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Bytes, MacosRegion};
 
-/// What only one of the systems says of a region. Boxed, so that a region is small enough to be handed on cheaply.
+/// The facts about a region that only one system has. Boxed, so that a region is small and cheap to move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "os", rename_all = "lowercase")]
 #[non_exhaustive]
@@ -23,7 +23,7 @@ pub enum Native {
 }
 
 impl Native {
-    /// The Linux facts, where that is what there is.
+    /// The Linux facts, if this is a Linux region.
     pub fn linux(&self) -> Option<&LinuxRegion> {
         match self {
             Native::Linux(region) => Some(region),
@@ -31,7 +31,7 @@ impl Native {
         }
     }
 
-    /// The macOS facts, where that is what there is.
+    /// The macOS facts, if this is a macOS region.
     pub fn macos(&self) -> Option<&MacosRegion> {
         match self {
             Native::Macos(region) => Some(region),
@@ -40,12 +40,12 @@ impl Native {
     }
 }
 
-/// A device number, as maps prints it: `major:minor` in hexadecimal.
+/// A device number, which maps prints as `major:minor` in hexadecimal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Device {
-    /// Which driver; 0 for file systems without a device (tmpfs, overlay, shared memory).
+    /// The driver; 0 for file systems without a device (tmpfs, overlay, shared memory).
     pub major: u32,
-    /// Which of its devices.
+    /// The device of that driver.
     pub minor: u32,
 }
 
@@ -75,19 +75,19 @@ impl<'de> Deserialize<'de> for Device {
         let device = text
             .split_once(':')
             .and_then(|(major, minor)| Some(Device { major: number(major)?, minor: number(minor)? }));
-        device.ok_or_else(|| de::Error::custom(format_args!("`{text}` is no device number")))
+        device.ok_or_else(|| de::Error::custom(format_args!("`{text}` is not a device number")))
     }
 }
 
-/// What Linux says of a region beside what every system says.
+/// What only Linux reports about a region.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LinuxRegion {
     /// The device of the file; `00:00` for anonymous memory.
     pub device: Device,
-    /// The inode of the file; 0 for anonymous memory, the segment's id for System V shared memory.
+    /// The inode of the file; 0 for anonymous memory, the segment's ID for System V shared memory.
     pub inode: u64,
-    /// The counters of smaps that were there.
+    /// The counters of smaps that the kernel printed.
     #[serde(default, skip_serializing_if = "SmapsCounters::is_empty")]
     pub smaps: SmapsCounters,
     /// The `VmFlags` line of smaps (3.8).
@@ -99,34 +99,33 @@ pub struct LinuxRegion {
     /// `ProtectionKey`: the memory protection key (4.9).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection_key: Option<u32>,
-    /// Lines of smaps whose key this version doesn't know, in their order.
+    /// Lines of smaps with a key that this version does not know, in their order.
     #[serde(default, skip_serializing_if = "<[UnknownField]>::is_empty")]
     pub unknown: Box<[UnknownField]>,
 }
 
 impl LinuxRegion {
-    /// Whether the `VmFlags` line has the two letters; `None` where there was no such line.
+    /// Whether the `VmFlags` line has the two letters; `None` if there was no such line.
     pub fn has_flag(&self, letters: &[u8; 2]) -> Option<bool> {
         self.vm_flags.as_ref().map(|flags| flags.contains(letters))
     }
 }
 
-/// A line of smaps that this version doesn't know.
+/// A line of smaps that this version does not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UnknownField {
-    /// What stands before the colon.
+    /// The text before the colon.
     pub key: Box<str>,
-    /// What stands after it, trimmed.
+    /// The text after the colon, trimmed.
     pub value: Box<str>,
 }
 
 macro_rules! smaps_fields {
     ($($(#[doc = $doc:literal])+ $variant:ident = $key:literal,)+) => {
-        /// A counter of smaps. All are in `kB` there and in bytes here.
+        /// A counter of smaps. The kernel prints `kB`; here they are in bytes.
         ///
-        /// The order is the one in which Linux 6.18 prints them (`fs/proc/task_mmu.c`, `show_smap`); kernels differ, so
-        /// nothing relies on it.
+        /// The order is that of Linux 6.18 (`fs/proc/task_mmu.c`, `show_smap`). Kernels differ, so nothing relies on it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum SmapsField {
@@ -168,11 +167,11 @@ smaps_fields! {
     PrivateDirty = "Private_Dirty",
     /// Resident and accessed since the bits were last cleared (2.6.22).
     Referenced = "Referenced",
-    /// Resident and not a file's page; a private file mapping has some where it was written.
+    /// Resident and not a file's page. The written pages of a private file mapping count too.
     Anonymous = "Anonymous",
     /// Merged with identical pages by KSM (6.8).
     Ksm = "KSM",
-    /// Given back with `MADV_FREE` and not yet taken (4.12).
+    /// Released with `MADV_FREE` and not yet reclaimed (4.12).
     LazyFree = "LazyFree",
     /// Anonymous memory in transparent huge pages.
     AnonHugePages = "AnonHugePages",
@@ -184,7 +183,7 @@ smaps_fields! {
     SharedHugetlb = "Shared_Hugetlb",
     /// hugetlb pages mapped once; not in `Rss` (4.4).
     PrivateHugetlb = "Private_Hugetlb",
-    /// Swapped out; for shared memory the whole object's in this range (2.6.28).
+    /// Swapped out. For shared memory, the whole object's pages in this range (2.6.28).
     Swap = "Swap",
     /// Swapped out, divided by the number of its users (4.3).
     SwapPss = "SwapPss",
@@ -194,10 +193,9 @@ smaps_fields! {
 
 const FIELD_COUNT: usize = SmapsField::ALL.len();
 
-/// The counters of one region in smaps: which were printed, and their values.
+/// The counters of one region in smaps: which ones the kernel printed, and their values.
 ///
-/// An array and a bit set rather than a map: one of these stands in every region, and reading 40,000 of them must not
-/// allocate.
+/// An array and a bit set rather than a map, because every region has one, and reading 40,000 of them must not allocate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SmapsCounters {
     present: u32,
@@ -207,7 +205,7 @@ pub struct SmapsCounters {
 const _: () = assert!(FIELD_COUNT <= u32::BITS as usize, "`present` has a bit for every field");
 
 impl SmapsCounters {
-    /// The value of a field, in bytes; `None` where the kernel didn't print it.
+    /// The value of a field; `None` if the kernel did not print it.
     pub fn get(&self, field: SmapsField) -> Option<Bytes> {
         (self.present & (1 << field as u32) != 0).then(|| Bytes(self.values[field as usize]))
     }
@@ -218,17 +216,17 @@ impl SmapsCounters {
         self.values[field as usize] = value.0;
     }
 
-    /// The sum of two fields; `None` where either wasn't printed.
+    /// The sum of two fields; `None` if the kernel did not print both.
     pub fn sum(&self, one: SmapsField, other: SmapsField) -> Option<Bytes> {
         Some(self.get(one)? + self.get(other)?)
     }
 
-    /// Whether no field was printed.
+    /// Whether the kernel printed no field.
     pub fn is_empty(&self) -> bool {
         self.present == 0
     }
 
-    /// The fields that were printed, in the order of [`SmapsField::ALL`].
+    /// The printed fields, in the order of [`SmapsField::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (SmapsField, Bytes)> {
         SmapsField::ALL.iter().filter_map(|&field| Some((field, self.get(field)?)))
     }
@@ -253,7 +251,7 @@ impl Serialize for SmapsCounters {
     }
 }
 
-/// Counters that this version doesn't know are left out.
+/// Ignores counters that this version does not know.
 impl<'de> Deserialize<'de> for SmapsCounters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<SmapsCounters, D::Error> {
         let values = BTreeMap::<Cow<'de, str>, Bytes>::deserialize(deserializer)?;
@@ -269,8 +267,8 @@ impl<'de> Deserialize<'de> for SmapsCounters {
 
 macro_rules! vm_flags {
     ($($letters:literal $meaning:literal,)+) => {
-        /// The two-letter flags that some kernel from 3.8 to 6.18 prints, with their meanings, in the order of their bits
-        /// in the kernel (`fs/proc/task_mmu.c`, `show_smap_vma_flags`); retired ones stand last.
+        /// The two-letter flags of kernels 3.8 to 6.18 with their meanings, in the order of their bits in the kernel
+        /// (`fs/proc/task_mmu.c`, `show_smap_vma_flags`). Retired ones come last.
         const VM_FLAGS: &[(&[u8; 2], &str)] = &[$(($letters, $meaning)),+];
     };
 }
@@ -322,12 +320,12 @@ vm_flags! {
 
 const _: () = assert!(VM_FLAGS.len() <= u64::BITS as usize, "`VmFlags` has a bit for every flag");
 
-/// The last of [`VM_FLAGS`], and the only one that isn't two lower-case letters.
+/// The last of [`VM_FLAGS`], and the only one that is not two lower-case letters.
 const UNNAMED_BIT: &[u8; 2] = b"??";
 
 const NO_FLAG: u8 = u8::MAX;
 
-/// From a pair of letters to the place in [`VM_FLAGS`]: a process of 40,000 regions has 300,000 flags to look up.
+/// Maps a pair of letters to an index of [`VM_FLAGS`]. A process with 40,000 regions has 300,000 flags to look up.
 static VM_FLAG_INDEX: [u8; 26 * 26] = {
     let mut table = [NO_FLAG; 26 * 26];
     let mut index = 0;
@@ -351,7 +349,7 @@ const fn letter_pair(first: u8, second: u8) -> Option<usize> {
 
 /// The `VmFlags` of a region: a set of two-letter flags.
 ///
-/// Letters that this version doesn't know are kept in [`LinuxRegion::unknown`], under `VmFlags`.
+/// Flags that this version does not know are kept in [`LinuxRegion::unknown`], with the key `VmFlags`.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct VmFlags(u64);
 
@@ -365,7 +363,7 @@ impl VmFlags {
         (index != NO_FLAG).then_some(index.into())
     }
 
-    /// Adds a flag by its letters; `false` where they are not known.
+    /// Adds a flag by its letters. Returns `false` if it is unknown.
     pub fn insert(&mut self, letters: &[u8]) -> bool {
         let Some(index) = VmFlags::index(letters) else { return false };
         self.0 |= 1 << index;
@@ -377,7 +375,7 @@ impl VmFlags {
         VmFlags::index(letters).is_some_and(|index| self.0 & (1 << index) != 0)
     }
 
-    /// The flags that are set, as letters and meaning.
+    /// The flags in the set, as letters and meaning.
     pub fn iter(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         VM_FLAGS.iter().enumerate().filter(move |(index, _)| self.0 & (1 << index) != 0).map(
             |(_, (letters, meaning))| (std::str::from_utf8(*letters).expect("the table is ASCII"), *meaning),
@@ -398,7 +396,7 @@ impl Serialize for VmFlags {
     }
 }
 
-/// Letters that this version doesn't know are left out.
+/// Ignores letters that this version does not know.
 impl<'de> Deserialize<'de> for VmFlags {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<VmFlags, D::Error> {
         let mut flags = VmFlags::default();

@@ -6,37 +6,37 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::AddrRange;
 
-/// Pages in a row that are in the same state.
+/// A run of pages in the same state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageRun {
-    /// Where they lie.
+    /// Their addresses.
     pub range: AddrRange,
-    /// Their state; never the empty one.
+    /// Their state, never the empty one.
     pub state: PageState,
 }
 
-/// What is known of a page: a set of marks.
+/// The state of a page: a set of marks.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct PageState(u16);
 
 impl PageState {
     /// In memory, and mapped by this process.
     pub const PRESENT: PageState = PageState(1);
-    /// In memory and modified. Linux tells it of regions only (`smaps`).
+    /// In memory and modified. Linux has this for whole regions only (`smaps`).
     pub const DIRTY: PageState = PageState(1 << 1);
     /// Compressed, or in swap.
     pub const SWAPPED: PageState = PageState(1 << 2);
-    /// A page of a file, or of shared memory; private pages of a file mapping that were written are not.
+    /// A page of a file, or of shared memory. Written private pages of a file mapping are not.
     pub const FILE: PageState = PageState(1 << 3);
-    /// The shared page of zeros: read, never written. Not counted as resident. Linux.
+    /// The shared page of zeros: read and never written. Does not count as resident. Linux.
     pub const ZERO: PageState = PageState(1 << 4);
     /// Part of a huge page. Linux.
     pub const HUGE: PageState = PageState(1 << 5);
     /// A guard: any access faults (`MADV_GUARD_INSTALL`). Linux 6.13.
     pub const GUARD: PageState = PageState(1 << 6);
-    /// Written since the soft-dirty bits were last cleared. Linux, where it was built in.
+    /// Written since the soft-dirty bits were last cleared. Linux, if the kernel was built with it.
     pub const SOFT_DIRTY: PageState = PageState(1 << 7);
-    /// Copied from what stands behind it, since this process wrote to it. macOS.
+    /// Copied from the object behind it, because this process wrote to it. macOS.
     pub const COPIED: PageState = PageState(1 << 8);
 
     const NAMES: [(PageState, &str); 9] = [
@@ -57,18 +57,18 @@ impl PageState {
         PageState(self.0 | other.0)
     }
 
-    /// This state, with `mark` where `is_so`.
+    /// This state, plus `mark` if the condition holds.
     #[must_use]
-    pub const fn with_if(self, mark: PageState, is_so: bool) -> PageState {
-        if is_so { self.with(mark) } else { self }
+    pub const fn with_if(self, mark: PageState, condition: bool) -> PageState {
+        if condition { self.with(mark) } else { self }
     }
 
-    /// Whether every mark of `other` is there.
+    /// Whether it has every mark of `other`.
     pub const fn has(self, other: PageState) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether nothing is known to be there.
+    /// Whether it has no mark.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
@@ -83,7 +83,7 @@ impl PageState {
         self.has(PageState::SWAPPED) && !self.has(PageState::GUARD)
     }
 
-    /// The names of the marks that are there.
+    /// The names of its marks.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         PageState::NAMES.into_iter().filter(move |(mark, _)| self.has(*mark)).map(|(_, name)| name)
     }
@@ -102,7 +102,7 @@ impl Serialize for PageState {
     }
 }
 
-/// Names that this version doesn't know are left out.
+/// Ignores names that this version does not know.
 impl<'de> Deserialize<'de> for PageState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PageState, D::Error> {
         let names = Vec::<Box<str>>::deserialize(deserializer)?;
@@ -112,7 +112,7 @@ impl<'de> Deserialize<'de> for PageState {
     }
 }
 
-/// Joins runs that touch and are in the same state; those without any mark are left out.
+/// Joins adjacent runs with the same state, and drops runs without marks.
 pub(crate) fn join(runs: impl IntoIterator<Item = PageRun>) -> Box<[PageRun]> {
     let mut joined: Vec<PageRun> = Vec::new();
     for run in runs.into_iter().filter(|run| !run.state.is_empty() && !run.range.is_empty()) {

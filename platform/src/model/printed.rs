@@ -1,17 +1,17 @@
-//! What a saved vmmap report says in its own summary.
+//! The summary in a saved vmmap report.
 
 use serde::{Deserialize, Serialize};
 
 use super::Bytes;
 
-/// The summary of a saved vmmap report: totals that vmmap computed, kept as it printed them.
+/// The summary of a saved vmmap report: totals that vmmap computed, as it printed them.
 ///
-/// Where the report lists its regions too, they say the same more exactly. Where it doesn't (`vmmap -summary`, a crash
-/// report), this is all there is.
+/// If the report lists its regions, they have the same facts more exactly. If not (`vmmap -summary`, a crash report), this is
+/// all there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PrintedSummary {
-    /// The whole summary as it was printed, lines ended by `\n`.
+    /// The whole printed summary; lines end with `\n`.
     pub text: Box<str>,
     /// The line `ReadOnly portion of Libraries`.
     pub libraries: Option<PrintedLibraries>,
@@ -19,13 +19,13 @@ pub struct PrintedSummary {
     pub writable: Option<PrintedWritable>,
     /// The table of region types.
     pub types: Option<PrintedTable>,
-    /// The table of malloc zones, which only vmmap can make: it asks the allocator inside the process.
+    /// The table of malloc zones. Only vmmap can make it, because it queries the allocator inside the process.
     pub zones: Option<PrintedTable>,
-    /// Rows of the listing that have no addresses; the table of region types counts them.
+    /// Rows of the listing without addresses. The table of region types counts them.
     pub off_map: Vec<OffMapRow>,
 }
 
-/// `ReadOnly portion of Libraries`, in bytes; exact to the digits that were printed.
+/// `ReadOnly portion of Libraries`, in bytes, with the precision of the printed digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PrintedLibraries {
@@ -37,7 +37,7 @@ pub struct PrintedLibraries {
     pub swapped_out_or_unallocated: Bytes,
 }
 
-/// `Writable regions`, in bytes; exact to the digits that were printed.
+/// `Writable regions`, in bytes, with the precision of the printed digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PrintedWritable {
@@ -53,7 +53,7 @@ pub struct PrintedWritable {
     pub unallocated: Bytes,
 }
 
-/// A table as it was printed, cell by cell.
+/// A printed table, cell by cell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PrintedTable {
@@ -66,12 +66,12 @@ pub struct PrintedTable {
 }
 
 impl PrintedTable {
-    /// Which cell stands under `title`.
+    /// The index of the cell under `title`.
     pub fn column(&self, title: &str) -> Option<usize> {
         self.columns.iter().position(|column| &**column == title)
     }
 
-    /// The row of that name.
+    /// The row with that name.
     pub fn row(&self, name: &str) -> Option<&PrintedRow> {
         self.rows.iter().find(|row| &*row.name == name)
     }
@@ -81,16 +81,16 @@ impl PrintedTable {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PrintedRow {
-    /// What the row is about: a region type, a malloc zone, `TOTAL`.
+    /// The subject of the row: a region type, a malloc zone, `TOTAL`.
     pub name: Box<str>,
-    /// The cells as printed, one a column; empty where nothing stood there.
+    /// The printed cells, one for each column, empty if nothing was printed.
     pub cells: Vec<Box<str>>,
-    /// What stands behind the cells, such as `see MALLOC ZONE table below`.
+    /// The text after the cells, such as `see MALLOC ZONE table below`.
     pub note: Option<Box<str>>,
 }
 
 impl PrintedRow {
-    /// The cell as a size in bytes, exact to the digits that were printed; `None` where it is no size.
+    /// The cell as a size, with the precision of the printed digits; `None` if it is not a size.
     pub fn size(&self, column: usize) -> Option<Bytes> {
         parse_size(self.cells.get(column)?.as_bytes())
     }
@@ -101,12 +101,12 @@ impl PrintedRow {
     }
 }
 
-/// A row of the listing without addresses: memory that is charged to the process and mapped nowhere in it, such as
-/// `page table in kernel`.
+/// A row of the listing without addresses: memory that is charged to the process but not mapped in it, such as `page table in
+/// kernel`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OffMapRow {
-    /// What stands under `REGION TYPE`.
+    /// The text under `REGION TYPE`.
     pub kind: Box<str>,
     /// `VSIZE`.
     pub size: Bytes,
@@ -116,11 +116,11 @@ pub struct OffMapRow {
     pub dirty: Option<Bytes>,
     /// `SWAP`.
     pub swapped: Option<Bytes>,
-    /// What stands under `REGION DETAIL`.
+    /// The text under `REGION DETAIL`.
     pub detail: Option<Box<str>>,
 }
 
-/// A size as vmmap prints it: `0K`, `1024` (bytes), `92K`, `28.0G`, `6092KB`. The digits that it rounded away are gone.
+/// A size as vmmap prints it: `0K`, `1024` (bytes), `92K`, `28.0G`, `6092KB`. Its precision is that of the printed digits.
 pub(crate) fn parse_size(text: &[u8]) -> Option<Bytes> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
     let (number, unit) = text.split_at(digits);

@@ -1,4 +1,4 @@
-//! Facts of the process that explaining its regions needs.
+//! The facts about a process that explain its regions.
 
 use std::time::SystemTime;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{AddrRange, Bytes, text, time};
 
-/// What is known of the process itself. Every field is `None` or empty where the source can't tell.
+/// The facts about a process. A field is `None` or empty if the source does not have it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ProcessInfo {
-    /// Its id.
+    /// Its process ID.
     pub pid: Option<u32>,
     /// Its short name; on Linux the first 15 bytes of the program's name, unless the process changed it.
     #[serde(with = "text::optional")]
@@ -19,46 +19,47 @@ pub struct ProcessInfo {
     /// The path of its program.
     #[serde(with = "text::optional")]
     pub path: Option<Box<[u8]>>,
-    /// Its command line, one item an argument.
+    /// Its command line, one item for each argument.
     #[serde(with = "text::list")]
     pub command: Vec<Box<[u8]>>,
     /// Its parent.
     pub parent: Option<Parent>,
-    /// The user that it runs as (effective user id).
+    /// The user that it runs as (effective user ID).
     pub user: Option<User>,
     /// When it started.
     #[serde(with = "time")]
     pub started: Option<SystemTime>,
-    /// What it is doing.
+    /// Its state.
     pub state: Option<ProcessState>,
     /// Its threads, the main one first.
     pub threads: Vec<ThreadInfo>,
-    /// How many mappings it may have (`vm.max_map_count` on Linux).
+    /// The maximum number of mappings (`vm.max_map_count` on Linux).
     pub mapping_limit: Option<u64>,
-    /// The images that the dynamic loader lists, where the source can tell.
+    /// The images that the dynamic loader lists.
     pub images: Vec<Image>,
-    /// The totals that the kernel keeps itself.
+    /// The totals that the kernel keeps.
     pub totals: ProcessTotals,
     /// The system and its version, such as `Linux 6.18.44` or `macOS 14.6.1 (23G93)`.
     pub system: Option<Box<str>>,
-    /// The instruction set that it runs, in vmmap's words: `X86-64`, `X86`, `ARM64`, `ARM64E`. macOS.
+    /// The instruction set that it runs, in vmmap's words: `X86-64`, `X86`, `ARM64`, `ARM64E`. macOS only.
     pub code_type: Option<Box<str>>,
-    /// The platform that its program was built for, such as `macOS` or `iOS`. macOS.
+    /// The platform that its program was built for, such as `macOS` or `iOS`. macOS only.
     pub platform: Option<Box<str>>,
-    /// Where the header of its program lies. macOS.
+    /// The address of its program's header. macOS only.
     pub load_address: Option<u64>,
-    /// Where the first thread's stack began: elsewhere once the process has started another program. Linux: `startstack` of `stat`.
+    /// The start of the first thread's stack, which changes when the process starts another program. Linux: `startstack` of
+    /// `stat`.
     pub stack_start: Option<u64>,
-    /// The fields at the head of a saved report, label and value, in their order; the known ones are in their own fields
-    /// too. Empty for a live process.
+    /// The fields in the header of a saved report, label and value, in their order. Known ones also have fields of their own.
+    /// Empty for a live process.
     pub printed_header: Vec<(Box<str>, Box<str>)>,
 }
 
-/// The process that started this one, or adopted it.
+/// The process that started this one, or that adopted it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Parent {
-    /// Its id.
+    /// Its process ID.
     pub pid: u32,
     /// Its short name.
     #[serde(with = "text::optional")]
@@ -75,26 +76,26 @@ pub struct User {
     pub name: Option<Box<str>>,
 }
 
-/// What a process is doing.
+/// The state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ProcessState {
-    /// On a processor or waiting for one.
+    /// Runs on a processor, or waits for one.
     Running,
-    /// Waiting for something.
+    /// Waits for an event.
     Sleeping,
-    /// Waiting, and not to be interrupted (usually for a disk).
+    /// Waits without being interruptible, usually for a disk.
     Blocked,
     /// Stopped by a signal.
     Stopped,
     /// Stopped by a debugger.
     Traced,
-    /// A thread of the kernel that has nothing to do.
+    /// A kernel thread that is idle.
     Idle,
-    /// Ended; only its exit status is left.
+    /// Exited; only its exit status is left.
     Zombie,
-    /// Something else, by the letter that the kernel uses.
+    /// Another state, with the kernel's letter for it.
     Other(char),
 }
 
@@ -107,7 +108,7 @@ pub struct ThreadInfo {
     /// Its name.
     #[serde(with = "text::optional")]
     pub name: Option<Box<[u8]>>,
-    /// Where its stack pointer was, where that can be told without stopping it. macOS wants a task port for it.
+    /// Its stack pointer, if it can be read without stopping the thread. Needs a task port on macOS.
     pub stack_pointer: Option<u64>,
 }
 
@@ -125,24 +126,24 @@ pub struct Image {
     /// Its path.
     #[serde(with = "text")]
     pub path: Box<[u8]>,
-    /// Where its header lies.
+    /// The address of its header.
     pub load_address: u64,
-    /// Its segments, where they are known: name and place.
+    /// Its segments, if known: name and addresses.
     pub segments: Vec<(Box<str>, AddrRange)>,
 }
 
-/// Totals that the kernel keeps, readable even where the map is not.
+/// Totals that the kernel keeps. They are readable even if the map is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ProcessTotals {
     /// All address space. Linux: `VmSize`. macOS: `pti_virtual_size`.
     pub virtual_size: Option<Bytes>,
-    /// Resident. Linux: `VmRSS`, from counters that may lag by some pages. macOS: `pti_resident_size`.
+    /// Resident memory. Linux: `VmRSS`, from counters that may lag by some pages. macOS: `pti_resident_size`.
     pub resident: Option<Bytes>,
-    /// The most that ever was resident. Linux: `VmHWM`. macOS: `resident_size_peak`.
+    /// The maximum of the resident memory so far. Linux: `VmHWM`. macOS: `resident_size_peak`.
     pub resident_peak: Option<Bytes>,
-    /// Swapped out. Linux: `VmSwap`, without shared memory. macOS: `compressed`, in the compressor or on disk.
+    /// Swapped memory. Linux: `VmSwap`, without shared memory. macOS: `compressed`, in the compressor or on disk.
     pub swapped: Option<Bytes>,
     /// Resident anonymous memory. Linux: `RssAnon`. macOS: `internal`.
     pub anonymous: Option<Bytes>,
@@ -154,6 +155,6 @@ pub struct ProcessTotals {
     pub page_tables: Option<Bytes>,
     /// The physical footprint. macOS: `phys_footprint`.
     pub footprint: Option<Bytes>,
-    /// The most that the footprint ever was. macOS.
+    /// The maximum of the footprint so far. macOS.
     pub footprint_peak: Option<Bytes>,
 }

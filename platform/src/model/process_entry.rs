@@ -1,14 +1,14 @@
-//! The processes of this machine, to find one by its name.
+//! A listing of the processes of this machine.
 
 /// A process in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessEntry {
-    /// Its id.
+    /// Its process ID.
     pub pid: u32,
     /// Its short name.
     pub name: Box<[u8]>,
-    /// Its command line, one item an argument; empty for a kernel thread.
+    /// Its command line, one item for each argument. Empty for a kernel thread.
     pub command: Vec<Box<[u8]>>,
 }
 
@@ -18,7 +18,7 @@ impl ProcessEntry {
         ProcessEntry { pid, name: name.into(), command }
     }
 
-    /// The last part of the first argument's path: the whole name where the kernel's short name is cut.
+    /// The last component of the first argument's path. Unlike the kernel's short name, it is never cut.
     pub fn program(&self) -> Option<&[u8]> {
         let program = self.command.first()?;
         program.rsplit(|&byte| byte == b'/').next().filter(|name| !name.is_empty())

@@ -1,11 +1,11 @@
-//! What may be done with a region, and with whom it is shared.
+//! The access rights of a region, and who shares it.
 
 use std::fmt;
 
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Which accesses are allowed: any of read, write and execute.
+/// The allowed accesses: any of read, write and execute.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Protection(u8);
 
@@ -25,7 +25,7 @@ impl Protection {
         Protection(self.0 | other.0)
     }
 
-    /// Built from three answers.
+    /// Creates a protection from three flags.
     pub const fn from_rwx(read: bool, write: bool, execute: bool) -> Protection {
         Protection(read as u8 | (write as u8) << 1 | (execute as u8) << 2)
     }
@@ -75,7 +75,7 @@ impl<'de> Deserialize<'de> for Protection {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         let bits = (0u8..).zip(Protection::TEXTS).find(|(_, known)| *known == text);
         bits.map(|(bits, _)| Protection(bits))
-            .ok_or_else(|| de::Error::custom(format_args!("`{text}` is no protection")))
+            .ok_or_else(|| de::Error::custom(format_args!("`{text}` is not a protection")))
     }
 }
 
@@ -93,18 +93,18 @@ impl fmt::Debug for Protection {
 
 /// Who sees a write to the region.
 ///
-/// Linux tells two of these apart (the `p` or `s` of maps); Mach tells them all (`SM_…` in `mach/vm_region.h`).
+/// Linux distinguishes two of these (the `p` or `s` of maps), Mach all of them (`SM_…` in `mach/vm_region.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ShareMode {
-    /// Writes stay in this process. Linux: `MAP_PRIVATE`, copy-on-write where there is something to copy.
+    /// Writes stay in this process. Linux: `MAP_PRIVATE`, which is copy-on-write if there is something to copy.
     Private,
     /// Pages are copied when written (Mach `SM_COW`).
     CopyOnWrite,
-    /// Nothing was ever put there (Mach `SM_EMPTY`).
+    /// Nothing was ever stored there (Mach `SM_EMPTY`).
     Empty,
-    /// Writes are seen by whoever maps the same object.
+    /// All processes that map the same object see writes.
     Shared,
     /// Shared by a shared memory entry (Mach `SM_TRUESHARED`).
     TrueShared,
@@ -114,7 +114,7 @@ pub enum ShareMode {
     SharedAliased,
     /// A large page (Mach `SM_LARGE_PAGE`).
     LargePage,
-    /// Filled with zeros and never written: printed by vmmap up to macOS 10.15 (`SM=ZER`), no share mode of Mach.
+    /// Filled with zeros and never written. vmmap up to macOS 10.15 prints it (`SM=ZER`), but Mach has no such share mode.
     ZeroFilled,
 }
 

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-/// How a map was read, and what that asked of the process.
+/// How a map was read, and what that cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reading {
-    /// By which means, such as `smaps` or `PAGEMAP_SCAN`.
+    /// The method, such as `smaps` or `PAGEMAP_SCAN`.
     pub method: &'static str,
-    /// By how many system calls.
+    /// The number of system calls.
     pub calls: u64,
-    /// The longest of them: the longest that the lock of the process's map can have been held at a time.
+    /// The duration of the longest call, which limits how long the lock of the process's map was held.
     pub longest: Duration,
-    /// All of them together.
+    /// The duration of all calls together.
     pub busy: Duration,
-    /// How long was waited between them, so that the process has its turn.
+    /// The duration of all pauses between calls, which let the process run.
     pub slept: Duration,
-    /// The longest that one of them should take, where that was asked for.
+    /// The maximum duration of a call, if one was requested.
     pub budget: Option<Duration>,
 }
 

@@ -8,38 +8,38 @@ use super::{AddrRange, Bytes, Name, Native, PageCounts, PageRun, Protection, Sha
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Region {
-    /// Where it lies.
+    /// Its addresses.
     pub range: AddrRange,
-    /// What may be done with it now.
+    /// Its current protection.
     pub protection: Protection,
-    /// The most that `mprotect` could allow. Linux says so in smaps only (`mr`, `mw`, `me`).
+    /// The maximum protection that `mprotect` could set. On Linux only smaps has it (`mr`, `mw`, `me`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_protection: Option<Protection>,
     /// Who sees a write to it.
     pub share: ShareMode,
-    /// What it is called; `None` for anonymous memory that nobody named.
+    /// Its name; `None` for anonymous memory without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// Where in its file or object it starts, in bytes.
+    /// Where it starts in its file or object, in bytes.
     pub offset: u64,
-    /// How much of it is in memory.
+    /// The sizes of its pages.
     pub counts: PageCounts,
-    /// The state of its pages, by runs in order of address; pages of which nothing is in memory or in swap are in no run.
-    /// `None` where it wasn't asked ([`Detail::Pages`](crate::Detail::Pages)).
+    /// The state of its pages, as runs ordered by address. Pages that are neither in memory nor in swap are in no run. `None`
+    /// if it was not requested ([`Detail::Pages`](crate::Detail::Pages)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages: Option<Box<[PageRun]>>,
-    /// What only its system says of it.
+    /// The facts that only its system has.
     pub native: Native,
 }
 
-/// Of `regions`, which come by address and don't overlap, the one that holds `address`. Costs a binary search.
+/// The region that holds `address`, from regions that are ordered by address and do not overlap. Costs a binary search.
 pub(crate) fn region_at(regions: &[Region], address: u64) -> Option<&Region> {
     let after = regions.partition_point(|region| region.range.end() <= address);
     regions.get(after).filter(|region| region.range.contains(address))
 }
 
 impl Region {
-    /// A region without a name, at offset 0, of which nothing was counted.
+    /// A region without a name, at offset 0, without counts.
     pub fn new(range: AddrRange, protection: Protection, share: ShareMode, native: Native) -> Region {
         Region {
             range,
@@ -54,7 +54,7 @@ impl Region {
         }
     }
 
-    /// How many bytes of address space it covers.
+    /// Its size in address space.
     pub fn size(&self) -> Bytes {
         self.range.size()
     }
@@ -64,7 +64,7 @@ impl Region {
         self.name.as_ref().is_some_and(Name::is_file)
     }
 
-    /// Whether it is anonymous memory that nobody named.
+    /// Whether it is anonymous memory without a name.
     pub fn is_unnamed(&self) -> bool {
         self.name.is_none()
     }

@@ -1,11 +1,11 @@
-//! Names in documents: a string, or `{"bytes": "<base64>"}` where they are not UTF-8.
+//! Names in documents: a string, or `{"bytes": "<base64>"}` if they are not UTF-8.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Bytes that usually are text, for a document: a string, or `{"bytes": "<base64>"}` where they are not UTF-8.
+/// Bytes that usually are text, for a document: a string, or `{"bytes": "<base64>"}` if they are not UTF-8.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a>(pub &'a [u8]);
 
@@ -18,7 +18,7 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// The same, read back.
+/// The same, after reading.
 struct Owned(Box<[u8]>);
 
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ where
     Owned::deserialize(deserializer).map(|Owned(bytes)| bytes.into())
 }
 
-/// For a name that may be missing.
+/// For an optional name.
 pub(super) mod optional {
     use super::*;
 
@@ -64,7 +64,7 @@ pub(super) mod optional {
     }
 }
 
-/// For several.
+/// For a list of names.
 pub(super) mod list {
     use super::*;
 

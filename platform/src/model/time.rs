@@ -1,4 +1,4 @@
-//! Times in documents: RFC 3339, in UTC. One that the calendar has no place for (before the year -9999) is left out.
+//! Times in documents: RFC 3339, in UTC. A time outside the calendar (before the year -9999) is left out.
 
 use std::time::SystemTime;
 

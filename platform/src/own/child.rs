@@ -76,7 +76,7 @@ impl Child {
     pub fn fork(work: impl FnOnce(&mut Turns) -> i32) -> Result<Child> {
         let threads = threads()?;
         if threads != 1 {
-            return Err(Error::Unsupported { what: "fork", place: "in a process that has other threads" });
+            return Err(Error::Unsupported { what: "fork", place: "in a process with more than one thread" });
         }
         let (from_parent, to_child) = pipe().map_err(failed("pipe"))?;
         let (from_child, to_parent) = pipe().map_err(failed("pipe"))?;

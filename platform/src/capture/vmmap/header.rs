@@ -1,11 +1,11 @@
-//! The head of a report: `Process:         NAME [PID]` and what follows it.
+//! The header of a report: `Process:         NAME [PID]` and the lines after it.
 
 use std::time::{Duration, SystemTime};
 
 use super::row::hexadecimal;
 use crate::model::{PageSize, Parent, ProcessInfo, parse_size};
 
-/// The labels that reports have had. Other lines with a colon before the listing are not vmmap's.
+/// The labels in reports. Other lines with a colon before the listing are not from vmmap.
 const LABELS: &[&str] = &[
     "Process",
     "Path",
@@ -32,7 +32,7 @@ const LABELS: &[&str] = &[
     "VM page size",
 ];
 
-/// What the lines before the listing say.
+/// The contents of the lines before the listing.
 #[derive(Debug, Default)]
 pub(super) struct Header {
     pub(super) process: ProcessInfo,
@@ -40,7 +40,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Takes note of a line; `false` where it is none of the head.
+    /// Adds a line. Returns `false` if it does not belong to the header.
     pub(super) fn read_line(&mut self, line: &[u8]) -> bool {
         let text = String::from_utf8_lossy(line);
         let text = text.trim();
@@ -91,7 +91,7 @@ impl Header {
         }
     }
 
-    /// `27270 (git-fast-import)`: all that the oldest formats say of the process.
+    /// `27270 (git-fast-import)`, the only fact about the process in the oldest formats.
     fn map_of(&mut self, of: &str) {
         let (pid, name) = of.split_once(" (").unwrap_or((of, ""));
         self.process.pid = self.process.pid.or(pid.parse().ok());
@@ -101,7 +101,7 @@ impl Header {
     }
 }
 
-/// `???` is vmmap's word for what it doesn't know.
+/// `???` is vmmap's word for unknown values.
 fn known(value: &str) -> Option<Box<str>> {
     (!value.is_empty() && value != "???").then(|| value.into())
 }

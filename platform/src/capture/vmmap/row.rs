@@ -1,7 +1,7 @@
 //! One row of the listing: a region, as vmmap prints it.
 //!
-//! `TYPE START-END [ VSIZE  RSDNT  DIRTY   SWAP] PRT/MAX SM=XXX PURGE=N  DETAIL`. The widths of the columns changed with every
-//! format, so the fields are found by what they look like: the type ends where `START-END [` begins.
+//! `TYPE START-END [ VSIZE  RSDNT  DIRTY   SWAP] PRT/MAX SM=XXX PURGE=N  DETAIL`. The widths of the columns changed with
+//! every format, so fields are found by their look: the type ends where `START-END [` begins.
 
 use crate::macos::tags;
 use crate::model::{
@@ -9,7 +9,7 @@ use crate::model::{
     PurgeState, Region, ShareMode, parse_size,
 };
 
-/// Which sizes stand in the brackets, from left to right.
+/// The sizes in the brackets, from left to right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Columns(Vec<Column>);
 
@@ -23,7 +23,7 @@ enum Column {
 }
 
 impl Columns {
-    /// The columns that a head line names: `REGION TYPE  START - END  [ VSIZE  RSDNT  DIRTY   SWAP] PRT/MAX …`.
+    /// The columns in a header line: `REGION TYPE  START - END  [ VSIZE  RSDNT  DIRTY   SWAP] PRT/MAX …`.
     pub(super) fn from_head(line: &[u8]) -> Option<Columns> {
         if !line.starts_with(b"REGION TYPE") {
             return None;
@@ -42,7 +42,7 @@ impl Columns {
         ))
     }
 
-    /// The columns of a listing without a head line (formats 2.0 and 2.2): always in this order.
+    /// The columns of a listing without a header line (formats 2.0 and 2.2), which are always the same.
     fn by_count(count: usize) -> Columns {
         let all = [Column::Size, Column::Resident, Column::Dirty, Column::Swapped];
         Columns(all.into_iter().take(count).collect())
@@ -53,7 +53,7 @@ impl Columns {
     }
 }
 
-/// What a line of the listing is.
+/// The meaning of a line in the listing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Row {
     /// A region.
@@ -62,9 +62,9 @@ pub(super) enum Row {
     OffMap(OffMapRow),
 }
 
-/// Reads a line of the listing; `None` where it is none. `page_size` is the target's, where the report says it.
+/// Parses a line of the listing. `None` if it is no row. `page_size` is that of the target, if the report has it.
 pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageSize>) -> Option<Row> {
-    // Linux' own types are in brackets too, without a blank before: `[vdso]`.
+    // Linux has types in brackets too, without a blank before them: `[vdso]`.
     let open = memchr::memmem::find(line, b" [")? + 1;
     let before = line[..open].trim_ascii_end();
     let blank = before.iter().rposition(|byte| byte.is_ascii_whitespace())?;
@@ -114,7 +114,7 @@ pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageS
         printed_type: Some(kind),
         ..MacosRegion::default()
     };
-    // Only a listing with all four sizes has a column for it.
+    // Only a listing with all four sizes has this column.
     if counts.swapped.is_some() {
         native.set_purge(purge, counts.resident, range.size());
     }
@@ -131,7 +131,7 @@ pub(super) fn parse(line: &[u8], head: Option<&Columns>, page_size: Option<PageS
     })))
 }
 
-/// Whether the sizes are counts of pages (`vmmap -pages`): a size without a unit is bytes otherwise.
+/// Whether the sizes are numbers of pages (`vmmap -pages`). Otherwise a size without a unit is in bytes.
 fn is_in_pages(printed: Bytes, range: AddrRange, page_size: Option<PageSize>) -> bool {
     page_size.is_some_and(|page_size| {
         printed != range.size()
@@ -140,13 +140,13 @@ fn is_in_pages(printed: Bytes, range: AddrRange, page_size: Option<PageSize>) ->
     })
 }
 
-/// The path of a file, or whatever else stands there. A path may be cut to `...` and its end, or have parts replaced by `*`.
+/// The path of a file, or another detail. A path may be cut to `...` and its end, or have parts replaced by `*`.
 fn name_of(detail: &[u8]) -> Name {
     let is_path = detail.starts_with(b"/") || (detail.starts_with(b"...") && detail.contains(&b'/'));
     Name::new(if is_path { NameKind::File } else { NameKind::Other }, detail)
 }
 
-/// What stands between the first `[` and the `]` after it, and what stands behind.
+/// The text between the first `[` and the `]` after it, and the text after that.
 fn brackets(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let open = memchr::memchr(b'[', line)?;
     let close = open + memchr::memchr(b']', &line[open..])?;
@@ -169,7 +169,7 @@ pub(super) fn hexadecimal(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// ` PRT/MAX SM=XXX`, and the rest.
+/// Parses ` PRT/MAX SM=XXX`. Returns them and the rest.
 fn access(text: &[u8]) -> Option<(Protection, Protection, ShareMode, &[u8])> {
     let text = text.trim_ascii_start();
     let (protection, text) = protection(text)?;
@@ -200,7 +200,7 @@ fn protection(text: &[u8]) -> Option<(Protection, &[u8])> {
     Some((Protection::from_rwx(letter(*r, b'r')?, letter(*w, b'w')?, letter(*x, b'x')?), rest))
 }
 
-/// `PURGE=N`, where it stands there, and the detail behind it.
+/// Parses `PURGE=N`, if present. Returns it and the detail after it.
 fn purge(rest: &[u8]) -> (Option<PurgeState>, Option<&[u8]>) {
     if let Some(rest) = rest.trim_ascii_start().strip_prefix(b"PURGE=")
         && let [letter, rest @ ..] = rest

@@ -1,13 +1,13 @@
-//! The end of a report: two lines of totals, the table of region types, the table of malloc zones.
+//! The end of a report: two lines of totals, the table of region types, and the table of malloc zones.
 //!
-//! Their columns changed with every format. The rule (`=========== ======= ========`) tells how many there are, and cells are
-//! found from the right: a name may hold blanks and end in a number.
+//! Their columns changed with every format. The rule (`=========== ======= ========`) shows how many there are. Cells are
+//! found from the right, because a name may contain blanks and end in a number.
 
 use crate::model::{
     Bytes, PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable, parse_size,
 };
 
-/// Whether the line is one that a summary begins with.
+/// Whether a summary begins with this line.
 pub(super) fn is_start(line: &[u8]) -> bool {
     line.starts_with(b"==== Summary for process") || is_totals(line)
 }
@@ -16,7 +16,7 @@ fn is_totals(line: &[u8]) -> bool {
     line.starts_with(b"ReadOnly portion of Libraries:") || line.starts_with(b"Writable regions:")
 }
 
-/// Reads the lines of a summary. What isn't understood is still there as text.
+/// Parses the lines of a summary. Lines that are not understood are still in its text.
 pub(super) fn parse(lines: &[&[u8]]) -> PrintedSummary {
     let text: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(line)).collect();
     let mut summary = PrintedSummary::default();
@@ -44,7 +44,7 @@ pub(super) fn parse(lines: &[&[u8]]) -> PrintedSummary {
         }
         end = rule + 1 + rows;
     }
-    // What follows the last table is somebody's next command, or the rest of a crash report.
+    // Lines after the last table belong to something else, such as the rest of a crash report.
     summary.text = text[..end].iter().flat_map(|line| [line, "\n"]).collect::<String>().into();
     summary
 }
@@ -91,13 +91,13 @@ fn table(above: &[impl AsRef<str>], rule: &str, below: &[impl AsRef<str>]) -> Pr
     table
 }
 
-/// Where each run of `=` ends: cells are printed flush right with it.
+/// The end of each run of `=`. Cells are aligned with it on the right.
 fn right_edges(rule: &str) -> Vec<usize> {
     let bytes = rule.as_bytes();
     (1..=bytes.len()).filter(|&end| bytes[end - 1] == b'=' && bytes.get(end) != Some(&b'=')).collect()
 }
 
-/// The titles of the columns after the first, from the one or two lines above the rule.
+/// The titles of all columns but the first, from the one or two lines above the rule.
 fn titles(above: &[impl AsRef<str>], edges: &[usize]) -> Vec<Box<str>> {
     let head = above.len() - above.iter().rev().take_while(|line| !line.as_ref().trim().is_empty()).count();
     let head: Vec<&[u8]> = above[head..].iter().map(|line| line.as_ref().as_bytes()).collect();
@@ -108,7 +108,7 @@ fn titles(above: &[impl AsRef<str>], edges: &[usize]) -> Vec<Box<str>> {
                 let end = edge[1].min(line.len());
                 let part = String::from_utf8_lossy(line.get(edge[0].min(end)..end)?);
                 let part = part.trim_matches(['[', ']', ' ']).to_owned();
-                // In a table of one column, the head of the names reaches into the gap before it.
+                // In a table with one column, the title of the names extends into the gap before it.
                 let part = part.rsplit("  ").next().unwrap_or_default().trim().to_owned();
                 (!part.is_empty()).then_some(part)
             });
@@ -117,12 +117,12 @@ fn titles(above: &[impl AsRef<str>], edges: &[usize]) -> Vec<Box<str>> {
         .collect()
 }
 
-/// A row with up to `columns` cells; `None` for a line without any.
+/// A row with up to `columns` cells. `None` for a line without any.
 fn row(line: &str, columns: usize) -> Option<PrintedRow> {
     let line = line.replace(['[', ']'], " ");
     let words: Vec<(usize, &str)> = words(&line).collect();
     let is_cell = |word: &str| parse_size(word.trim_end_matches('%').as_bytes()).is_some();
-    // The cells are the last run of numbers; behind them may stand a note, which has none.
+    // The cells are the last run of numbers. A note may follow, which contains no number.
     let last = words.iter().rposition(|(_, word)| is_cell(word))?;
     let run = words[..=last].iter().rev().take_while(|(_, word)| is_cell(word)).count();
     let first = last + 1 - run.min(columns);

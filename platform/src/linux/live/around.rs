@@ -1,5 +1,5 @@
-//! The regions around an address, by asking for single ones: some dozens of look-ups of a microsecond, however many regions
-//! the process has.
+//! Reads the regions around an address one by one: a few dozen look-ups of a microsecond each, however many regions the
+//! process has.
 
 use std::fs::File;
 
@@ -7,11 +7,11 @@ use super::query::{self, Answer};
 use crate::model::Region;
 use crate::source::{AROUND_AFTER, AROUND_BEFORE};
 
-/// A region, and whether its name has another reading.
+/// A region, and whether its name is ambiguous.
 type Found = (Region, bool);
 
-/// The region at `address`, or the first after it, with some before and after it, by address; `None` where this kernel
-/// can't answer, or there is nothing at or after the address.
+/// The region at `address` or the next one, with some before and after it, ordered by address. `None` if this kernel can't
+/// answer, or if there is nothing at or after the address.
 pub(super) fn regions(maps: &File, address: u64) -> Option<Vec<Found>> {
     let first = from(maps, address)?;
     let mut before = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn regions(maps: &File, address: u64) -> Option<Vec<Found>> {
     Some(regions)
 }
 
-/// The region at `address` or the first after it.
+/// The region at `address`, or the next one.
 fn from(maps: &File, address: u64) -> Option<Found> {
     match query::region_from(maps, address) {
         Answer::Region(found) => Some(*found),
@@ -46,8 +46,8 @@ fn from(maps: &File, address: u64) -> Option<Found> {
     }
 }
 
-/// The last region that starts before `start`: the kernel answers forward only, so its place is searched for, first in ever
-/// longer steps down, then by halves.
+/// The last region that starts before `start`. The kernel searches forwards only, so this searches backwards: first in
+/// growing steps, then by bisection.
 fn last_before(maps: &File, start: u64) -> Option<Option<Found>> {
     let is_before = |found: &Found| found.0.range.start() < start;
     let mut high = start;
@@ -64,7 +64,7 @@ fn last_before(maps: &File, start: u64) -> Option<Option<Found>> {
         high = probe;
         step = step.saturating_mul(16);
     };
-    // Between the end of what was found and `high` there may be others; from `high` on there is none before `start`.
+    // There may be others between the end of the one found and `high`; there are none from `high` to `start`.
     while found.0.range.end() < high {
         let middle = found.0.range.end() + (high - found.0.range.end()) / 2;
         let next = from(maps, middle)?;

@@ -1,6 +1,6 @@
-//! Facts of a live process: what `stat`, `status`, `exe`, `cmdline` and `task` say.
+//! Facts of a live process, from `stat`, `status`, `exe`, `cmdline` and `task`.
 //!
-//! Each is read by itself and may be missing: another user's process tells its name but not its program.
+//! Each file is read by itself and may be missing: the name of another user's process is readable, but its program is not.
 
 use std::fs;
 use std::path::Path;
@@ -19,12 +19,13 @@ pub(super) fn is_kernel_thread(stat: &Stat) -> bool {
     stat.flags & KERNEL_THREAD != 0
 }
 
-/// Whether `stat` is that of a process that has ended.
+/// Whether `stat` is that of a process that has exited.
 pub(super) fn has_ended(stat: &Stat) -> bool {
     matches!(stat.state, 'Z' | 'X' | 'x')
 }
 
-/// How a zombie ended, as `wait` will say. `stat` shows a 0 to whoever may not know (`fs/proc/array.c`, `do_task_stat`).
+/// How a zombie ended, as `wait` will report it. For a reader without permission `stat` has 0 instead (`fs/proc/array.c`,
+/// `do_task_stat`).
 pub(super) fn zombie_status(process: &Directory) -> Option<i32> {
     let stat = process.stat().ok().filter(has_ended)?;
     let me = rustix::process::geteuid();
@@ -32,7 +33,7 @@ pub(super) fn zombie_status(process: &Directory) -> Option<i32> {
     stat.exit_code.filter(|&status| status != 0 || may_know)
 }
 
-/// Everything that can be told of `process`, whose directory lies in `procfs`.
+/// Reads all facts of `process`, whose directory lies in `procfs`.
 pub(super) fn read(process: &Directory, procfs: &Path) -> ProcessInfo {
     let stat = process.stat().ok();
     let status = process.status().ok();
@@ -56,7 +57,7 @@ pub(super) fn read(process: &Directory, procfs: &Path) -> ProcessInfo {
     }
 }
 
-/// What can be told by three small files: id, name, command line, and the state in `stat`.
+/// Reads the facts that need three small files only: ID, name, command line, and the state in `stat`.
 pub(super) fn identity(process: &Directory, stat: Option<&Stat>) -> ProcessInfo {
     ProcessInfo {
         pid: Some(process.pid()),
@@ -67,7 +68,7 @@ pub(super) fn identity(process: &Directory, stat: Option<&Stat>) -> ProcessInfo 
     }
 }
 
-/// Splits what `cmdline` says. A program may overwrite it with anything, so the last NUL may be missing.
+/// Splits the text of `cmdline`. A program may overwrite it with anything, so the last NUL may be missing.
 pub(super) fn arguments(cmdline: &[u8]) -> Vec<Box<[u8]>> {
     let cmdline = cmdline.strip_suffix(b"\0").unwrap_or(cmdline);
     if cmdline.is_empty() {
@@ -106,7 +107,7 @@ fn state(stat: &Stat) -> ProcessState {
     }
 }
 
-/// The threads, the main one first. Two small files are read for each.
+/// The threads, the main one first. Reads two small files for each.
 fn threads(process: &Directory) -> Vec<ThreadInfo> {
     let mut threads: Vec<_> = process
         .numbers("task")
@@ -125,7 +126,8 @@ fn threads(process: &Directory) -> Vec<ThreadInfo> {
     threads
 }
 
-/// The stack pointer in the text of `syscall`, the last but one field; a thread on a processor says `running` instead.
+/// The stack pointer in the text of `syscall`, the last but one field. A thread that is on a processor has the word `running`
+/// instead.
 fn stack_pointer(syscall: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(syscall).ok()?;
     let mut fields = text.split_ascii_whitespace().rev().skip(1);

@@ -1,7 +1,7 @@
-//! The regions of a live process, as they are read.
+//! The regions of a live process, streamed.
 
 use super::facts;
-use super::pages::{Resident, Stopped};
+use super::pages::{BatchError, Resident};
 use super::process::LiveSource;
 use super::query::NameResolver;
 use super::read_ahead::Reader;
@@ -12,12 +12,13 @@ use crate::model::Region;
 use crate::order::Order;
 use crate::warning::Warning;
 
-/// What shows that a process still runs the same program: where its code and its stack lie. Zero for whoever may not know.
+/// Identifies the program that a process runs, by where its code and its stack start. Both are zero for a reader without
+/// permission.
 fn program(stat: &Stat) -> (u64, u64) {
     (stat.start_code, stat.start_stack)
 }
 
-/// The regions of a live process as its text is read.
+/// Streams the regions of a live process from the text of its map.
 pub(super) struct Listing<'a> {
     reader: Reader,
     scan: Option<Resident>,
@@ -25,14 +26,15 @@ pub(super) struct Listing<'a> {
     names: NameResolver,
     before: Option<Stat>,
     count: u64,
-    /// Whether the text is at its end.
+    /// Whether the text has ended.
     is_read: bool,
     done: bool,
     source: &'a mut LiveSource,
 }
 
 impl<'a> Listing<'a> {
-    /// Lists what `text` has, with what `scan` adds. `before` is what `stat` said before the text was opened.
+    /// Lists the regions in `text`, with counts from `scan`. `before` is the process's `stat` from before the text was
+    /// opened.
     pub fn new(
         source: &'a mut LiveSource,
         text: Text,
@@ -58,8 +60,8 @@ impl<'a> Listing<'a> {
         self.source.reading = Some(scan.scanner.reading);
         self.scan = Some(scan);
         region.map_err(|stopped| match stopped {
-            Stopped::Reading(error) => error,
-            Stopped::Scanning(error) => self.source.scan_error(error),
+            BatchError::Reading(error) => error,
+            BatchError::Scanning(error) => self.source.scan_error(error),
         })
     }
 
@@ -77,7 +79,7 @@ impl<'a> Listing<'a> {
             };
             self.count += 1;
             if read.is_name_ambiguous {
-                self.names.settle_region(&self.source.process, &mut read.region);
+                self.names.resolve_region(&self.source.process, &mut read.region);
             }
             if let Some(region) = self.order.clip(read.region) {
                 return Ok(Some(region));
@@ -85,14 +87,14 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// The text of a process that ends, or starts another program, just stops: an end has to be told from the end.
+    /// If a process exits or starts another program, its text just ends early. Distinguishes that end from a complete one.
     fn check_whole(&mut self) -> Result<()> {
         let pid = self.source.pid;
         log::info!("read {} regions of process {pid}", self.count);
         self.source.warnings.extend(self.reader.warnings());
         self.source.warnings.extend(self.order.warning());
         let Some(after) = self.source.stat()? else { return Ok(()) };
-        // Between dying and being a zombie a process has no memory any more: its addresses read as 0.
+        // Between exiting and becoming a zombie a process has no memory anymore, and its addresses read as 0.
         let has_gone = program(&after) == (0, 0) && self.before.as_ref().map(program) != Some((0, 0));
         if facts::has_ended(&after) || (self.before.is_some() && has_gone) {
             return Err(Error::Vanished { pid });

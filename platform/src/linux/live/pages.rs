@@ -1,4 +1,4 @@
-//! Regions with what a scan of their pages tells, batch by batch, so that a listing streams.
+//! Adds the results of page scans to regions, batch by batch, so that a listing streams.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,35 +9,35 @@ use super::query;
 use super::scan::{self, Scanner, Split};
 use crate::model::{AddrRange, Bytes, NameKind, Native, PageSize, Region, SmapsField};
 
-/// So many regions are scanned at once. More saves nothing; fewer costs a call for each batch.
+/// The number of regions in one scan. More saves nothing; fewer costs more calls.
 const BATCH: usize = 1024;
 
-/// From this much accessible address space on, a batch is scanned by several threads.
+/// From this much accessible address space on, several threads scan a batch.
 const LARGE: Bytes = Bytes(256 << 20);
 
-/// More threads than this only wait for each other.
+/// More threads than this would only wait for each other.
 const MOST_THREADS: usize = 4;
 
-/// Parts of a large range are cut where no huge page can lie across.
+/// Large ranges are cut at multiples of this, which no huge page crosses.
 const CUT: u64 = 1 << 30;
 
-/// What a scan is to tell of each region.
+/// What a scan should find for each region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// Resident and swapped.
+    /// The resident and swapped sizes.
     Counts,
-    /// The state of each page; what is resident is known already.
+    /// The state of each page. The resident size is already known.
     Pages,
 }
 
-/// Adds what a scan tells to regions as they are read.
+/// Adds the results of scans to regions as they are read.
 pub(super) struct Resident {
     pub scanner: Scanner,
     wanted: Wanted,
-    /// An open `maps`, to ask for the page size of a region.
+    /// An open `maps`, to query the page size of a region.
     maps: File,
     page_size: PageSize,
-    /// Where nothing can be swapped out, shared memory isn't either.
+    /// Without swap, shared memory can't be swapped out either.
     has_swap: bool,
     ready: VecDeque<Region>,
 }
@@ -53,30 +53,30 @@ impl Resident {
         Resident { scanner, wanted, maps, page_size, has_swap, ready: VecDeque::new() }
     }
 
-    /// The next region; `read` gives those that are not scanned yet.
+    /// The next region. `read` returns regions that are not scanned yet.
     ///
     /// # Errors
     ///
-    /// Those of `read`, after the regions that were read before; and `ESRCH` of the scan, as the second sort.
+    /// Those of `read`, after the regions that were read before; and `ESRCH` of the scan, as the second variant.
     pub fn next<E>(
         &mut self,
         mut read: impl FnMut() -> Result<Option<Region>, E>,
-    ) -> Result<Option<Region>, Stopped<E>> {
+    ) -> Result<Option<Region>, BatchError<E>> {
         if self.ready.is_empty() {
             let mut batch = Vec::new();
             while batch.len() < BATCH
-                && let Some(region) = read().map_err(Stopped::Reading)?
+                && let Some(region) = read().map_err(BatchError::Reading)?
             {
                 batch.push(region);
             }
-            self.fill_in(&mut batch).map_err(Stopped::Scanning)?;
+            self.fill_in(&mut batch).map_err(BatchError::Scanning)?;
             self.ready = batch.into();
         }
         Ok(self.ready.pop_front())
     }
 
     fn fill_in(&mut self, batch: &mut [Region]) -> Result<(), Errno> {
-        // The gate page at the top of the address space is in the listing only; the kernel refuses to scan so far.
+        // The gate page at the top of the address space appears in the listing only. The kernel refuses to scan that far.
         let user = batch.partition_point(|region| region.range.end() < 1 << 63);
         let (user, gates) = batch.split_at_mut(user);
         if let (Some(first), Some(last)) = (user.first(), user.last())
@@ -90,16 +90,16 @@ impl Resident {
             };
             let mut split = Split::new(runs);
             for region in user {
-                self.tell(region, &mut split);
+                self.add_counts(region, &mut split);
             }
         }
         for gate in gates {
-            self.tell(gate, &mut Split::new(Vec::new()));
+            self.add_counts(gate, &mut Split::new(Vec::new()));
         }
         Ok(())
     }
 
-    fn tell(&self, region: &mut Region, split: &mut Split) {
+    fn add_counts(&self, region: &mut Region, split: &mut Split) {
         if self.wanted == Wanted::Pages {
             region.pages = Some(scan::page_runs(split.take(region.range)));
             return;
@@ -111,22 +111,22 @@ impl Resident {
         }
         region.counts.resident = Some(counts.resident);
         region.counts.swapped = (!self.may_hide_swap(region)).then_some(counts.swapped);
-        if self.scanner.tells_files()
+        if self.scanner.with_files()
             && let Native::Linux(native) = &mut region.native
         {
             native.smaps.set(SmapsField::Anonymous, counts.anonymous);
         }
     }
 
-    /// Whether a region that has huge pages is one of hugetlb, whose pages `Rss` leaves out. Such regions have names.
+    /// Whether a region with huge pages is a hugetlb mapping, whose pages `Rss` does not count. Such regions have names.
     fn is_hugetlb(&self, region: &Region) -> bool {
         region.name.is_some()
             && query::page_size_at(&self.maps, region.range.start())
                 .is_some_and(|size| size > self.page_size.bytes())
     }
 
-    /// Whether pages of the region may be swapped out without a trace in the page tables: those of shared memory, of which
-    /// tmpfs is one sort (both have devices without a number).
+    /// Whether pages of the region may be swapped out without a trace in the page tables. That applies to shared memory, which
+    /// includes tmpfs; both have devices without a number.
     fn may_hide_swap(&self, region: &Region) -> bool {
         let is_without_device = region.native.linux().is_some_and(|native| native.device.major == 0);
         let is_memory =
@@ -135,15 +135,15 @@ impl Resident {
     }
 }
 
-/// Why a batch could not be had.
-pub(super) enum Stopped<E> {
+/// Why a batch is missing.
+pub(super) enum BatchError<E> {
     /// The regions could not be read.
     Reading(E),
     /// Their pages could not be scanned.
     Scanning(Errno),
 }
 
-/// The whole range in parts of about as much accessible address space each: one where that is little.
+/// Splits the whole range into parts with about the same amount of accessible address space; a small one stays whole.
 fn parts(regions: &[Region], whole: AddrRange) -> Vec<AddrRange> {
     let accessible = |region: &&Region| !region.protection.is_none();
     let total: Bytes = regions.iter().filter(accessible).map(Region::size).sum();

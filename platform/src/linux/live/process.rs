@@ -37,7 +37,7 @@ fn root(options: &OpenOptions) -> PathBuf {
     options.procfs.clone().unwrap_or_else(|| PathBuf::from("/proc"))
 }
 
-/// Opens a process by the id of it or of one of its threads.
+/// Opens a process by its ID or that of one of its threads.
 pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
     let procfs = root(options);
     let mut warnings = Vec::new();
@@ -51,7 +51,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
         }
         _ => pid,
     };
-    // Held before the process is seen to be there, so that it can't be another's.
+    // Opened before the process is checked, so that it can't refer to another one.
     let pidfd = match &options.procfs {
         None => pidfd(process_id),
         Some(_) => None,
@@ -106,15 +106,15 @@ pub(crate) fn as_pid(pid: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(pid).ok()?)
 }
 
-/// What stands for a process and for no other, where the kernel has it (5.3).
+/// A file descriptor that refers to one process only, if the kernel supports it (5.3).
 pub(crate) fn pidfd(pid: u32) -> Option<OwnedFd> {
     pidfd_open(as_pid(pid)?, PidfdFlags::empty()).ok()
 }
 
-/// How long the end of a process is waited for whose memory is gone.
+/// How long to wait for the end of a process whose memory is gone.
 const LONGEST_ENDING: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// The processes by id.
+/// Lists the processes by ID.
 pub(crate) fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
     let procfs = root(options);
     let listing = std::fs::read_dir(&procfs).map_err(|source| Error::Io {
@@ -138,18 +138,18 @@ pub(crate) fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
     Ok(entries)
 }
 
-/// A process, by its held directory: an id that is given to another process can't be mistaken for this one.
+/// A process, identified by its open directory, which never refers to another process with the same ID.
 pub(super) struct LiveSource {
     info: SourceInfo,
     pub(super) process: Arc<Directory>,
     /// Whether the process runs on this system, under this ID.
     is_of_this_system: bool,
     memory: Mutex<Option<Arc<LiveMemory>>>,
-    /// What tells how the process ended, where this kernel has it (5.3) and `/proc` is this system's.
+    /// Reports how the process ended, if the kernel supports it (5.3) and `/proc` is that of this system.
     pidfd: Option<OwnedFd>,
     procfs: PathBuf,
     pub(super) pid: u32,
-    /// A saved tree under `--procfs` may have no `stat`; then a missing one says nothing.
+    /// A saved tree under `--procfs` may lack `stat`; then a missing one means nothing.
     is_stat_readable: bool,
     with_anonymous: bool,
     max_stall: Option<Duration>,
@@ -175,23 +175,23 @@ impl LiveSource {
         refused::error(&self.process, self.is_stat_readable, source, action, path)
     }
 
-    /// Why the text of the map can't be read on.
+    /// The error of reading the text of the map.
     pub(super) fn listing_error(&self, source: io::Error) -> Error {
         self.read_error(source, "read the memory map in", self.process.own_path())
     }
 
-    /// Why the pages can't be scanned on.
+    /// The error of scanning the pages.
     pub(super) fn scan_error(&self, error: Errno) -> Error {
         self.read_error(error.into(), "scan", self.process.path("pagemap"))
     }
 
-    /// What has `detail`, and the detail that it really has.
+    /// Opens what provides `detail`, with the level of detail that it really has.
     fn open_detail(&mut self, detail: Detail) -> Result<Opened> {
         let layout = |text| Opened { text, scan: None, detail: Detail::Layout };
         if detail == Detail::Layout {
             return Ok(layout(Text::at_once(self.open_text("maps")?)));
         }
-        // Whoever wants to be gentle reads no `smaps` for what a scan tells.
+        // A gentle reader does not read `smaps` for what a scan provides.
         if detail == Detail::Resident
             && let Some(scan) = self.open_scan(Wanted::Counts, self.with_anonymous)?
         {
@@ -202,7 +202,8 @@ impl LiveSource {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let text = Text::at_once(self.open_text("maps")?);
                 self.warnings.push(Warning::NoCounts {
-                    why: "there is no `smaps` (a kernel built without CONFIG_PROC_PAGE_MONITOR)".to_owned(),
+                    why: "there is no `smaps` (the kernel was built without CONFIG_PROC_PAGE_MONITOR)"
+                        .to_owned(),
                 });
                 return Ok(layout(text));
             }
@@ -217,7 +218,7 @@ impl LiveSource {
         Ok(Opened { text, scan, detail })
     }
 
-    /// A scanner of this process's pages; `None` where the kernel has none (before 6.7).
+    /// A scanner of this process's pages; `None` if the kernel has no such call (before 6.7).
     fn open_scan(&self, wanted: Wanted, with_file: bool) -> Result<Option<Resident>> {
         let Ok(pagemap) = self.process.file("pagemap") else { return Ok(None) };
         let Some(page_size) = self.info.page_size else { return Ok(None) };
@@ -229,16 +230,16 @@ impl LiveSource {
         Ok(Some(Resident::new(scanner, wanted, self.open_text("maps")?, page_size, has_swap)))
     }
 
-    /// A region as the kernel answered, with its name settled.
+    /// Resolves the name of a region that the kernel returned.
     fn exact(&self, (mut region, is_name_ambiguous): (Region, bool)) -> Region {
         if is_name_ambiguous {
-            NameResolver::default().settle_region(&self.process, &mut region);
+            NameResolver::default().resolve_region(&self.process, &mut region);
         }
         region
     }
 }
 
-/// What is read for a listing.
+/// The sources of a listing.
 struct Opened {
     text: Text,
     scan: Option<Resident>,
@@ -282,7 +283,7 @@ impl RegionSource for LiveSource {
             let maps = self.open_text("maps")?;
             match query::region_at(&maps, address) {
                 Answer::Region(region) => return Ok(Some(self.exact(*region))),
-                // The gate page at the top of the address space is in the listing only.
+                // The gate page at the top of the address space appears in the listing only.
                 Answer::Hole if address < 1 << 63 => return Ok(None),
                 _ => {}
             }
@@ -316,7 +317,7 @@ impl RegionSource for LiveSource {
 
     fn ending(&mut self) -> Option<Ending> {
         if let Some(pidfd) = &self.pidfd {
-            // Its memory goes first, which takes its time; a pidfd is readable once it has ended.
+            // Freeing its memory takes time. A pidfd becomes readable when the process has exited.
             let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
             let _ = poll(&mut polled, Some(&LONGEST_ENDING));
         }

@@ -1,4 +1,4 @@
-//! Asking the kernel about one region: what holds an address, and what a name really is.
+//! Queries the kernel about a single region: what holds an address, and what its exact name is.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,20 +14,20 @@ use crate::model::{
     AddrRange, Bytes, Device, LinuxRegion, Name, NameKind, Native, PageCounts, Protection, Region, ShareMode,
 };
 
-/// The kernel copies names of at most a page (`PATH_MAX`), the NUL included.
+/// The kernel copies names of up to a page (`PATH_MAX`), including the NUL.
 const NAME_SIZE: usize = 4096;
 
-/// What the kernel answered to a question about one address.
+/// The kernel's answer about one address.
 pub(super) enum Answer {
-    /// A region, and whether its name has another reading.
+    /// A region, and whether its name is ambiguous.
     Region(Box<(Region, bool)>),
     /// No region is there.
     Hole,
-    /// This kernel can't answer (before 6.11), or not for this region, whose name is too long to be told this way.
+    /// This kernel has no answer: before 6.11, or because the name of the region is too long for the call.
     Unknown,
 }
 
-/// Asks an open `maps` for the region at `address` (`PROCMAP_QUERY`): one system call.
+/// Queries an open `maps` for the region at `address` (`PROCMAP_QUERY`): one system call.
 pub(super) fn region_at(maps: &File, address: u64) -> Answer {
     ask(maps, address, 0)
 }
@@ -47,18 +47,18 @@ fn ask(maps: &File, address: u64, flags: u64) -> Answer {
     }
 }
 
-/// The size of the pages that the region at `address` is made of; `None` where this kernel can't tell.
+/// The page size of the region at `address`; `None` if this kernel does not report it.
 pub(super) fn page_size_at(maps: &File, address: u64) -> Option<Bytes> {
     sys::procmap_query(maps, address, 0, &mut []).ok().map(|query| Bytes(query.vma_page_size))
 }
 
-/// The first region that ends after `address`, which need not lie in it.
+/// The first region that ends after `address`. It may start after it.
 pub(super) fn region_from(maps: &File, address: u64) -> Answer {
     const COVERING_OR_NEXT: u64 = 0x10;
     ask(maps, address, COVERING_OR_NEXT)
 }
 
-/// The region that an answer describes, with the given name.
+/// The region in an answer, with the given name.
 fn into_region(query: &ProcmapQuery, name: Option<Name>) -> Option<Region> {
     const READ: u64 = 1;
     const WRITE: u64 = 2;
@@ -86,28 +86,27 @@ fn device(query: &ProcmapQuery) -> Device {
     Device { major: query.dev_major, minor: query.dev_minor }
 }
 
-/// Settles names whose text has two readings. Each name is asked about once.
+/// Resolves ambiguous names. Queries each name once.
 #[derive(Default)]
 pub(super) struct NameResolver {
     maps: Option<File>,
-    settled: HashMap<(Device, u64, Name), Name>,
+    resolved: HashMap<(Device, u64, Name), Name>,
 }
 
 impl NameResolver {
-    /// Gives a region the name that it really has.
-    pub fn settle_region(&mut self, process: &Directory, region: &mut Region) {
+    /// Gives a region its exact name.
+    pub fn resolve_region(&mut self, process: &Directory, region: &mut Region) {
         if let Some(likeliest) = region.name.take() {
-            region.name = Some(self.settle(process, region, &likeliest));
+            region.name = Some(self.resolve(process, region, &likeliest));
         }
     }
 
-    /// The name that the region really has, by asking, in this order: PROCMAP_QUERY for the exact bytes, the link in
-    /// `map_files`, the file under the path that would end in ` (deleted)`. Where nothing answers, the likeliest reading
-    /// stays.
-    fn settle(&mut self, process: &Directory, region: &Region, likeliest: &Name) -> Name {
+    /// The exact name of the region, from the first that answers: PROCMAP_QUERY, the link in `map_files`, the file whose name
+    /// would end in ` (deleted)`. If none does, the most likely name stays.
+    fn resolve(&mut self, process: &Directory, region: &Region, likeliest: &Name) -> Name {
         let Some(native) = region.native.linux() else { return likeliest.clone() };
         let key = (native.device, native.inode, likeliest.clone());
-        if let Some(name) = self.settled.get(&key) {
+        if let Some(name) = self.resolved.get(&key) {
             return name.clone();
         }
         let exact = self.queried_name(process, region).or_else(|| linked_name(process, region.range));
@@ -119,8 +118,8 @@ impl NameResolver {
         } else {
             name
         };
-        log::debug!("the name of {} is settled as {name:?}", region.range);
-        self.settled.insert(key, name.clone());
+        log::debug!("the exact name of {} is {name:?}", region.range);
+        self.resolved.insert(key, name.clone());
         name
     }
 
@@ -139,15 +138,15 @@ fn map_files_entry(range: AddrRange) -> String {
     format!("map_files/{range}")
 }
 
-/// The target of the link in `map_files`: the name unescaped, with the kernel's ` (deleted)`.
+/// The target of the link in `map_files`: the unescaped name, with the ` (deleted)` that the kernel adds.
 fn linked_name(process: &Directory, range: AddrRange) -> Option<Vec<u8>> {
     process.link(&map_files_entry(range)).ok()
 }
 
-/// Whether the file of a region really is called `… (deleted)`: something of that name is there, and it is the same file.
+/// Whether the name of a region's file really ends in ` (deleted)`: a file of that name exists and is the mapped one.
 ///
-/// `map_files` tells the file itself (root, CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE); without it the inode number of the
-/// line has to do, since its device differs from `stat`'s on btrfs and overlayfs.
+/// `map_files` leads to the mapped file itself (root, CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE). Without it only the inode
+/// numbers are compared, because on btrfs and overlayfs the device in the line differs from that of `stat`.
 fn is_literal(process: &Directory, region: &Region, native: &LinuxRegion, name: &Name) -> bool {
     if name.kind() != NameKind::File {
         return false;

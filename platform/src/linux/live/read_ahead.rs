@@ -1,7 +1,7 @@
-//! Reading regions ahead of whoever takes them.
+//! Reads regions ahead of the consumer.
 //!
-//! Making the text of `maps` costs the kernel about as much as reading and drawing it costs us; so where there is much of it,
-//! a thread reads and parses. (The text of `smaps` costs the kernel far more than parsing does: there a thread only reads,
+//! The kernel takes about as long to make the text of `maps` as this program takes to parse and draw it, so a thread reads
+//! and parses long ones. (Making the text of `smaps` takes the kernel far longer than parsing it: there a thread only reads,
 //! see [`Text`].)
 
 use std::io;
@@ -16,21 +16,21 @@ use crate::warning::Warning;
 /// From this many regions on, a thread reads ahead.
 const MANY: usize = 1024;
 
-/// How many regions the thread hands over at a time, and how many such batches may wait.
+/// The size of the batches that the thread sends, and how many of them may wait.
 const BATCH: usize = 256;
 const WAITING: usize = 8;
 
-/// Regions as they are read, by this thread or another.
+/// Streams regions, read by this thread or another.
 pub(super) enum Reader {
-    /// By this one; how many so far.
+    /// By this one, with the number of regions so far.
     Here { reader: Box<SmapsReader<Text>>, read: usize },
-    /// By another.
+    /// By another one.
     Ahead { batches: Receiver<Batch>, batch: vec::IntoIter<ReadRegion>, warnings: Vec<Warning> },
 }
 
 pub(super) enum Batch {
     Regions(Vec<ReadRegion>),
-    /// How the text ended, and what is doubtful about it.
+    /// How the text ended, and the warnings about it.
     End(io::Result<()>, Vec<Warning>),
 }
 
@@ -39,7 +39,7 @@ impl Reader {
         Reader::Here { reader: Box::new(SmapsReader::new(text)), read: 0 }
     }
 
-    /// One that nothing comes from.
+    /// A reader without regions.
     fn ended() -> Reader {
         let (_, batches) = mpsc::sync_channel(0);
         Reader::Ahead { batches, batch: Vec::new().into_iter(), warnings: Vec::new() }
@@ -66,14 +66,14 @@ impl Reader {
                         *warnings = found;
                         return result.map(|()| None);
                     }
-                    // The thread has told the end already.
+                    // The thread has already sent the end.
                     Err(_) => return Ok(None),
                 }
             },
         }
     }
 
-    /// What is doubtful about the text, once it has been read to its end.
+    /// The warnings about the text, complete once it has been read to its end.
     pub fn warnings(&self) -> Vec<Warning> {
         match self {
             Reader::Here { reader, .. } => reader.warnings(),
@@ -81,7 +81,7 @@ impl Reader {
         }
     }
 
-    /// How the text was read, where that was noted.
+    /// How the text was read, if that was recorded.
     pub fn reading(&self) -> Option<Reading> {
         match self {
             Reader::Here { reader, .. } => reader.input().reading(),
@@ -105,7 +105,7 @@ fn run_ahead(mut reader: Box<SmapsReader<Text>>) -> io::Result<Reader> {
                     break None;
                 }
             };
-            // Whoever took the regions may have gone: then there is nobody to tell.
+            // The receiver may be gone; then no one needs the rest.
             if sender.send(Batch::Regions(batch)).is_err() {
                 return;
             }

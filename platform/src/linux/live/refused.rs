@@ -1,4 +1,4 @@
-//! Why a process can't be read, and what would help.
+//! Why a process can't be read, and hints.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::facts;
 use crate::error::Error;
 use crate::unix::user_name;
 
-/// What a failure to `action` a file of a process means. `is_stat_readable` says whether `stat` could be read before: if so,
+/// The error of a failure to `action` a file of a process. `is_stat_readable` says whether `stat` was readable before: if so,
 /// a missing one means that the process is gone.
 pub(super) fn error(
     process: &Directory,
@@ -35,8 +35,8 @@ pub(super) fn error(
     Error::Io { action, path, source }
 }
 
-/// What a failure to `action` a file with the contents of memory means. That needs more than the map does
-/// (`PTRACE_MODE_ATTACH`): Yama may forbid it to everyone but the parent (`Documentation/admin-guide/LSM/Yama.rst`).
+/// The error of a failure to `action` a file with the contents of memory. That needs more permission than the map does
+/// (`PTRACE_MODE_ATTACH`): Yama may deny it to everyone but the parent (`Documentation/admin-guide/LSM/Yama.rst`).
 pub(super) fn memory_error(
     process: &Directory,
     source: io::Error,
@@ -63,13 +63,13 @@ fn yama_scope(process: &Directory) -> String {
     std::fs::read_to_string(process.beside("sys/kernel/yama/ptrace_scope")).unwrap_or_default()
 }
 
-/// Whether a process whose files are not to be found is there all the same: a signal to it would be refused, not lost.
+/// Whether a process exists although its files are hidden: a signal to it would be denied, not lost.
 pub(super) fn is_hidden(pid: u32) -> bool {
     as_pid(pid).is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::PERM))
 }
 
-/// The refusal of a `/proc` that is mounted with `hidepid` (`Documentation/filesystems/proc.rst`): the directory can be opened
-/// by its number, and nothing in it.
+/// The error for a `/proc` that is mounted with `hidepid` (`Documentation/filesystems/proc.rst`): the directory of the
+/// process opens by its number, but nothing in it does.
 pub(super) fn hidden(pid: u32) -> Error {
     Error::NotPermitted {
         action: "see anything",

@@ -1,11 +1,11 @@
-//! What is resident and swapped, by asking for the state of pages (`PAGEMAP_SCAN`, 6.7) instead of reading `smaps`.
+//! Finds the resident and swapped pages by `PAGEMAP_SCAN` (6.7) instead of reading `smaps`.
 //!
 //! One scan over many regions costs a fraction of their text in `smaps` (11 ns a resident page, less for huge ones). Its
-//! results are runs of pages that don't stop at the borders of regions, so they are split there. `smaps` counts the same:
-//! `Rss` is present and not the page of zeros, `Swap` is swapped and not a guard, `Anonymous` is resident and not a file's.
+//! results are runs of pages that cross the borders of regions, so they are split there. `smaps` counts the same way: `Rss`
+//! is present and not the page of zeros, `Swap` is swapped and not a guard, `Anonymous` is resident and not a file's page.
 //!
-//! The counts of hugetlb pages are left out of `Rss`, and swapped shared memory is not in the page tables: such regions are
-//! told from others by the caller.
+//! Two cases differ, and the caller handles them: `Rss` does not count hugetlb pages, and the page tables do not show swapped
+//! shared memory.
 
 use std::fs::File;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const HUGE: u64 = 1 << 6;
 const SOFT_DIRTY: u64 = 1 << 7;
 const GUARD: u64 = 1 << 8;
 
-/// The categories of `include/uapi/linux/fs.h` and what they mean here.
+/// The categories of `include/uapi/linux/fs.h` and their meanings here.
 const CATEGORIES: [(u64, PageState); 7] = [
     (FILE, PageState::FILE),
     (PRESENT, PageState::PRESENT),
@@ -35,52 +35,52 @@ const CATEGORIES: [(u64, PageState); 7] = [
     (GUARD, PageState::GUARD),
 ];
 
-/// How many entries a call may fill. The kernel itself works in portions of 512.
+/// The number of entries that a call may fill. The kernel itself works in portions of 512.
 const ENTRIES: usize = 4096;
 
-/// A gentle call fills no more: the kernel keeps the lock for as many.
+/// The same for a gentle call, because the kernel keeps the lock for one portion.
 const GENTLE_ENTRIES: usize = 512;
 
-/// A gentle scan starts with this many pages a call, and then takes what the time allows.
+/// A gentle scan starts with this many pages a call, and then adapts to the time that a call takes.
 const FIRST_PAGES: u64 = 4096;
 const FEWEST_PAGES: u64 = 64;
 
-/// After a call a gentle scan sleeps this many times as long as the call took, so that whoever waits for the lock has it most
-/// of the time.
+/// After a call a gentle scan sleeps this many times as long as the call took, so that the lock is free most of the time.
 const REST: u32 = 4;
 
 /// No sleep is shorter than the kernel's timer slack.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(60);
 
-/// The pages of a process, to be scanned.
+/// Scans the pages of a process.
 pub(super) struct Scanner {
     pagemap: File,
-    /// The categories that this kernel knows, of those that are wanted.
+    /// The requested categories that this kernel knows.
     returned: u64,
-    /// Where a budget is set: the longest that a call should hold the lock of the process's map.
+    /// The longest time that a call should hold the lock of the process's map, if limited.
     budget: Option<Duration>,
-    /// How many pages a gentle call takes at most.
+    /// The maximum number of pages in a gentle call.
     most_pages: u64,
     page_size: Bytes,
-    /// What was done, for whoever wants to know.
+    /// What the scans have cost.
     pub reading: Reading,
 }
 
-/// What the pages of a region come to.
+/// The sizes of a region's pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ScanCounts {
     pub resident: Bytes,
     pub swapped: Bytes,
-    /// Resident and not a file's; only where file pages were asked for.
+    /// Resident and not a file's page. Valid only if file pages were requested.
     pub anonymous: Bytes,
-    /// In huge pages, of whatever sort.
+    /// In huge pages of any sort.
     pub huge: Bytes,
 }
 
 impl Scanner {
-    /// Scans with this open `pagemap`; `None` where the kernel can't.
+    /// Scans with this open `pagemap`; `None` if the kernel has no such call.
     ///
-    /// `with_file` tells file pages from anonymous ones, at three times the cost (the kernel has to look at each page itself).
+    /// `with_file` distinguishes file pages from anonymous ones, at three times the cost, because the kernel then looks at
+    /// each page itself.
     pub fn new(
         pagemap: File,
         with_file: bool,
@@ -94,12 +94,12 @@ impl Scanner {
         Some(Scanner { pagemap, returned, budget, most_pages: FIRST_PAGES, page_size, reading })
     }
 
-    /// Whether anonymous pages are told from those of files.
-    pub fn tells_files(&self) -> bool {
+    /// Whether anonymous pages are distinguished from file pages.
+    pub fn with_files(&self) -> bool {
         self.returned & FILE != 0
     }
 
-    /// The runs of pages in `range` that are present or swapped, in order, cut at no border.
+    /// The runs of present or swapped pages in `range`, ordered by address. Runs cross the borders of regions.
     pub fn scan(&mut self, range: AddrRange) -> Result<Vec<PageRegion>, Errno> {
         match self.budget {
             Some(budget) => self.scan_gently(range, budget),
@@ -114,7 +114,7 @@ impl Scanner {
         Ok(runs)
     }
 
-    /// Scans the parts of a large range on several threads; the results come in order.
+    /// Scans the parts of a large range on several threads. The results are ordered by address.
     pub fn scan_in_parallel(&mut self, parts: &[AddrRange]) -> Result<Vec<PageRegion>, Errno> {
         let started = Instant::now();
         let (pagemap, returned) = (&self.pagemap, self.returned);
@@ -140,9 +140,9 @@ impl Scanner {
         Ok(all)
     }
 
-    /// Scans in steps so small that each holds the lock for a part of the budget only, and rests after each.
+    /// Scans in small steps that each hold the lock for a part of the budget, and sleeps after each.
     ///
-    /// A step ends after so many pages or runs. Regions without any page cost little, and the caller scans a bounded number
+    /// A step ends after a number of pages or runs. Regions without pages cost little, and the caller scans a bounded number
     /// of them at a time.
     fn scan_gently(&mut self, range: AddrRange, budget: Duration) -> Result<Vec<PageRegion>, Errno> {
         let goal = budget / 4;
@@ -187,7 +187,8 @@ impl Scanner {
     }
 }
 
-/// Those of `wanted` that the kernel knows: one unknown category fails a call as a whole, and kernels since 6.7 added some.
+/// The categories in `wanted` that the kernel knows. One unknown category fails the whole call, and kernels after 6.7 added
+/// some.
 fn known_categories(pagemap: &File, wanted: u64) -> Option<u64> {
     const SINCE_6_7: u64 = FILE | PRESENT | SWAPPED | ZERO | HUGE | SOFT_DIRTY;
     [wanted, wanted & SINCE_6_7].into_iter().find(|&categories| {
@@ -210,7 +211,8 @@ fn scan_range(
         let filled =
             sys::pagemap_scan(pagemap, start, range.end(), PRESENT | SWAPPED, returned, 0, &mut buffer)?;
         runs.extend_from_slice(&buffer[..filled]);
-        // `walk_end` can't tell where to go on: after a walk that completed it may still be that of the kernel's last portion.
+        // `walk_end` does not say where to continue: after a complete walk it may still be the end of the kernel's last
+        // portion.
         match buffer[..filled].last() {
             Some(last) if filled == buffer.len() && last.end > start => start = last.end,
             _ => break,
@@ -219,7 +221,7 @@ fn scan_range(
     Ok(runs)
 }
 
-/// Hands out the runs of a scan region by region.
+/// Distributes the runs of a scan over regions.
 pub(super) struct Split {
     runs: Vec<PageRegion>,
     next: usize,
@@ -230,7 +232,7 @@ impl Split {
         Split { runs, next: 0 }
     }
 
-    /// The runs in `range`, cut at its borders. Ranges come in order.
+    /// The runs in `range`, cut at its borders. Ranges must be ordered by address.
     pub fn take(&mut self, range: AddrRange) -> impl Iterator<Item = (AddrRange, u64)> {
         while self.runs.get(self.next).is_some_and(|run| run.end <= range.start()) {
             self.next += 1;
@@ -242,7 +244,7 @@ impl Split {
     }
 }
 
-/// What the runs of a region come to.
+/// The sizes of a region's runs.
 pub(super) fn count(runs: impl Iterator<Item = (AddrRange, u64)>) -> ScanCounts {
     let mut counts = ScanCounts::default();
     for (range, categories) in runs {
@@ -264,7 +266,7 @@ pub(super) fn count(runs: impl Iterator<Item = (AddrRange, u64)>) -> ScanCounts 
     counts
 }
 
-/// The runs of a region as states of pages.
+/// The runs of a region, as page states.
 pub(super) fn page_runs(runs: impl Iterator<Item = (AddrRange, u64)>) -> Box<[PageRun]> {
     join(runs.map(|(range, categories)| PageRun { range, state: state(categories) }))
 }

@@ -1,4 +1,4 @@
-//! The system calls that no crate wraps. Plain values in and out; what they mean is decided elsewhere.
+//! The system calls that no crate wraps, with plain values in and out.
 #![allow(unsafe_code)]
 
 use std::os::fd::AsFd;
@@ -32,16 +32,16 @@ pub struct ProcmapQuery {
 
 const _: () = assert!(size_of::<ProcmapQuery>() == 104);
 
-/// `PROCFS_IOCTL_MAGIC` is `'f'`, the number 17.
+/// `PROCFS_IOCTL_MAGIC` is `'f'`, and the number 17.
 const PROCMAP_QUERY: Opcode = opcode::read_write::<ProcmapQuery>(b'f', 17);
 
 const _: () = assert!(PROCMAP_QUERY == 0xc068_6611);
 
-/// Asks an open `/proc/PID/maps` for the region that holds `address`, and for its name, unescaped and with the final NUL,
-/// into `name`; `vma_name_size` of the answer is its length with the NUL.
+/// Queries an open `/proc/PID/maps` for the region that holds `address`, and stores its name in `name`, unescaped and with a
+/// final NUL. `vma_name_size` of the answer is the length of the name, including the NUL.
 ///
-/// `ENOENT` where no region holds the address, `ENOTTY` before 6.11, `ESRCH` where the process has ended,
-/// `ENAMETOOLONG` where the name doesn't fit in a page or in `name`. An empty `name` asks for none.
+/// `ENOENT` if no region holds the address, `ENOTTY` before 6.11, `ESRCH` if the process has exited, `ENAMETOOLONG` if the
+/// name is longer than a page or than `name`. An empty `name` requests none.
 pub fn procmap_query(
     maps: impl AsFd,
     address: u64,
@@ -56,7 +56,7 @@ pub fn procmap_query(
         vma_name_addr: if name.is_empty() { 0 } else { name.as_mut_ptr() as u64 },
         ..ProcmapQuery::default()
     };
-    // SAFETY: the opcode is the one for this struct, whose size field is right; the kernel writes at most `vma_name_size`
+    // SAFETY: the opcode is the one for this struct, and the size field is correct. The kernel writes at most `vma_name_size`
     // bytes at `vma_name_addr`, which are those of `name`, borrowed for the whole call.
     unsafe { ioctl(maps, Updater::<PROCMAP_QUERY, ProcmapQuery>::new(&mut query)) }?;
     Ok(query)
@@ -71,7 +71,7 @@ struct PidfdInfo {
     pid: u32,
     group: u32,
     parent: u32,
-    /// Real, effective, saved and file system user and group ids.
+    /// Real, effective, saved and file system user and group IDs.
     ids: [u32; 8],
     exit_code: i32,
 }
@@ -83,19 +83,19 @@ const PIDFD_GET_INFO: Opcode = opcode::read_write::<PidfdInfo>(0xff, 11);
 
 const _: () = assert!(PIDFD_GET_INFO == 0xc040_ff0b);
 
-/// Asks a pidfd how its process ended: a status as `wait` gives it. `None` where it runs on, or is a zombie (6.15 tells it
-/// once it has been waited for).
+/// Queries a pidfd for how its process ended, as a status of `wait`. `None` if it still runs, or is a zombie (6.15 reports
+/// the status after the parent has waited).
 ///
 /// `ENOTTY` or `EINVAL` before 6.13, `ESRCH` before 6.15.
 pub fn exit_code(pidfd: impl AsFd) -> Result<Option<i32>, Errno> {
     const PIDFD_INFO_EXIT: u64 = 1 << 3;
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
-    // SAFETY: the opcode is the one for this struct, whose size is part of it; the kernel writes no more than that.
+    // SAFETY: the opcode is the one for this struct and includes its size. The kernel writes no more than that.
     unsafe { ioctl(pidfd, Updater::<PIDFD_GET_INFO, PidfdInfo>::new(&mut info)) }?;
     Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
 }
 
-/// `struct page_region` of `include/uapi/linux/fs.h` (6.7): pages in a row that have the same categories.
+/// `struct page_region` of `include/uapi/linux/fs.h` (6.7): a run of pages with the same categories.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PageRegion {
@@ -104,7 +104,7 @@ pub struct PageRegion {
     pub categories: u64,
 }
 
-/// `struct pm_scan_arg` of the same.
+/// `struct pm_scan_arg` of the same file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 struct ScanArguments {
@@ -129,10 +129,10 @@ const PAGEMAP_SCAN: Opcode = opcode::read_write::<ScanArguments>(b'f', 16);
 
 const _: () = assert!(PAGEMAP_SCAN == 0xc060_6610);
 
-/// The `ioctl` and its result: how many regions were written.
+/// The `ioctl` and its result, the number of regions written.
 struct Scan<'a>(&'a mut ScanArguments);
 
-// SAFETY: the opcode is the one for the struct that `as_ptr` points to, whose size field is right; the result is a count.
+// SAFETY: the opcode is the one for the struct that `as_ptr` points to, and the size field is correct. The result is a count.
 unsafe impl rustix::ioctl::Ioctl for Scan<'_> {
     type Output = usize;
     const IS_MUTATING: bool = true;
@@ -153,11 +153,11 @@ unsafe impl rustix::ioctl::Ioctl for Scan<'_> {
     }
 }
 
-/// Asks an open `/proc/PID/pagemap` for the pages between two addresses that have any of the categories `any_of`, and of each
-/// those in `returned`; returns how many entries of `into` were filled. It stops after `most_pages` such pages (0 for no limit);
-/// otherwise fewer entries than all mean that the end was reached.
+/// Queries an open `/proc/PID/pagemap` for the pages between two addresses that have any of the categories in `any_of`, and
+/// for which of the categories in `returned` each has. Returns the number of filled entries of `into`. The scan stops after
+/// `most_pages` such pages (0 for no limit); otherwise a partly filled `into` means that it reached the end.
 ///
-/// `ENOTTY` before 6.7, `EINVAL` where a category is not known, `ESRCH` where the process has ended.
+/// `ENOTTY` before 6.7, `EINVAL` for an unknown category, `ESRCH` if the process has exited.
 pub fn pagemap_scan(
     pagemap: impl AsFd,
     start: u64,
@@ -183,11 +183,11 @@ pub fn pagemap_scan(
     Ok(filled.min(into.len()))
 }
 
-/// Copies another process's memory (`process_vm_readv(2)`), at most 1024 transfers. Returns how many bytes were copied before the
-/// first one that faulted.
+/// Copies another process's memory (`process_vm_readv(2)`), in at most 1024 transfers. Returns the number of bytes copied
+/// before the first one that faulted.
 ///
-/// `EFAULT` if that is the first of all, `EPERM` without `PTRACE_MODE_ATTACH_REALCREDS`, `ENOSYS` without
-/// `CONFIG_CROSS_MEMORY_ATTACH` and under some sandboxes, `ESRCH` if there is no such process.
+/// `EFAULT` if that is the very first one, `EPERM` without `PTRACE_MODE_ATTACH_REALCREDS`, `ENOSYS` without
+/// `CONFIG_CROSS_MEMORY_ATTACH` and in some sandboxes, `ESRCH` if there is no such process.
 pub fn process_vm_readv(pid: Pid, transfers: &mut [Transfer<'_>]) -> Result<usize, Errno> {
     let remote: Vec<_> = transfers
         .iter()
@@ -204,7 +204,7 @@ pub fn process_vm_readv(pid: Pid, transfers: &mut [Transfer<'_>]) -> Result<usiz
         })
         .collect();
     let pid = pid.as_raw_nonzero().get();
-    // SAFETY: the kernel writes only into the buffers of `transfers`, which are borrowed mutably for the whole call; the
+    // SAFETY: the kernel writes only into the buffers of `transfers`, which are borrowed mutably for the whole call. The
     // remote addresses are not dereferenced in this process, and both counts are those of the vectors.
     let copied = unsafe {
         libc::process_vm_readv(

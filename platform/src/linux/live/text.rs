@@ -1,7 +1,7 @@
-//! How the text of `maps` and `smaps` is read: at once, ahead of the parser, or in small steps.
+//! How the text of `maps` and `smaps` is read: on demand, ahead of the parser, or in small steps.
 //!
-//! The kernel makes a page of text in a `read`, however large the buffer; for `smaps` it holds the lock of the process's map
-//! meanwhile.
+//! The kernel makes one page of text per `read`, however large the buffer. For `smaps` it holds the lock of the process's map
+//! during that.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,50 +10,50 @@ use std::time::{Duration, Instant};
 
 use crate::model::Reading;
 
-/// From this much text on, a thread reads ahead: what is shorter is read sooner than a thread is started.
+/// From this much text on, a thread reads ahead. A shorter text is read faster than a thread starts.
 const LONG: usize = 256 << 10;
 
-/// What the thread hands over at a time, and how many such pieces may wait.
+/// The size of the pieces that the thread sends, and how many of them may wait.
 const PIECE: usize = 64 << 10;
 const WAITING: usize = 4;
 
 /// After a call a gentle reader sleeps this many times as long as the call took.
 const REST: u32 = 4;
 
-/// Text on its way in.
+/// A source of text.
 pub(super) enum Text {
-    /// Read as it is asked for.
+    /// Reads on demand.
     AtOnce { file: File },
-    /// Read as it is asked for, as long as there is not much of it.
+    /// Reads on demand, until the text turns out to be long.
     Starting { file: File, read: usize },
-    /// Read by a thread, ahead of who asks.
+    /// A thread reads ahead.
     Ahead { pieces: Receiver<io::Result<Vec<u8>>>, piece: Vec<u8>, at: usize },
-    /// Read with rests.
+    /// Reads with pauses.
     Gently { file: File, reading: Reading },
 }
 
 impl Text {
-    /// Reads `file`, ahead where it is long: for text that costs the kernel more to make than it costs us to parse.
+    /// Reads `file`, ahead if it is long. For text that takes the kernel longer to make than this program to parse.
     pub fn new(file: File) -> Text {
         Text::Starting { file, read: 0 }
     }
 
-    /// Reads `file` as it is asked for.
+    /// Reads `file` on demand.
     pub fn at_once(file: File) -> Text {
         Text::AtOnce { file }
     }
 
-    /// Whether the text is of the sort that may be read and parsed in one go.
+    /// Whether the text is cheap enough to read and parse on one thread.
     pub fn is_cheap_to_parse(&self) -> bool {
         matches!(self, Text::AtOnce { .. })
     }
 
-    /// Reads `file` with rests, noting how long the calls take.
+    /// Reads `file` with pauses, and records how long the calls take.
     pub fn gently(file: File, method: &'static str, budget: Duration) -> Text {
         Text::Gently { file, reading: Reading { budget: Some(budget), ..Reading::new(method) } }
     }
 
-    /// What was noted.
+    /// What was recorded.
     pub fn reading(&self) -> Option<Reading> {
         match self {
             Text::Gently { reading, .. } => Some(*reading),
@@ -70,7 +70,7 @@ impl Text {
                 let mut piece = Vec::with_capacity(PIECE);
                 let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
                 let is_end = piece.is_empty();
-                // The reader may have gone: then there is nobody to tell.
+                // The reader may be gone; then no one needs the rest.
                 let is_over = match read {
                     Ok(_) => sender.send(Ok(piece)).is_err() || is_end,
                     Err(error) => {
@@ -103,7 +103,7 @@ impl Read for Text {
             }
             Text::Ahead { pieces, piece, at } => {
                 if *at == piece.len() {
-                    // A thread that has gone has sent its last piece, or the error that it ended with.
+                    // A thread that is gone has sent its last piece, or the error that ended it.
                     *piece = pieces.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
                     *at = 0;
                 }
@@ -157,7 +157,7 @@ mod tests {
         let mut reader = Text::new(file_of(&vec![b'x'; LONG * 8]));
         let mut some = vec![0; LONG * 2];
         reader.read_exact(&mut some).unwrap();
-        // The first read may bring all of that; whether to run ahead is asked at the next.
+        // The first read may return all of that. The decision to read ahead comes with the next one.
         reader.read_exact(&mut some[..1]).unwrap();
         assert!(matches!(reader, Text::Ahead { .. }));
     }

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use memchr::memchr;
 
-/// The kernel hands out at most a page of text per `read`, so a larger buffer saves nothing on `/proc`.
+/// The kernel returns at most one page of text per `read`, so a larger buffer saves nothing on `/proc`.
 const BUFFER: usize = 64 << 10;
 
 /// Lines of any length, without their newline, in one buffer that grows for the longest.
@@ -14,7 +14,7 @@ pub(super) struct Lines<R> {
     /// The unread part of the buffer.
     start: usize,
     end: usize,
-    /// Where the last line began.
+    /// The start of the last line.
     line_start: usize,
     number: u64,
     /// Whether a carriage return at the end of a line is left out.
@@ -37,7 +37,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// The number of the next line, from 1, and the line.
+    /// The next line and its number, counted from 1.
     pub fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         let mut searched = self.start;
         let line_end = loop {

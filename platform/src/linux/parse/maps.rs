@@ -8,27 +8,27 @@ use std::io::{self, Write};
 use super::names;
 use crate::model::{AddrRange, Device, LinuxRegion, Name, Native, PageCounts, Protection, Region, ShareMode};
 
-/// What a line of maps says, with the name as it stands there.
+/// The fields of a line of maps, with the name as the kernel wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapsLine<'a> {
-    /// Where the region lies.
+    /// The addresses of the region.
     pub range: AddrRange,
-    /// What may be done with it.
+    /// Its protection.
     pub protection: Protection,
-    /// Whether the fourth letter is `s`: what could be made writable would be seen by others (`VM_MAYSHARE`).
+    /// Whether the fourth letter is `s`: if it could be made writable, others would see the writes (`VM_MAYSHARE`).
     pub shared: bool,
-    /// Where in its file it starts.
+    /// The offset in its file.
     pub offset: u64,
     /// The device of the file.
     pub device: Device,
     /// The inode of the file.
     pub inode: u64,
-    /// The rest of the line after the padding: escaped, trailing blanks included, empty for anonymous memory.
+    /// The rest of the line after the padding: still escaped, with trailing blanks, empty for anonymous memory.
     pub name: &'a [u8],
 }
 
 impl<'a> MapsLine<'a> {
-    /// Parses a line without its newline; `None` where it is no such line or its addresses run backwards.
+    /// Parses a line without its newline. `None` if it is not a line of maps, or if the end address is below the start.
     pub fn parse(line: &'a [u8]) -> Option<MapsLine<'a>> {
         let (start, rest) = hexadecimal(line)?;
         let (end, rest) = hexadecimal(rest.strip_prefix(b"-")?)?;
@@ -59,15 +59,15 @@ impl<'a> MapsLine<'a> {
         })
     }
 
-    /// Whether the line starts like one of maps: two hexadecimal numbers and a hyphen. Cheap, and enough to tell a region
-    /// from a field of smaps, whose keys start with a capital.
+    /// Whether the line starts like one of maps: two hexadecimal numbers with a hyphen between them. This is cheap, and
+    /// enough to distinguish a region from a field of smaps, whose keys start with a capital letter.
     pub fn is_start(line: &[u8]) -> bool {
         hexadecimal(line)
             .and_then(|(_, rest)| hexadecimal(rest.strip_prefix(b"-")?))
             .is_some_and(|(_, rest)| blanks(rest).is_some())
     }
 
-    /// The region, with the given name and nothing measured.
+    /// Converts it into a region with the given name and without counts.
     pub fn into_region(self, name: Option<Name>) -> Region {
         Region {
             range: self.range,
@@ -87,7 +87,7 @@ impl<'a> MapsLine<'a> {
     }
 }
 
-/// Writes the line of maps that says what `region` says, as a 64-bit kernel would.
+/// Writes `region` as a line of maps, as a 64-bit kernel would.
 ///
 /// # Errors
 ///

@@ -1,25 +1,25 @@
-//! What the last column of maps means.
+//! The meaning of the last column of maps.
 //!
-//! The kernel writes a path with newlines as `\012` and nothing else escaped (`seq_path(…, "\n")`), and puts ` (deleted)`
-//! after the path of an unlinked file. So a file whose name really holds `\012`, or really ends in ` (deleted)`, has the
-//! same text as another: [`Parsed::is_ambiguous`] says so, and a live source asks the kernel again.
+//! The kernel writes a path with newlines as `\012` and nothing else escaped (`seq_path(…, "\n")`), and appends ` (deleted)`
+//! to the path of an unlinked file. The name of a file that really contains `\012`, or really ends in ` (deleted)`, therefore
+//! looks like another one. [`Parsed::is_ambiguous`] reports that, and a live source then queries the kernel.
 
 use crate::model::{Device, Name, NameKind};
 
 const DELETED: &[u8] = b" (deleted)";
 const ESCAPED_NEWLINE: &[u8] = b"\\012";
 
-/// A name out of the text of maps.
+/// A name from the text of maps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parsed {
-    /// The likeliest reading.
+    /// The most likely name.
     pub name: Name,
-    /// Whether the text has another reading.
+    /// Whether the text may also mean another name.
     pub is_ambiguous: bool,
 }
 
-/// Reads the last column of a line of maps; `None` for an unnamed region. `device` is the line's.
+/// Parses the last column of a line of maps. `None` for an unnamed region. `device` is that of the line.
 pub fn parse(text: &[u8], device: Device) -> Option<Parsed> {
     if text.is_empty() {
         return None;
@@ -30,9 +30,9 @@ pub fn parse(text: &[u8], device: Device) -> Option<Parsed> {
     Some(Parsed { is_ambiguous: is_ambiguous || (has_escape && name.is_file()), name })
 }
 
-/// Reads a name as the kernel has it, not escaped (from PROCMAP_QUERY or a link in `map_files`).
+/// Parses a name that is not escaped (from PROCMAP_QUERY or a link in `map_files`).
 ///
-/// It is still ambiguous where it ends in ` (deleted)`, which the kernel adds there too.
+/// It is still ambiguous if it ends in ` (deleted)`, which the kernel appends there too.
 pub fn parse_exact(bytes: &[u8], device: Device) -> Option<Parsed> {
     let sure = |name| Some(Parsed { name, is_ambiguous: false });
     if bytes.is_empty() {
@@ -53,7 +53,7 @@ pub fn parse_exact(bytes: &[u8], device: Device) -> Option<Parsed> {
     }
 }
 
-/// The same text as a name that was not unlinked but really ends in ` (deleted)`.
+/// The same text, as a name that was not unlinked but really ends in ` (deleted)`.
 pub fn literal(name: &Name) -> Name {
     if !name.is_deleted() {
         return name.clone();
@@ -92,8 +92,8 @@ fn bracketed(bytes: &[u8]) -> Name {
     }
 }
 
-/// Whether a path with ` (deleted)` after it never was in a file system: objects of the kernel's internal mounts, which
-/// have no device of their own (major 0).
+/// Whether a path with ` (deleted)` after it was never in a file system. That applies to objects of the kernel's internal
+/// mounts, which have no device of their own (major 0).
 fn is_memory_object(path: &[u8], device: Device) -> bool {
     if device.major != 0 {
         return false;

@@ -1,8 +1,8 @@
-//! The text of `maps` or `smaps`, region by region, as it is read.
+//! Reads the text of `maps` or `smaps`, region by region.
 //!
-//! `smaps` is `maps` with lines of `Key: value` after each region's own. Keys come and go with the kernel's version and
-//! configuration, and in other orders, so they are matched by name, and what is not known is kept. One line that isn't
-//! understood never costs more than itself.
+//! `smaps` is `maps` with lines of `Key: value` after each region's own. Keys vary with the version and configuration of the
+//! kernel, and so does their order. They are therefore matched by name, and unknown ones are kept. A line that is not
+//! understood costs nothing but itself.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,29 +18,29 @@ use crate::model::{
 };
 use crate::warning::Warning;
 
-/// More distinct names than this are not remembered at once, so that a listing streams in constant memory.
+/// At most this many distinct names are remembered at a time, so that a listing streams in constant memory.
 const REMEMBERED_NAMES: usize = 4096;
 
-/// A region out of the text.
+/// A region from the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadRegion {
     /// The region.
     pub region: Region,
-    /// Whether its name has another reading (see [`names`]).
+    /// Whether its name is ambiguous (see [`names`](super::names)).
     pub is_name_ambiguous: bool,
 }
 
-/// Reads regions from the text of `maps` or `smaps`, in its order, without allocating per line.
+/// Reads regions from the text of `maps` or `smaps`, in the order of the text, without an allocation for each line.
 ///
-/// The regions may overlap and run backwards: that is for the caller to put right.
+/// The regions may overlap and go backwards. The caller must correct that.
 pub struct SmapsReader<R> {
     lines: Lines<R>,
     names: Names,
     region: Option<Pending>,
-    /// The fields of a region that couldn't be read are left out with it.
+    /// Whether fields are skipped, because their region was not understood.
     skipping: bool,
-    /// The field that follows the last one in the kernel's order: the likeliest next.
+    /// The field after the last one in the kernel's order, which most likely comes next.
     expected: usize,
     last_field: Option<LastField>,
     usual_last_field: Option<LastField>,
@@ -68,7 +68,7 @@ impl<R> fmt::Debug for SmapsReader<R> {
 }
 
 impl<R: Read> SmapsReader<R> {
-    /// Reads from `input`, which need not be buffered.
+    /// Creates a reader of `input`, which need not be buffered.
     pub fn new(input: R) -> SmapsReader<R> {
         SmapsReader {
             lines: Lines::new(input),
@@ -84,21 +84,21 @@ impl<R: Read> SmapsReader<R> {
         }
     }
 
-    /// Drops a carriage return at the end of each line: for captures that went through another system.
+    /// Removes a carriage return at the end of each line, for captures that went through another system.
     pub fn strip_carriage_returns(&mut self) {
         self.lines.strip_carriage_returns = true;
     }
 
-    /// What the text is read from.
+    /// The input.
     pub fn input(&self) -> &R {
         &self.lines.input
     }
 
-    /// The next region, or `None` at the end of the text.
+    /// The next region; `None` at the end of the text.
     ///
     /// # Errors
     ///
-    /// Those of the input. The region being read then is lost: it is not whole.
+    /// Those of the input. The region that was being read is lost, because it is incomplete.
     pub fn next_region(&mut self) -> io::Result<Option<ReadRegion>> {
         if self.done {
             return Ok(None);
@@ -123,7 +123,7 @@ impl<R: Read> SmapsReader<R> {
                 true
             } else if starts_region && MapsLine::is_start(line) {
                 if let Some(finished) = self.region.take() {
-                    // The malformed line is met again on the next call, with no region pending.
+                    // The next call finds the malformed line again, with no region pending.
                     self.lines.put_back();
                     return Ok(Some(finished.finish()));
                 }
@@ -149,10 +149,10 @@ impl<R: Read> SmapsReader<R> {
         Ok(self.region.take().map(Pending::finish))
     }
 
-    /// What is doubtful about the text, once it has been read to its end.
+    /// The warnings about the text, complete once it has been read to its end.
     ///
-    /// A capture is told to be cut off where its last region has fewer lines than the others, or its last line no end. The
-    /// kernel always ends a line.
+    /// A capture counts as cut off if its last region has fewer lines than the others, or if its last line has no newline.
+    /// The kernel always ends a line.
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         if let Some((first, excerpt)) = &self.first_malformed {
@@ -173,7 +173,7 @@ impl<R: Read> SmapsReader<R> {
 }
 
 impl Pending {
-    /// Takes in a `Key: value` line; `None` where it is no such line.
+    /// Adds a `Key: value` line. `None` if it is no such line.
     fn field(&mut self, line: &[u8], expected: &mut usize) -> Option<LastField> {
         if let Some((field, value)) = counter(line, expected) {
             let kib = kibibytes(value)?;
@@ -247,9 +247,9 @@ impl Pending {
     }
 }
 
-/// Which counter a line holds, and what stands after its colon. Tries the `expected` one first.
+/// The counter in a line, and the text after its colon. Tries the `expected` counter first.
 fn counter<'a>(line: &'a [u8], expected: &mut usize) -> Option<(SmapsField, &'a [u8])> {
-    // The colon first: it rules out nearly all other keys without a look at their letters.
+    // Look for the colon first: it rules out nearly all other keys without comparing letters.
     let value = |field: SmapsField| {
         let (key, value) = line.split_at_checked(field.key().len())?;
         value.strip_prefix(b":").filter(|_| key == field.key().as_bytes())
@@ -289,7 +289,7 @@ fn excerpt(line: &[u8]) -> String {
     text
 }
 
-/// The names seen so far, so that the regions of one file share its path.
+/// The names seen so far, so that all regions of a file share its path.
 #[derive(Default)]
 struct Names {
     seen: HashMap<Box<[u8]>, (Device, Name, bool)>,

@@ -1,7 +1,7 @@
-//! Facts of a live process: what libproc, `sysctl` and the task port say.
+//! Facts of a live process, from libproc, `sysctl` and the task port.
 //!
-//! Each is asked for by itself and may be missing: another user's process tells its name and path, but neither its start nor
-//! its footprint.
+//! Each is queried by itself and may be missing: the name and path of another user's process are readable, but its start time
+//! and footprint are not.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,19 +13,19 @@ use crate::model::ProcessEntry;
 use crate::model::{Bytes, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
 use crate::unix::user_name;
 
-/// What tells a process from another that gets its id later: when it started, in microseconds; `None` where this user may
+/// The start time in microseconds, which distinguishes the process from a later one with the same ID. `None` if this user may
 /// not know.
 pub(super) fn started_at(pid: i32) -> Option<u64> {
     let info = sys::bsd_info(pid).ok()?;
     Some(info.pbi_start_tvsec.saturating_mul(1_000_000).saturating_add(info.pbi_start_tvusec))
 }
 
-/// Whether the process has ended and only its exit status is left; an `errno` where there is none.
+/// Whether the process has exited and only its exit status is left. The error is an `errno`, if there is no such process.
 pub(super) fn is_zombie(pid: i32) -> Result<bool, i32> {
     sys::short_bsd_info(pid).map(|info| info.pbsi_status == ZOMBIE)
 }
 
-/// Whether the process that started at `started_at` still runs. If this user may not ask, it is taken to.
+/// Whether the process that started at `started_at` still runs. Assumes so if this user may not ask.
 pub(super) fn is_same_process(pid: i32, started: Option<u64>) -> bool {
     if matches!(is_zombie(pid), Ok(true) | Err(libc::ESRCH)) {
         return false;
@@ -34,7 +34,7 @@ pub(super) fn is_same_process(pid: i32, started: Option<u64>) -> bool {
     started.is_none() || now.is_none() || started == now
 }
 
-/// Everything that can be told of the process. `port` and `images` where there are any.
+/// Reads all facts of the process. `port` and `images` are optional.
 pub(super) fn read(pid: i32, port: Option<&Port>, images: &[LoadedImage]) -> ProcessInfo {
     let short = sys::short_bsd_info(pid).ok();
     let full = sys::bsd_info(pid).ok();
@@ -60,12 +60,12 @@ pub(super) fn read(pid: i32, port: Option<&Port>, images: &[LoadedImage]) -> Pro
     }
 }
 
-/// A process for a listing; `None` where it has ended meanwhile.
+/// An entry of a listing. `None` if the process has exited in the meantime.
 pub(super) fn entry(pid: i32) -> Option<ProcessEntry> {
     Some(ProcessEntry { pid: pid.try_into().ok()?, name: name_of(pid)?, command: command(pid) })
 }
 
-/// The name of the program's file, 31 bytes of it, or 15 where this user may know no more.
+/// The name of the program's file, up to 31 bytes, or up to 15 if this user may not read more.
 fn name(full: Option<&libc::proc_bsdinfo>, short: Option<&libc::proc_bsdshortinfo>) -> Option<Box<[u8]>> {
     let long = full.map(|info| sys::until_nul(&info.pbi_name)).filter(|name| !name.is_empty());
     Some(long.or_else(|| Some(sys::until_nul(&short?.pbsi_comm)))?.into())
@@ -91,7 +91,7 @@ fn started(info: &libc::proc_bsdinfo) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(since_1970)
 }
 
-/// `SIDL` to `SZOMB` of `sys/proc.h`. Whether a process sleeps, macOS says of its threads only: `SRUN` is all of them.
+/// `SIDL` to `SZOMB` of `sys/proc.h`. A process that sleeps is `SRUN` too; only its threads have such a state.
 fn state(status: u32) -> ProcessState {
     match status {
         1 => ProcessState::Idle,
@@ -103,7 +103,7 @@ fn state(status: u32) -> ProcessState {
     }
 }
 
-/// The threads, the oldest first, which is the main one. Three calls for each.
+/// The threads, the oldest one first, which is the main one. Three calls for each.
 fn threads(pid: i32, port: &Port) -> Vec<ThreadInfo> {
     let threads = sys::threads(port).unwrap_or_default();
     threads
@@ -135,7 +135,7 @@ pub(super) fn totals(pid: i32, port: Option<&Port>) -> ProcessTotals {
         totals.footprint_peak =
             u64::try_from(info.ledger_phys_footprint_peak).ok().filter(|peak| *peak > 0).map(Bytes);
     }
-    // Without a port, and of kernels that don't fill the newer fields.
+    // Without a port, and on kernels that lack the newer fields.
     if (totals.footprint.is_none() || totals.footprint_peak.is_none())
         && let Some((footprint, peak)) = sys::footprint(pid)
     {
@@ -145,7 +145,7 @@ pub(super) fn totals(pid: i32, port: Option<&Port>) -> ProcessTotals {
     totals
 }
 
-/// `macOS 14.6.1 (23G93)`, as vmmap writes it.
+/// `macOS 14.6.1 (23G93)`, as in vmmap.
 pub(super) fn system() -> Option<String> {
     let version = sys::system_text(c"kern.osproductversion")?;
     Some(match sys::system_text(c"kern.osversion") {

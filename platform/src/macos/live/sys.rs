@@ -1,6 +1,6 @@
-//! The system calls. Plain values in and out; what they mean is decided elsewhere.
+//! The system calls, with plain values in and out.
 //!
-//! The records that neither `mach2` nor `libc` has are declared in [`records`](super::records).
+//! Records that neither `mach2` nor `libc` has are declared in [`records`](crate::macos::parse::records).
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -34,12 +34,12 @@ fn checked(code: i32) -> Result<(), KernReturn> {
     if code == KERN_SUCCESS { Ok(()) } else { Err(KernReturn(code)) }
 }
 
-/// How many words of 4 bytes a record has, as Mach counts.
+/// The size of a record in words of 4 bytes, as Mach counts.
 const fn words<T>() -> mach_msg_type_number_t {
     (size_of::<T>() / 4) as mach_msg_type_number_t
 }
 
-/// A right to a task or a thread, given back when dropped.
+/// A right to a task or a thread, released on drop.
 #[derive(Debug)]
 pub(super) struct Port {
     name: mach_port_t,
@@ -61,20 +61,20 @@ impl Drop for Port {
     }
 }
 
-/// The address of a function that not every release has; `None` where this one doesn't.
+/// The address of a function that not every release has; `None` if this one does not.
 fn function(name: &CStr) -> Option<*mut c_void> {
-    // SAFETY: the name is a string with a NUL.
+    // SAFETY: the name is a C string.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!address.is_null()).then_some(address)
 }
 
 /// This task. Needs no permission.
 pub(super) fn own_task() -> Port {
-    // SAFETY: a variable that the system sets before a program starts. It comes without a reference to give back.
+    // SAFETY: the system sets this variable before a program starts. It has no reference to release.
     Port { name: unsafe { mach_task_self() }, is_own_task: true }
 }
 
-/// A port that permits reading the task and nothing else. macOS 11.3; no header has it.
+/// A port that permits reading the task and nothing else. macOS 11.3; no header declares it.
 pub(super) fn task_read_for_pid(pid: i32) -> Result<Port, KernReturn> {
     type TaskReadForPid = unsafe extern "C" fn(mach_port_t, c_int, *mut mach_port_t) -> i32;
     let Some(address) = function(c"task_read_for_pid") else { return Err(KernReturn::NOT_SUPPORTED) };
@@ -86,7 +86,7 @@ pub(super) fn task_read_for_pid(pid: i32) -> Result<Port, KernReturn> {
     Ok(Port::new(port))
 }
 
-/// A port that permits everything, which is more than is needed.
+/// A port that permits everything, which is more than necessary.
 pub(super) fn control_port(pid: i32) -> Result<Port, KernReturn> {
     let mut port = 0;
     // SAFETY: the pointer is to a local that outlives the call.
@@ -94,7 +94,7 @@ pub(super) fn control_port(pid: i32) -> Result<Port, KernReturn> {
     Ok(Port::new(port))
 }
 
-/// A record that begins at `address` and covers `size` bytes.
+/// A record about `size` bytes at `address`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found<T> {
     pub address: u64,
@@ -102,11 +102,11 @@ pub(super) struct Found<T> {
     pub info: T,
 }
 
-/// Deeper than submaps are nested: with it, the answer is a leaf.
+/// Deeper than any submap, so the answer is always a leaf.
 const ANY_DEPTH: u32 = 1024;
 
-/// `mach_vm_region_recurse` with the full record, which counts pages; with the depth of the answer, and how many words of
-/// the record this kernel fills.
+/// Calls `mach_vm_region_recurse` with the full record, which counts pages. Also returns the depth of the answer, and how
+/// many words of the record this kernel fills.
 pub(super) fn region_recurse(
     task: &Port,
     mut address: u64,
@@ -127,7 +127,7 @@ pub(super) fn region_recurse(
     Ok((Found { address, size, info }, depth, count))
 }
 
-/// The same with the short record, which has no counts and costs no look at the pages.
+/// The same with the short record, which has no counts and needs no look at the pages.
 pub(super) fn region_recurse_short(
     task: &Port,
     mut address: u64,
@@ -148,7 +148,7 @@ pub(super) fn region_recurse_short(
     Ok((Found { address, size, info }, depth))
 }
 
-/// `mach_vm_region` with `VM_REGION_BASIC_INFO_64`.
+/// Calls `mach_vm_region` with `VM_REGION_BASIC_INFO_64`.
 pub(super) fn region_basic(
     task: &Port,
     mut address: u64,
@@ -164,7 +164,7 @@ pub(super) fn region_basic(
     Ok(Found { address, size, info })
 }
 
-/// `mach_vm_region` with `VM_REGION_EXTENDED_INFO`.
+/// Calls `mach_vm_region` with `VM_REGION_EXTENDED_INFO`.
 pub(super) fn region_extended(
     task: &Port,
     mut address: u64,
@@ -188,9 +188,9 @@ pub(super) fn purgable_state(task: &Port, address: u64) -> Result<i32, KernRetur
     Ok(state)
 }
 
-/// The dispositions of the pages from `address` on, at most as many as `into` holds; returns how many.
+/// Queries the dispositions of the pages from `address` on, at most as many as `into` holds. Returns their number.
 ///
-/// `mach_vm_page_range_query` of macOS 10.14; mach2 lacks it.
+/// `mach_vm_page_range_query` of macOS 10.14, which mach2 lacks.
 pub(super) fn page_range_query(
     task: &Port,
     address: u64,
@@ -207,7 +207,7 @@ pub(super) fn page_range_query(
     Ok((count as usize).min(into.len()))
 }
 
-/// Copies the target's memory at `address` into `into`; all of it, or an error. Returns how much was copied.
+/// Copies the target's memory at `address` into `into`, all of it or nothing. Returns the number of bytes copied.
 pub(super) fn read(task: &Port, address: u64, into: &mut [u8]) -> Result<usize, KernReturn> {
     let mut copied = 0;
     // SAFETY: the kernel writes at most `into.len()` bytes into `into`, which is borrowed for the whole call.
@@ -218,7 +218,7 @@ pub(super) fn read(task: &Port, address: u64, into: &mut [u8]) -> Result<usize, 
     Ok((copied as usize).min(into.len()))
 }
 
-/// `TASK_VM_INFO`: fields that this kernel doesn't know stay 0.
+/// `TASK_VM_INFO`. Fields that this kernel does not know stay 0.
 pub(super) fn vm_info(task: &Port) -> Result<task_vm_info, KernReturn> {
     let mut info = task_vm_info::default();
     let mut count = words::<task_vm_info>();
@@ -227,7 +227,7 @@ pub(super) fn vm_info(task: &Port) -> Result<task_vm_info, KernReturn> {
     Ok(info)
 }
 
-/// `TASK_DYLD_INFO`: where the dynamic loader's list lies.
+/// `TASK_DYLD_INFO`: the address of the dynamic loader's list.
 pub(super) fn dyld_info(task: &Port) -> Result<task_dyld_info, KernReturn> {
     let mut info = task_dyld_info::default();
     let mut count = words::<task_dyld_info>();
@@ -236,13 +236,13 @@ pub(super) fn dyld_info(task: &Port) -> Result<task_dyld_info, KernReturn> {
     Ok(info)
 }
 
-/// The task's threads, the oldest first; each is a right of its own.
+/// The task's threads, the oldest first. Each is a right of its own.
 pub(super) fn threads(task: &Port) -> Result<Vec<Port>, KernReturn> {
     let mut list: *mut mach_port_t = std::ptr::null_mut();
     let mut count = 0;
     // SAFETY: both pointers are to locals that outlive the call.
     checked(unsafe { task_threads(task.name, &mut list, &mut count) })?;
-    // SAFETY: the kernel has mapped an array of `count` names at `list`, which is ours to free.
+    // SAFETY: the kernel has mapped an array of `count` names at `list`, which this function must release.
     let threads =
         unsafe { std::slice::from_raw_parts(list, count as usize) }.iter().map(|name| Port::new(*name));
     let threads = threads.collect();
@@ -263,9 +263,9 @@ pub(super) fn thread_identifier(thread: &Port) -> Result<ThreadIdentifier, KernR
     Ok(info)
 }
 
-/// Where a thread's stack pointer is, without stopping it.
+/// The stack pointer of a thread, without stopping it.
 ///
-/// Looked up by name as the others are: where a system lacks the call, its threads have no stack pointer.
+/// The function is looked up by name, so a system without it just has no stack pointers.
 pub(super) fn stack_pointer(thread: &Port) -> Result<u64, KernReturn> {
     type ThreadGetState =
         unsafe extern "C" fn(mach_port_t, c_int, *mut u32, *mut mach_msg_type_number_t) -> i32;
@@ -281,7 +281,7 @@ pub(super) fn stack_pointer(thread: &Port) -> Result<u64, KernReturn> {
     Ok(registers[Registers::NATIVE.stack_pointer])
 }
 
-/// Asks libproc for the record of a flavour; `None` where the answer is too short to be one.
+/// Queries libproc for the record of a flavour. The error is an `errno`; `ENOMEM` if the answer is too short.
 fn pid_info<T: Copy>(pid: i32, flavor: c_int, argument: u64) -> Result<T, i32> {
     let mut record = MaybeUninit::<T>::zeroed();
     let size = size_of::<T>() as c_int;
@@ -293,38 +293,38 @@ fn pid_info<T: Copy>(pid: i32, flavor: c_int, argument: u64) -> Result<T, i32> {
     if filled < size {
         return Err(libc::ENOMEM);
     }
-    // SAFETY: every caller's `T` is a C record of integers, for which any bytes will do, and all are written.
+    // SAFETY: every caller's `T` is a C record of integers, for which any bytes are valid, and all of them are written.
     Ok(unsafe { record.assume_init() })
 }
 
-/// The argument of `proc_pidinfo` that makes it answer for a process that has ended and was not waited for yet.
+/// The argument that makes `proc_pidinfo` answer for a zombie.
 const OF_ZOMBIES_TOO: u64 = 1;
 
-/// `PROC_PIDT_SHORTBSDINFO`: open to everyone; of a zombie too. The error is an `errno`.
+/// `PROC_PIDT_SHORTBSDINFO`. Open to everyone, and works for zombies. The error is an `errno`.
 pub(super) fn short_bsd_info(pid: i32) -> Result<libc::proc_bsdshortinfo, i32> {
     pid_info(pid, libc::PROC_PIDT_SHORTBSDINFO, OF_ZOMBIES_TOO)
 }
 
-/// `PROC_PIDTBSDINFO`: the same user, or root; of a zombie too.
+/// `PROC_PIDTBSDINFO`. For the same user or root, and works for zombies.
 pub(super) fn bsd_info(pid: i32) -> Result<libc::proc_bsdinfo, i32> {
     pid_info(pid, libc::PROC_PIDTBSDINFO, OF_ZOMBIES_TOO)
 }
 
-/// `PROC_PIDTASKINFO`: the same user, or root.
+/// `PROC_PIDTASKINFO`. For the same user or root.
 pub(super) fn task_totals(pid: i32) -> Result<libc::proc_taskinfo, i32> {
     pid_info(pid, libc::PROC_PIDTASKINFO, 0)
 }
 
-/// The name of a thread, by its handle; empty where it has none.
+/// The name of a thread, by its handle. Empty if it has none.
 pub(super) fn thread_name(pid: i32, handle: u64) -> Result<Vec<u8>, i32> {
     let info: libc::proc_threadinfo = pid_info(pid, libc::PROC_PIDTHREADINFO, handle)?;
     Ok(until_nul(&info.pth_name))
 }
 
-/// The region at or after `address` and the path of the file behind it, empty where there is none
-/// (`PROC_PIDREGIONPATHINFO`). The same user, or root; needs no port. Counts the region's pages, so it walks them.
+/// The region at or after `address`, and the path of the file behind it, empty if there is none (`PROC_PIDREGIONPATHINFO`).
+/// For the same user or root; needs no port. Counts the region's pages, so it walks them.
 pub(super) fn region_with_path(pid: i32, address: u64) -> Result<(ProcRegionInfo, Vec<u8>), i32> {
-    // SAFETY: not a call: the record is made of integers, for which zeros will do.
+    // SAFETY: the record is made of integers, for which zeros are valid.
     let mut record: ProcRegionWithPath = unsafe { MaybeUninit::zeroed().assume_init() };
     let size = size_of::<ProcRegionWithPath>() as c_int;
     // SAFETY: the kernel writes at most `size` bytes into `record`, which has as many.
@@ -339,28 +339,28 @@ pub(super) fn region_with_path(pid: i32, address: u64) -> Result<(ProcRegionInfo
 /// The path of a process's program. Open to everyone.
 pub(super) fn program_path(pid: i32) -> Option<Vec<u8>> {
     let mut path = vec![0u8; libc::PROC_PIDPATHINFO_MAXSIZE as usize];
-    // SAFETY: libproc writes at most as many bytes as `path` has.
+    // SAFETY: libproc writes at most `path.len()` bytes.
     let length = unsafe { libc::proc_pidpath(pid, path.as_mut_ptr().cast(), path.len() as u32) };
     path.truncate(usize::try_from(length).ok().filter(|length| *length > 0)?);
     Some(path)
 }
 
-/// The footprint and the most that it ever was (`RUSAGE_INFO_V4`). The same user, or root; needs no port.
+/// The footprint and its maximum (`RUSAGE_INFO_V4`). For the same user or root; needs no port.
 pub(super) fn footprint(pid: i32) -> Option<(u64, u64)> {
     let mut usage = MaybeUninit::<libc::rusage_info_v4>::zeroed();
-    // SAFETY: libproc writes a record of the flavour, which `usage` has room for.
+    // SAFETY: libproc writes a record of the flavour, for which `usage` has room.
     let failed = unsafe { libc::proc_pid_rusage(pid, libc::RUSAGE_INFO_V4, usage.as_mut_ptr().cast()) };
     if failed != 0 {
         return None;
     }
-    // SAFETY: a C record of integers, zeroed before and filled since.
+    // SAFETY: a C record of integers, zeroed before the call and filled by it.
     let usage = unsafe { usage.assume_init() };
     Some((usage.ri_phys_footprint, usage.ri_lifetime_max_phys_footprint))
 }
 
-/// The ids of all processes.
+/// The IDs of all processes.
 pub(super) fn all_pids() -> io::Result<Vec<i32>> {
-    // SAFETY: a null buffer asks how much room is needed.
+    // SAFETY: a null buffer queries the needed size.
     let room = unsafe { libc::proc_listallpids(std::ptr::null_mut(), 0) };
     let mut pids = vec![0i32; usize::try_from(room).unwrap_or(0) + 64];
     // SAFETY: libproc writes at most as many bytes as `pids` has.
@@ -372,7 +372,7 @@ pub(super) fn all_pids() -> io::Result<Vec<i32>> {
     Ok(pids)
 }
 
-/// What `KERN_PROCARGS2` says: the same user, or root.
+/// The bytes of `KERN_PROCARGS2`. For the same user or root.
 pub(super) fn process_arguments(pid: i32) -> Option<Vec<u8>> {
     let mut name = [libc::CTL_KERN, libc::KERN_PROCARGS2, pid];
     sysctl(&mut name)
@@ -381,7 +381,7 @@ pub(super) fn process_arguments(pid: i32) -> Option<Vec<u8>> {
 /// The text of a system variable, such as `kern.osproductversion`.
 pub(super) fn system_text(name: &CStr) -> Option<String> {
     let mut size = 0;
-    // SAFETY: a null buffer asks how much room is needed; `name` has a NUL and `size` outlives the call.
+    // SAFETY: a null buffer queries the needed size; `name` is a C string, and `size` outlives the call.
     let failed = unsafe {
         libc::sysctlbyname(name.as_ptr(), std::ptr::null_mut(), &mut size, std::ptr::null_mut(), 0)
     };
@@ -402,7 +402,7 @@ pub(super) fn system_text(name: &CStr) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-/// The most that the arguments and the environment of a program can have on macOS (`ARG_MAX`).
+/// The maximum size of a program's arguments and environment on macOS (`ARG_MAX`).
 const MOST_ARGUMENTS: usize = 1 << 20;
 
 fn sysctl(name: &mut [c_int]) -> Option<Vec<u8>> {
@@ -417,13 +417,13 @@ fn sysctl(name: &mut [c_int]) -> Option<Vec<u8>> {
     (failed == 0).then_some(bytes)
 }
 
-/// The size of this system's pages.
+/// The page size of this system.
 pub(super) fn page_size() -> u64 {
     // SAFETY: a constant that the system sets before a program starts.
     unsafe { mach2::vm_page_size::vm_page_size as u64 }
 }
 
-/// The user that this program acts as.
+/// The effective user of this program.
 pub(super) fn effective_user() -> u32 {
     // SAFETY: no arguments, and it can't fail.
     unsafe { libc::geteuid() }

@@ -1,4 +1,4 @@
-//! A live process, asked by its task port where the system gives one, else through libproc.
+//! A live process, read through its task port if the system grants one, else through libproc.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ use crate::options::OpenOptions;
 use crate::source::{RegionSource, Regions, find_at};
 use crate::warning::Warning;
 
-/// Opens a process by its id.
+/// Opens a process by its ID.
 pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
     refuse_procfs(options)?;
     let id = i32::try_from(pid).map_err(|_| Error::NoSuchProcess { pid })?;
@@ -47,7 +47,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
     }))
 }
 
-/// The processes by id.
+/// Lists the processes by ID.
 pub(crate) fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
     refuse_procfs(options)?;
     let pids = sys::all_pids().map_err(|source| Error::Io {
@@ -67,16 +67,16 @@ fn refuse_procfs(options: &OpenOptions) -> Result<()> {
     }
 }
 
-/// A task, and what the system permits of it.
+/// A task, and the access that the system grants.
 struct Task {
     pid: i32,
     port: Option<Arc<Port>>,
     /// Why there is no port.
     refused: KernReturn,
-    /// When the process started, in microseconds: another that gets its id has another.
+    /// When the process started, in microseconds, which distinguishes it from a later one with the same ID.
     started_at: Option<u64>,
-    /// The size of its pages. A translated task on Apple silicon has smaller ones than the machine; without a port that can't
-    /// be told, and the machine's is taken.
+    /// The size of its pages. A translated task on Apple silicon has smaller ones than the machine. Without a port that is
+    /// unknown, and the machine's size is used.
     page_size: PageSize,
 }
 
@@ -91,7 +91,7 @@ impl Task {
         u32::try_from(self.pid) == Ok(std::process::id())
     }
 
-    /// Asks for the port that permits least first. Some refusals are final, and asking twice costs little.
+    /// Requests the port with the least permissions first. Some refusals are final, and asking twice costs little.
     fn open_port(&mut self) {
         let port = if self.is_own() {
             Ok(sys::own_task())
@@ -115,8 +115,8 @@ impl Task {
         self.port.as_deref().ok_or(self.refused)
     }
 
-    /// What `code` means. A port whose task has ended is given back: the process may have become another task (`exec`), for
-    /// which there is another port.
+    /// The meaning of `code`. Drops the port of a task that is gone: the process may have become another task (`exec`), which
+    /// has another port.
     fn refusal(&mut self, code: KernReturn) -> Refusal {
         let refusal = Refusal::from(code);
         if matches!(refusal, Refusal::Gone) {
@@ -135,7 +135,7 @@ impl Task {
             address: info.all_image_info_addr,
             is_64: info.all_image_info_format == TASK_DYLD_ALL_IMAGE_INFO_64,
         };
-        // dyld takes its list away for the moment in which it changes it.
+        // dyld clears the pointer to its list while it changes the list.
         let mut images = (0..3).find_map(|_| images::read(self, dyld)).unwrap_or_default();
         if let Some(program) = images.first_mut().filter(|program| program.image.path.is_empty()) {
             program.image.path = sys::program_path(self.pid).unwrap_or_default().into();
@@ -194,9 +194,9 @@ impl TaskCalls for Task {
     }
 
     fn dispositions(&mut self, range: AddrRange) -> Option<Vec<Disposition>> {
-        // A quarter of a megabyte at a time, whatever the region's size.
+        // A quarter of a megabyte at a time, whatever the size of the region.
         const AT_A_TIME: u64 = 1 << 16;
-        // Some four times the shared cache: what is larger isn't images, whatever the target's list says.
+        // About four times the shared cache. Whatever the target's list says, more is not images.
         const MOST_PAGES: u64 = 1 << 21;
         let page = self.page_size.bytes().0;
         let pages = range.size().0.div_ceil(page);
@@ -247,7 +247,7 @@ fn short(found: sys::Found<mach2::vm_region::vm_region_submap_short_info_64>, de
     }
 }
 
-/// From both records of `mach_vm_region`. `reserved` is what the kernel calls the bit for a submap there.
+/// Converts both records of `mach_vm_region`. There, `reserved` is the kernel's name for the submap bit.
 fn plain(
     basic: sys::Found<mach2::vm_region::vm_region_basic_info_64>,
     extended: mach2::vm_region::vm_region_extended_info,
@@ -283,7 +283,7 @@ struct LiveSource {
     info: SourceInfo,
     pid: u32,
     task: Task,
-    /// The images that were read last, until a walk has used them.
+    /// The images of the last read, until a walk has used them.
     images: Option<Vec<LoadedImage>>,
     memory: Mutex<Option<Arc<LiveMemory>>>,
     warnings: Vec<Warning>,
@@ -323,7 +323,7 @@ impl LiveSource {
     }
 }
 
-/// What a reading really has: whoever counts pages counts them all, and the state of each wants a task port.
+/// The actual level of detail: counting pages yields all counts, and the state of each page needs a task port.
 fn given(detail: Detail, has_port: bool) -> Detail {
     match detail {
         Detail::Layout => Detail::Layout,
@@ -361,7 +361,7 @@ impl RegionSource for LiveSource {
         Ok(Regions::new(detail, self.walk(detail, 0)))
     }
 
-    /// One region call, and two reads an image to name the segment.
+    /// Costs one region call, and two reads an image to name the segment.
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
         self.check_alive()?;
         find_at(self.walk(given(detail, self.task.port.is_some()), address), address)

@@ -1,7 +1,8 @@
-//! Compares the records and numbers that this backend uses with Apple's own headers.
+//! Compares the records and numbers of this backend with Apple's own headers.
 //!
-//! A C file of assertions is made and given to a compiler that has those headers: zig (PyPI's `ziglang` is one), found as
-//! `$ZIG`, as `zig` on the path or as a module of python3; on a Mac also `cc`. Where there is none, the test says so.
+//! The test generates a C file of assertions and compiles it with a compiler that has those headers: zig (for example from
+//! PyPI's `ziglang`), found as `$ZIG`, as `zig` in the path or as a module of python3; on a Mac also `cc`. Without one, the
+//! test is skipped with a message.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,7 +15,7 @@ use super::records::{
 };
 use super::{kern, macho, segments, tags};
 
-/// What the C file begins with.
+/// The start of the C file.
 const HEADERS: &str = "\
 #include <stddef.h>
 #include <sys/types.h>
@@ -250,7 +251,7 @@ fn registers(out: &mut Assertions, arch: &str) {
     out.offset(state, field, ours.stack_pointer * 8);
 }
 
-/// The records of `mach2` and `libc` that the backend uses, of which there are none elsewhere.
+/// The records of `mach2` and `libc` that the backend uses. They exist on macOS only.
 #[cfg(target_os = "macos")]
 fn foreign_records(out: &mut Assertions) {
     use mach2::task_info::{task_dyld_info, task_vm_info};
@@ -391,9 +392,9 @@ fn compilers(arch: &str) -> Vec<Command> {
     candidates
 }
 
-/// What the compiler says of the file; `None` where it isn't there or has not the headers.
+/// The compiler's messages; `None` if there is no compiler or it lacks the headers.
 fn compile(command: &mut Command, text: &str) -> Option<Result<(), String>> {
-    // zig leaves a file where it is called, whatever it is told to write.
+    // zig leaves a file in the current directory, whatever its output is.
     let directory = tempfile::tempdir().ok()?;
     command.current_dir(directory.path());
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -1,4 +1,4 @@
-//! The command line of a process, as `KERN_PROCARGS2` gives it.
+//! The command line of a process, from `KERN_PROCARGS2`.
 
 /// Splits what the kernel copied from the top of the process's stack: the number of arguments, the path of the program, NULs
 /// up to a multiple of the word size, the arguments, the environment.

@@ -1,11 +1,11 @@
-//! From the kernel's record of a map entry to a [`Region`].
+//! Converts the kernel's record of a map entry into a [`Region`].
 
 use super::records::{PROC_REGION_SUBMAP, ProcRegionInfo, SubmapInfo64};
 use crate::model::{
     AddrRange, Bytes, MacosRegion, Name, Native, PageCounts, PageSize, Protection, Region, ShareMode,
 };
 
-/// What the kernel says of one map entry, in its own units, whichever call it came from.
+/// The kernel's facts about one map entry, in its own units, from whichever call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RawRegion {
     pub address: u64,
@@ -24,7 +24,7 @@ pub(crate) struct RawRegion {
     pub depth: u32,
     pub object_id: u64,
     pub flags: u16,
-    /// `None` where only the layout was asked for.
+    /// `None` if only the layout was requested.
     pub pages: Option<RawPages>,
 }
 
@@ -33,26 +33,26 @@ pub(crate) struct RawRegion {
 pub(crate) struct RawPages {
     pub resident: u32,
     pub dirtied: u32,
-    /// In the compressor or on disk: vmmap's SWAP.
+    /// In the compressor or on disk: SWAP in vmmap.
     pub swapped_out: u32,
     pub shared_now_private: u32,
     pub reusable: Option<u32>,
     pub wired: Option<u32>,
 }
 
-/// The tag of the record that the kernel adds behind the last map entry when it accounts by footprint
+/// The tag of the record that the kernel adds after the last map entry when it accounts by footprint
 /// (`vm.self_region_footprint`): memory that is charged to the task and mapped nowhere.
 const FOOTPRINT_RECORD_TAG: u32 = u32::MAX;
 
-/// `VM_MEMORY_SHARED_PMAP` and `VM_MEMORY_UNSHARED_PMAP`: what the kernel tags the region that all processes share with.
+/// `VM_MEMORY_SHARED_PMAP` and `VM_MEMORY_UNSHARED_PMAP`: the tags of the region that all processes share.
 const SHARED_REGION_TAGS: [u32; 2] = [32, 35];
 
-/// Tags whose memory is never purgeable: the small sizes of malloc, which go to other zones than purgeable ones, and stacks
-/// (inferred: no report shows one).
+/// Tags of memory that is never purgeable: the small sizes of malloc, which belong to other zones than purgeable ones, and
+/// stacks (inferred: no report shows one).
 const NEVER_PURGEABLE_TAGS: [u32; 7] = [1, 2, 7, 11, 12, 30, 31];
 
 impl RawRegion {
-    /// From the full record of `mach_vm_region_recurse`, of which this kernel filled `count` words.
+    /// Converts the full record of `mach_vm_region_recurse`, of which this kernel filled `count` words.
     pub fn from_submap(address: u64, size: u64, info: &SubmapInfo64, depth: u32, count: u32) -> RawRegion {
         let since = |revision: u32, value: u32| (count >= revision).then_some(value);
         RawRegion {
@@ -85,7 +85,8 @@ impl RawRegion {
         }
     }
 
-    /// From libproc's record, which doesn't say whether there is an external pager: a path is taken for one.
+    /// Converts libproc's record. It does not say whether there is an external pager; an entry with a path is assumed to have
+    /// one.
     pub fn from_process(info: &ProcRegionInfo, has_path: bool) -> RawRegion {
         RawRegion {
             address: info.address,
@@ -113,19 +114,19 @@ impl RawRegion {
         }
     }
 
-    /// Where the entry lies; `None` where its end would pass the top of the address space.
+    /// The addresses of the entry. `None` if its end lies above the top of the address space.
     pub fn range(&self) -> Option<AddrRange> {
         AddrRange::with_size(self.address, Bytes(self.size))
     }
 
-    /// Whether this is no map entry but the record of what is charged and not mapped.
+    /// Whether this is the record of memory that is charged and not mapped, which is no map entry.
     pub fn is_footprint_record(&self) -> bool {
         self.user_tag == FOOTPRINT_RECORD_TAG
     }
 
-    /// Whether looking up a path can give one.
+    /// Whether a look-up may find a path.
     ///
-    /// The kernel notes the pager only where it comes across it: of a private mapping of a file whose every page was written,
+    /// The kernel notes the pager only if it comes across it: for a private mapping of a file whose pages were all written,
     /// it sees the copies. Such a region is copy-on-write and, being made by `mmap`, untagged.
     pub fn may_have_file(&self) -> bool {
         self.depth == 0
@@ -133,8 +134,8 @@ impl RawRegion {
             && (self.external_pager || (self.share() == ShareMode::CopyOnWrite && self.user_tag == 0))
     }
 
-    /// Whether its object can be purgeable. Only a whole object can (xnu 11417, `vm_map_purgable_control`), never one that is
-    /// copied or read from a file, so most regions need not be asked.
+    /// Whether its object can be purgeable. That holds only for a whole object (xnu 11417, `vm_map_purgable_control`) that is
+    /// neither copied nor read from a file, so most regions need no query.
     pub fn may_be_purgeable(&self) -> bool {
         !self.external_pager
             && !self.is_submap
@@ -144,7 +145,7 @@ impl RawRegion {
             && !matches!(self.share(), ShareMode::CopyOnWrite | ShareMode::Empty)
     }
 
-    /// Who sees a write. A number that this version doesn't know is taken for private, the least claim.
+    /// Who sees a write. A number that this version does not know counts as private, which claims least.
     pub fn share(&self) -> ShareMode {
         match self.share_mode {
             1 => ShareMode::CopyOnWrite,
@@ -158,10 +159,10 @@ impl RawRegion {
         }
     }
 
-    /// The region, or `None` where its addresses make none.
+    /// Converts it into a region; `None` if its addresses are not a range.
     pub fn into_region(self, page_size: PageSize, name: Option<Name>) -> Option<Region> {
         let bytes = |pages: u32| Bytes::from_pages(pages.into(), page_size);
-        // A submap at the depth limit is told with counts of 0, which are not those of its parts.
+        // A submap at the depth limit has counts of 0, which are not those of its parts.
         let pages = self.pages.filter(|_| !self.is_submap);
         let counts = PageCounts {
             resident: pages.map(|pages| bytes(pages.resident)),
@@ -232,15 +233,15 @@ mod tests {
             pages_wired: 3,
             ..SubmapInfo64::default()
         };
-        let told = |count| {
+        let decoded = |count| {
             let raw = RawRegion::from_submap(0, 4096, &info, 0, count);
             let pages = raw.pages.unwrap();
             (raw.object_id, pages.reusable, pages.wired)
         };
-        assert_eq!(told(SubmapInfo64::V1_COUNT - 1), (5, None, None));
-        assert_eq!(told(SubmapInfo64::V1_COUNT), (5, Some(2), None));
-        assert_eq!(told(SubmapInfo64::V2_COUNT), (6, Some(2), None));
-        assert_eq!(told(SubmapInfo64::V3_COUNT), (6, Some(2), Some(3)));
+        assert_eq!(decoded(SubmapInfo64::V1_COUNT - 1), (5, None, None));
+        assert_eq!(decoded(SubmapInfo64::V1_COUNT), (5, Some(2), None));
+        assert_eq!(decoded(SubmapInfo64::V2_COUNT), (6, Some(2), None));
+        assert_eq!(decoded(SubmapInfo64::V3_COUNT), (6, Some(2), Some(3)));
     }
 
     #[test]

@@ -1,19 +1,19 @@
-//! The images that dyld has loaded: `dyld_all_image_infos` (`mach-o/dyld_images.h`) and the heads that it points to, read
+//! The images that dyld has loaded: `dyld_all_image_infos` (`mach-o/dyld_images.h`) and the headers that it points to, read
 //! from the target's memory.
 //!
-//! Everything is read while the target runs, and may change meanwhile. An image that can't be read is left out: its regions
-//! then go by their files and tags.
+//! The target runs on and may change them at the same time. An image that can't be read is left out; its regions are then
+//! named by their files and tags.
 
 use super::macho::{self, MachHeader, long, word};
 use crate::model::Image;
 
 /// The target's memory.
 pub(crate) trait ImageMemory {
-    /// Reads `size` bytes at `address`; fewer, or none, where they are not all readable.
+    /// Reads `size` bytes at `address`. Returns fewer, or none, if not all are readable.
     fn read(&mut self, address: u64, size: usize) -> Vec<u8>;
 }
 
-/// Where `dyld_all_image_infos` lies and how wide its pointers are (`TASK_DYLD_INFO`).
+/// The address of `dyld_all_image_infos`, and the width of its pointers (`TASK_DYLD_INFO`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DyldInfo {
     pub address: u64,
@@ -21,28 +21,28 @@ pub(crate) struct DyldInfo {
     pub is_64: bool,
 }
 
-/// An image and what its head says.
+/// An image and its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LoadedImage {
     pub image: Image,
     pub header: MachHeader,
 }
 
-/// More images than any process has; a count beyond it is garbage.
+/// More images than any process has. A larger count is garbage.
 const MOST_IMAGES: u32 = 1 << 14;
 
-/// More than the load commands of any image have; the largest of the system's have some 30 KB.
+/// More load commands than any image has. The largest of the system's have about 30 KB.
 const LARGEST_HEADER: usize = 1 << 18;
 
 /// `PATH_MAX` of macOS.
 const LONGEST_PATH: usize = 1024;
 
-/// Pages begin at multiples of this on every Mac, so a read that doesn't cross one is answered whole or not at all.
+/// Pages start at multiples of this on every Mac, so a read that does not cross one succeeds or fails as a whole.
 const SMALLEST_PAGE: u64 = 4096;
 
 /// Reads the list, the main program first, dyld itself last. Two reads an image.
 ///
-/// `None` where there is no list: dyld sets its pointer to null while it changes it, so asking again soon may help.
+/// `None` if there is no list. dyld clears its pointer while it changes the list, so trying again soon may help.
 pub(crate) fn read(memory: &mut impl ImageMemory, dyld: DyldInfo) -> Option<Vec<LoadedImage>> {
     let width = if dyld.is_64 { 8 } else { 4 };
     let pointer =
@@ -80,10 +80,10 @@ fn read_image(memory: &mut impl ImageMemory, load_address: u64, path: Vec<u8>) -
     Some(LoadedImage { image, header })
 }
 
-/// The string at `address`, without its NUL; what could be read of it.
+/// The string at `address` without its NUL, as far as it could be read.
 fn read_path(memory: &mut impl ImageMemory, address: u64) -> Vec<u8> {
     let mut path = Vec::new();
-    // Most paths are shorter. Where so much isn't there, the string may still be.
+    // Most paths are shorter. If this much can't be read, the string may still be readable.
     let mut size = 256;
     while path.len() < LONGEST_PATH && size > 0 {
         let Some(at) = address.checked_add(path.len() as u64) else { break };
@@ -101,7 +101,7 @@ fn read_path(memory: &mut impl ImageMemory, address: u64) -> Vec<u8> {
     path
 }
 
-/// Up to `size` bytes that lie in one page.
+/// Reads up to `size` bytes within one page.
 fn read_within_page(memory: &mut impl ImageMemory, address: u64, size: usize) -> Vec<u8> {
     let left = SMALLEST_PAGE - address % SMALLEST_PAGE;
     memory.read(address, size.min(left as usize))
@@ -114,7 +114,7 @@ mod tests {
     use super::super::macho::tests::image;
     use super::*;
 
-    /// Memory that has these bytes and nothing else.
+    /// Memory with these bytes and nothing else.
     #[derive(Default)]
     struct FakeMemory {
         bytes: BTreeMap<u64, u8>,
@@ -162,7 +162,7 @@ mod tests {
     fn images_have_paths_and_segments() {
         let images = read(&mut memory(), DYLD).unwrap();
         let paths: Vec<_> = images.iter().map(|image| String::from_utf8_lossy(&image.image.path)).collect();
-        // What can't be read is left out; dyld isn't in its own list.
+        // An image that can't be read is left out, and dyld is not in its own list.
         assert_eq!(paths, ["/bin/a", "/usr/lib/dyld"]);
         assert_eq!(images[0].image.segments[1].1.to_string(), "11000-12000");
     }

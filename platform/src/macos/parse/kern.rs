@@ -1,4 +1,4 @@
-//! What the kernel answers when it doesn't answer: `kern_return_t` and `errno`, sorted by what to do about them.
+//! Errors of the kernel: `kern_return_t` and `errno`, sorted by how to handle them.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ pub(crate) struct KernReturn(pub i32);
 impl KernReturn {
     /// No region at or after the address.
     pub const INVALID_ADDRESS: KernReturn = KernReturn(1);
-    /// The same, said by some releases at the top of the address space.
+    /// The same, from some releases at the top of the address space.
     pub const NO_SPACE: KernReturn = KernReturn(3);
-    /// The port is not one of a task that has a map: its task has ended, or the port permits too little.
+    /// The port is not that of a task with a map: its task has ended, or the port permits too little.
     pub const INVALID_ARGUMENT: KernReturn = KernReturn(4);
-    /// Whatever the kernel doesn't want to say more about; what `task_for_pid` says when it refuses.
+    /// An unspecified failure, which is also what `task_for_pid` returns when it refuses.
     pub const FAILURE: KernReturn = KernReturn(5);
     /// The task has ended.
     pub const INVALID_TASK: KernReturn = KernReturn(16);
     /// The object has ended.
     pub const TERMINATED: KernReturn = KernReturn(37);
-    /// This release hasn't the call.
+    /// This release lacks the call.
     pub const NOT_SUPPORTED: KernReturn = KernReturn(46);
     /// The port is dead.
     pub const SEND_INVALID_DEST: KernReturn = KernReturn(0x1000_0003);
@@ -70,7 +70,7 @@ pub(crate) enum Refusal {
     End,
     /// The task has ended.
     Gone,
-    /// Anything else. `KERN_INVALID_ARGUMENT` is among it: it may mean that the task has ended, and may not.
+    /// Anything else. That includes `KERN_INVALID_ARGUMENT`, which may or may not mean that the task has ended.
     Denied(std::io::Error),
 }
 
@@ -90,7 +90,8 @@ impl From<KernReturn> for Refusal {
 }
 
 impl Refusal {
-    /// What `proc_pidinfo` means by `errno`, by the numbers of macOS: EINVAL is the end of the map, ESRCH the end of the process.
+    /// The meaning of an `errno` of `proc_pidinfo`, by the numbers of macOS: EINVAL is the end of the map, ESRCH the end of
+    /// the process.
     pub fn from_proc_errno(errno: i32) -> Refusal {
         const ESRCH: i32 = 3;
         const EINVAL: i32 = 22;

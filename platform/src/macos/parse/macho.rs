@@ -1,17 +1,17 @@
-//! The head of a Mach-O image in memory: what it runs on, and its segments.
+//! The header of a Mach-O image in memory: its machine and its segments.
 //!
-//! Read from bytes of the target, so nothing in it is trusted: sizes are checked, and what doesn't fit is left out.
+//! The bytes come from the target, so nothing in them is trusted: sizes are checked, and what does not fit is left out.
 
 use crate::model::{AddrRange, Bytes};
 
-/// The first bytes of an image, enough to say how many more there are: `struct mach_header_64` of `mach-o/loader.h`.
+/// The first bytes of an image, which say how many more there are: `struct mach_header_64` of `mach-o/loader.h`.
 pub(crate) const HEADER_SIZE: usize = 32;
 
 const HEADER_SIZE_32: usize = 28;
 const MAGIC_32: u32 = 0xfeed_face;
 const MAGIC_64: u32 = 0xfeed_facf;
 
-/// `MH_DYLIB_IN_CACHE`: the image lies in the shared cache.
+/// `MH_DYLIB_IN_CACHE`: the image is in the shared cache.
 const IN_SHARED_CACHE: u32 = 0x8000_0000;
 
 const LC_SEGMENT: u32 = 0x1;
@@ -53,17 +53,17 @@ pub(crate) const NUMBERS: &[(&str, u32)] = &[
     ("PLATFORM_VISIONOSSIMULATOR", 12),
 ];
 
-/// The head of an image.
+/// The header of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MachHeader {
     pub code_type: Option<&'static str>,
     pub platform: Option<&'static str>,
     pub is_in_shared_cache: bool,
-    /// The segments where they lie, without those that have no access at all (`__PAGEZERO`).
+    /// The segments at their actual addresses, without those that have no access at all (`__PAGEZERO`).
     pub segments: Vec<(Box<str>, AddrRange)>,
 }
 
-/// How many bytes the head and its load commands have, from the first [`HEADER_SIZE`] of them; `None` where this is no image.
+/// The size of the header and its load commands, from its first [`HEADER_SIZE`] bytes. `None` if this is not an image.
 pub(crate) fn total_size(start: &[u8]) -> Option<usize> {
     let header_size = match word(start, 0)? {
         MAGIC_64 => HEADER_SIZE,
@@ -73,7 +73,7 @@ pub(crate) fn total_size(start: &[u8]) -> Option<usize> {
     header_size.checked_add(word(start, 20)?.try_into().ok()?)
 }
 
-/// Reads the head of the image that is loaded at `load_address`.
+/// Parses the header of the image that is loaded at `load_address`.
 pub(crate) fn parse(bytes: &[u8], load_address: u64) -> Option<MachHeader> {
     let is_64 = word(bytes, 0)? == MAGIC_64;
     let commands =
@@ -110,7 +110,7 @@ pub(crate) fn parse(bytes: &[u8], load_address: u64) -> Option<MachHeader> {
     })
 }
 
-/// A segment command: its name, where it was linked to, its size, and the most access it may have.
+/// A segment command: its name, its linked address, its size, and its maximum protection.
 struct Segment {
     name: Box<str>,
     address: u64,
@@ -118,7 +118,7 @@ struct Segment {
     max_protection: u32,
 }
 
-/// Reads a segment command whose addresses are `width` bytes wide, by `number`.
+/// Parses a segment command whose addresses are `width` bytes wide, using `number`.
 fn segment(command: &[u8], number: impl Fn(usize) -> Option<u64>, width: usize) -> Option<Segment> {
     let name = command.get(8..24)?;
     let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -130,7 +130,7 @@ fn segment(command: &[u8], number: impl Fn(usize) -> Option<u64>, width: usize) 
     })
 }
 
-/// Moves the segments from where they were linked to where they lie. All move by the same distance, in the shared cache too;
+/// Moves the segments from their linked to their actual addresses. All move by the same distance, in the shared cache too;
 /// the header is the beginning of `__TEXT`.
 fn place(segments: Vec<Segment>, load_address: u64) -> Vec<(Box<str>, AddrRange)> {
     let Some(text) = segments.iter().find(|segment| &*segment.name == "__TEXT") else { return Vec::new() };
@@ -145,7 +145,7 @@ fn place(segments: Vec<Segment>, load_address: u64) -> Vec<(Box<str>, AddrRange)
         .collect()
 }
 
-/// vmmap's word for a CPU type (`mach/machine.h`).
+/// vmmap's name for a CPU type (`mach/machine.h`).
 fn code_type(cpu: u32, subtype: u32) -> Option<&'static str> {
     const CPU_SUBTYPE_ARM64E: u32 = 2;
     Some(match (cpu, subtype & 0x00ff_ffff) {
@@ -161,7 +161,7 @@ fn code_type(cpu: u32, subtype: u32) -> Option<&'static str> {
     })
 }
 
-/// The name of a `PLATFORM_…` of `mach-o/loader.h`. vmmap was seen to print the first two; the others are inferred.
+/// The name of a `PLATFORM_…` of `mach-o/loader.h`. The first two were seen in reports of vmmap; the others are inferred.
 fn platform_name(number: u32) -> Option<&'static str> {
     Some(match number {
         1 => "macOS",
@@ -196,7 +196,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The head of a 64-bit image with these segments: name, address, size, most access.
+    /// The header of a 64-bit image with these segments: name, address, size, maximum protection.
     pub(crate) fn image(flags: u32, segments: &[(&str, u64, u64, u32)]) -> Vec<u8> {
         let mut commands = Vec::new();
         for (name, address, size, max_protection) in segments {

@@ -1,6 +1,6 @@
-//! Records and numbers of the kernel that neither `mach2` nor `libc` has, laid out as Apple's headers lay them out.
+//! Records and numbers of the kernel that neither `mach2` nor `libc` has, with the layout of Apple's headers.
 //!
-//! They compile on every host, so that `apple_layout` can compare them with those headers on every host.
+//! They compile on every host, so that `apple_layout` can compare them with those headers everywhere.
 
 use std::ffi::c_char;
 
@@ -38,11 +38,11 @@ pub(crate) struct SubmapInfo64 {
 }
 
 impl SubmapInfo64 {
-    /// How many words of 4 bytes a kernel of revision 1 fills.
+    /// The number of words of 4 bytes that a kernel of revision 1 fills.
     pub const V1_COUNT: u32 = 17;
-    /// The same of revision 2.
+    /// The same for revision 2.
     pub const V2_COUNT: u32 = 19;
-    /// The same of revision 3.
+    /// The same for revision 3.
     pub const V3_COUNT: u32 = 21;
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct ProcRegionInfo {
 #[derive(Clone, Copy)]
 pub(crate) struct ProcRegionWithPath {
     pub region: ProcRegionInfo,
-    /// `prp_vip.vip_vi`: what `stat` would say of the file, and more.
+    /// `prp_vip.vip_vi`: like the result of `stat` for the file, and more.
     vnode: [u64; 19],
     pub path: [c_char; 1024],
 }
@@ -94,7 +94,7 @@ pub(crate) const PROC_REGION_SUBMAP: u32 = 1;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ThreadIdentifier {
     pub thread_id: u64,
-    /// What `PROC_PIDTHREADINFO` wants to know a thread by.
+    /// What identifies the thread to `PROC_PIDTHREADINFO`.
     pub handle: u64,
     pub dispatch_queue_address: u64,
 }
@@ -102,14 +102,14 @@ pub(crate) struct ThreadIdentifier {
 /// `THREAD_IDENTIFIER_INFO` of `mach/thread_info.h`.
 pub(crate) const THREAD_IDENTIFIER_INFO: u32 = 4;
 
-/// Where the stack pointer is among a thread's general registers.
+/// The place of the stack pointer among a thread's general registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registers {
-    /// What to ask `thread_get_state` for.
+    /// The flavour for `thread_get_state`.
     pub flavor: i32,
-    /// How much it gives, in words of 4 bytes.
+    /// The size of the registers, in words of 4 bytes.
     pub words: usize,
-    /// Which of them it is, in words of 8 bytes.
+    /// The place of the stack pointer, in words of 8 bytes.
     pub stack_pointer: usize,
 }
 
@@ -118,7 +118,7 @@ impl Registers {
     pub const X86_64: Registers = Registers { flavor: 4, words: 42, stack_pointer: 7 };
     /// `ARM_THREAD_STATE64` of `mach/arm/thread_status.h`.
     pub const ARM64: Registers = Registers { flavor: 6, words: 68, stack_pointer: 31 };
-    /// Those of this build, which a translated program is asked for too.
+    /// Those of this build, which also work for a translated program.
     pub const NATIVE: Registers =
         if cfg!(target_arch = "aarch64") { Registers::ARM64 } else { Registers::X86_64 };
 }

@@ -1,12 +1,12 @@
-//! Which segment of which image covers an address, and regions cut where one segment ends and another begins.
+//! Which segment of which image covers an address; cuts regions where segments end.
 //!
 //! Outside the shared cache the kernel's regions end where segments end. Inside it, thousands of segments of hundreds of
-//! images lie in a handful of regions; vmmap cuts those at segment bounds, to the byte, and so does this.
+//! images lie in a handful of regions. vmmap cuts those at segment bounds, to the byte, and so does this.
 
 use super::images::LoadedImage;
 use crate::model::{AddrRange, Bytes, Name, NameKind, Native, PageRun, PageSize, PageState, Region, join};
 
-/// What vmmap prints as the detail of the one `__LINKEDIT` that all images of the shared cache have together.
+/// The detail that vmmap prints for the one `__LINKEDIT` that all images of the shared cache have in common.
 const COMBINED_LINKEDIT: &[u8] = b"dyld shared cache combined __LINKEDIT";
 
 /// A range that belongs to a segment.
@@ -14,19 +14,19 @@ const COMBINED_LINKEDIT: &[u8] = b"dyld shared cache combined __LINKEDIT";
 struct Covered {
     range: AddrRange,
     segment: Box<str>,
-    /// `None` where the path of the image couldn't be read.
+    /// `None` if the path of the image could not be read.
     image: Option<Name>,
 }
 
-/// The segments of all images by address, none overlapping another.
+/// The segments of all images, ordered by address, none overlapping another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SegmentMap {
     covered: Vec<Covered>,
-    /// From the first to the last segment that lies in the shared cache.
+    /// From the first to the last segment in the shared cache.
     shared_cache: Option<AddrRange>,
 }
 
-/// The state of one page, as `mach_vm_page_range_query` tells it (`VM_PAGE_QUERY_…` of `mach/vm_statistics.h`).
+/// The state of one page, from `mach_vm_page_range_query` (`VM_PAGE_QUERY_…` of `mach/vm_statistics.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Disposition(pub i32);
 
@@ -55,7 +55,7 @@ impl Disposition {
         self.is_resident() && self.0 & Disposition::DIRTY != 0
     }
 
-    /// Compressed or on disk. A page that is present too is counted as resident only, as the kernel's region counts do.
+    /// Compressed or on disk. A page that is also present counts as resident only, as in the kernel's region counts.
     fn is_swapped(self) -> bool {
         !self.is_resident() && self.0 & Disposition::PAGED_OUT != 0
     }
@@ -69,23 +69,23 @@ impl Disposition {
             .with_if(PageState::COPIED, self.is_resident() && self.0 & Disposition::COPIED != 0)
     }
 
-    /// Whether this process has a page of its own here.
+    /// Whether this process has its own page here.
     fn is_own(self) -> bool {
         self.is_dirty() || self.is_swapped()
     }
 }
 
-/// The pages of a region that is to be cut.
+/// The pages of a region to be cut.
 #[derive(Clone, Copy)]
 pub(crate) struct PageStates<'a> {
-    /// The state of each page of the region, from its first on.
+    /// The state of each page of the region, from its first one on.
     pub dispositions: &'a [Disposition],
     /// Their size.
     pub page_size: PageSize,
 }
 
 impl PageStates<'_> {
-    /// The states in `range`, of a region that starts at `start`.
+    /// The states in `range`, for a region that starts at `start`.
     pub fn runs(self, start: u64, range: AddrRange) -> Box<[PageRun]> {
         let size = self.page_size.bytes().0;
         let first = range.start().saturating_sub(start) / size;
@@ -100,9 +100,10 @@ impl PageStates<'_> {
 }
 
 impl SegmentMap {
-    /// The segments of `images`. Where two overlap, the one that begins first has the bytes.
+    /// Collects the segments of `images`. If two overlap, the one that starts first gets the bytes.
     ///
-    /// A segment that is loaded by itself has its last page to the end. In the shared cache the next begins at the next byte.
+    /// A segment that is loaded by itself gets its last page up to the end. In the shared cache the next one starts at the
+    /// next byte.
     pub fn new(images: &[LoadedImage], page_size: PageSize) -> SegmentMap {
         let mut all = Vec::new();
         let mut linkedits = Vec::new();
@@ -132,20 +133,20 @@ impl SegmentMap {
         SegmentMap { covered: without_overlaps(all), shared_cache }
     }
 
-    /// The segments that have a byte of `range`.
+    /// The segments that overlap `range`.
     fn overlapping(&self, range: AddrRange) -> &[Covered] {
         let first = self.covered.partition_point(|covered| covered.range.end() <= range.start());
         let rest = &self.covered[first..];
         &rest[..rest.partition_point(|covered| covered.range.start() < range.end())]
     }
 
-    /// Whether no segment has a byte of `range`.
+    /// Whether no segment overlaps `range`.
     pub fn is_clear(&self, range: AddrRange) -> bool {
         self.overlapping(range).is_empty()
     }
 
-    /// Whether a region has to be cut: more than one segment covers it, one covers a part of it, or none does and it is unused
-    /// shared cache that this process wrote to in places.
+    /// Whether a region must be cut: more than one segment covers it, one covers a part of it, or none does and it is unused
+    /// shared cache with pages that this process wrote.
     pub fn cuts(&self, region: &Region) -> bool {
         match self.overlapping(region.range) {
             _ if is_submap(region) => false,
@@ -155,8 +156,8 @@ impl SegmentMap {
         }
     }
 
-    /// The parts of `region`, in order. Where it has counts, those of the parts come from the states of its pages; without
-    /// `pages` a region with counts stays whole and unnamed, since how its pages are spread can't be told.
+    /// The parts of `region`, in order. The counts of the parts come from the states of its pages. Without `pages` a region
+    /// with counts stays whole and unnamed, because the distribution of its pages is unknown.
     pub fn cut(&self, region: Region, pages: Option<PageStates<'_>>) -> Vec<Region> {
         let overlapping = self.overlapping(region.range);
         let in_cache = self.is_in_shared_cache(&region);
@@ -184,8 +185,8 @@ impl SegmentMap {
         parts
     }
 
-    /// Whether a region lies in the shared cache, by its tag or by where the images lie that are in it. Where no image is known,
-    /// what is used of the cache isn't either, and only a whole submap is said to be it.
+    /// Whether a region lies in the shared cache, by its tag or by the addresses of the images there. If no image is known,
+    /// the used part of the cache is unknown too, and only a whole submap counts.
     fn is_in_shared_cache(&self, region: &Region) -> bool {
         let by_tag = region.native.macos().is_some_and(|native| native.shared_cache);
         let by_place = self.shared_cache.is_some_and(|cache| cache.overlaps(region.range));
@@ -206,7 +207,7 @@ fn contains(outer: AddrRange, inner: AddrRange) -> bool {
     outer.start() <= inner.start() && inner.end() <= outer.end()
 }
 
-/// The range with its last page to the end.
+/// Extends the range to the end of its last page.
 fn whole_pages(range: AddrRange, page_size: PageSize) -> AddrRange {
     let end = range.end().checked_next_multiple_of(page_size.bytes().0);
     end.and_then(|end| AddrRange::new(range.start(), end)).unwrap_or(range)
@@ -217,7 +218,7 @@ fn hull(a: AddrRange, b: AddrRange) -> AddrRange {
     AddrRange::new(start, end).expect("the smaller start lies before the larger end")
 }
 
-/// The ranges that touch or overlap made one.
+/// Joins ranges that touch or overlap.
 fn union(mut ranges: Vec<AddrRange>) -> Vec<AddrRange> {
     ranges.sort_unstable();
     let mut merged: Vec<AddrRange> = Vec::new();
@@ -242,8 +243,8 @@ fn without_overlaps(mut all: Vec<Covered>) -> Vec<Covered> {
     all
 }
 
-/// What lies between two segments. On pages that this process wrote it counts for vmmap (`unused but dirty shlib __DATA`), on
-/// others it doesn't, so it is cut where the one sort ends and the other begins.
+/// Cuts the space between two segments. Pages there that this process wrote count in vmmap (`unused but dirty shlib __DATA`),
+/// others do not, so it is cut between the two sorts.
 fn unused(range: Option<AddrRange>, whole: AddrRange, pages: Option<PageStates<'_>>) -> Vec<AddrRange> {
     let Some(range) = range.filter(|range| !range.is_empty()) else { return Vec::new() };
     let Some(pages) = pages else { return vec![range] };
@@ -266,7 +267,7 @@ fn unused(range: Option<AddrRange>, whole: AddrRange, pages: Option<PageStates<'
     parts
 }
 
-/// The part of `region` that lies in `range`.
+/// The part of `region` in `range`.
 fn part(region: &Region, range: AddrRange, pages: Option<PageStates<'_>>) -> Region {
     let mut part = region.clone();
     part.range = range;
@@ -293,7 +294,7 @@ fn part(region: &Region, range: AddrRange, pages: Option<PageStates<'_>>) -> Reg
     part.counts.dirty = Some(sums[1]);
     part.counts.swapped = Some(sums[2]);
     if let Native::Macos(native) = &mut part.native {
-        // Counted for the whole, and not told page by page.
+        // Counted for the whole region, and unknown for single pages.
         native.reusable = None;
         native.wired = None;
         native.shared_now_private = None;
@@ -430,7 +431,7 @@ mod tests {
             shown(&map.cut(cache.clone(), Some(pages))),
             ["8000-9000 - -", "9000-a000 - -", "a000-b000 - -"]
         );
-        // Where no image is known, neither is what is unused.
+        // If no image is known, the unused part is unknown too.
         let unknown = SegmentMap::default().cut(cache, None).remove(0);
         assert!(!unknown.native.macos().unwrap().shared_cache);
     }

@@ -1,8 +1,8 @@
-//! What vmmap calls each user tag.
+//! The names that vmmap prints for user tags.
 //!
 //! The numbers are the `VM_MEMORY_…` constants of `mach/vm_statistics.h`. About half of the names were seen in reports of
-//! macOS 10.5 to 27; the others follow vmmap's habit and are inferred, as [`Tag::is_seen`] says. macOS 27 writes some names
-//! in title case; where its name was never seen, the older one stands.
+//! macOS 10.5 to 27; the others follow vmmap's conventions and are inferred, as [`Tag::is_seen`] says. macOS 27 prints some
+//! names in title case; a name that was not seen there stays the older one.
 
 use std::borrow::Cow;
 
@@ -10,19 +10,19 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tag {
-    /// The number that the allocating call gave.
+    /// The number that the allocating call passed.
     pub number: u32,
-    /// The constant in `mach/vm_statistics.h`, without its `VM_MEMORY_`; empty for 0, which has none.
+    /// The constant in `mach/vm_statistics.h`, without its `VM_MEMORY_`. Empty for 0, which has none.
     pub constant: &'static str,
-    /// What vmmap prints up to macOS 26; `None` where it prints the bare number.
+    /// The name in vmmap up to macOS 26; `None` if it prints the bare number.
     pub name: Option<&'static str>,
-    /// What vmmap prints on macOS 27, where that was seen.
+    /// The name in vmmap on macOS 27, if it was seen.
     pub name_macos27: Option<&'static str>,
-    /// Whether the name was seen in a report; otherwise it is inferred.
+    /// Whether the name was seen in a report. Otherwise it is inferred.
     pub is_seen: bool,
 }
 
-/// Which of its two vocabularies vmmap uses.
+/// One of vmmap's two vocabularies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Naming {
@@ -34,8 +34,8 @@ pub enum Naming {
 }
 
 impl Naming {
-    /// The vocabulary of a system, by its version as [`ProcessInfo::system`](crate::ProcessInfo::system) has it:
-    /// `macOS 14.6.1 (23G93)`.
+    /// The vocabulary of a system, by its version as in [`ProcessInfo::system`](crate::ProcessInfo::system): `macOS 14.6.1
+    /// (23G93)`.
     pub fn of_system(system: &str) -> Naming {
         let version = system.strip_prefix("macOS ").unwrap_or_default();
         let major = version.split(['.', ' ']).next().and_then(|major| major.parse().ok());
@@ -43,13 +43,14 @@ impl Naming {
     }
 }
 
-/// The tag of that number; `None` where it has no constant.
+/// The tag with that number; `None` if it has no constant.
 pub fn tag(number: u32) -> Option<&'static Tag> {
     let index = TAGS.binary_search_by_key(&number, |tag| tag.number).ok()?;
     Some(&TAGS[index])
 }
 
-/// What vmmap prints for a tag, before protection, share mode and backing refine it: `Memory Tag N` where it has no name.
+/// The name that vmmap prints for a tag before it considers protection, share mode and backing: `Memory Tag N` if it has no
+/// name.
 pub fn name(number: u32, naming: Naming) -> Cow<'static, str> {
     let tag = tag(number);
     let title = tag.and_then(|tag| tag.name_macos27).filter(|_| naming == Naming::TitleCase);
@@ -59,10 +60,9 @@ pub fn name(number: u32, naming: Naming) -> Cow<'static, str> {
     }
 }
 
-/// The tag that a printed region type tells, whichever refinement it has; `None` where it tells none (`mapped file`,
-/// `__TEXT`).
+/// The tag of a printed region type, whichever refinement it has; `None` if the type has no tag (`mapped file`, `__TEXT`).
 ///
-/// `MALLOC`, which crash reports print for all malloc memory together, is taken for tag 1.
+/// `MALLOC`, which crash reports print for all malloc memory together, counts as tag 1.
 pub fn tag_of_name(printed: &str) -> Option<u32> {
     let refined = printed.split_once(" (").map_or(printed, |(name, _)| name);
     let refined = refined.strip_suffix(" metadata").unwrap_or(refined).trim_end_matches(" ?");

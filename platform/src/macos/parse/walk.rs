@@ -1,6 +1,7 @@
-//! From one region to the next: the whole map of a task, by one kernel call a region.
+//! Walks the whole map of a task, with one kernel call a region.
 //!
-//! Pure, over [`TaskCalls`]: what a real kernel may answer, torn maps and dying tasks included, is tested on every host.
+//! Pure, over [`TaskCalls`]: whatever a real kernel may answer, including torn maps and dying tasks, can be tested on every
+//! host.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -14,7 +15,7 @@ use crate::model::{AddrRange, Name, Native, PageSize, PurgeState, Region};
 use crate::order::Order;
 use crate::warning::Warning;
 
-/// A map entry and, where the call that told it looks for one, the path of the file behind it.
+/// A map entry and, if the call looks for one, the path of the file behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProcessRegion {
     pub raw: RawRegion,
@@ -27,36 +28,36 @@ impl From<RawRegion> for ProcessRegion {
     }
 }
 
-/// The calls that a walk makes, each one system call.
+/// The calls of a walk, one system call each.
 pub(crate) trait TaskCalls {
-    /// The leaf at or after `address`, however many submaps deep (`mach_vm_region_recurse`); its page counts only where
-    /// `with_pages`, since counting looks at every page.
+    /// The leaf at or after `address`, however many submaps deep (`mach_vm_region_recurse`). Counts its pages only
+    /// `with_pages`, because counting looks at every page.
     fn recurse(&mut self, address: u64, with_pages: bool) -> Result<RawRegion, Refusal>;
 
-    /// The region at or after `address` in the task's own map (`mach_vm_region`): a submap is one region.
+    /// The region at or after `address` in the task's own map (`mach_vm_region`). A submap is one region.
     fn region(&mut self, address: u64, with_pages: bool) -> Result<RawRegion, Refusal>;
 
-    /// The same without a task port (`PROC_PIDREGIONPATHINFO`), and its path where a file backs it. Always counts pages.
+    /// The same without a task port (`PROC_PIDREGIONPATHINFO`), and the path if a file backs it. Always counts pages.
     fn process_region(&mut self, address: u64) -> Result<ProcessRegion, Refusal>;
 
-    /// Whether the region at `address` is purgeable, and in which state (`mach_vm_purgable_control`).
+    /// The state of the region at `address` if it is purgeable (`mach_vm_purgable_control`).
     fn purge_state(&mut self, address: u64) -> Option<PurgeState>;
 
     /// The state of every page in `range` (`mach_vm_page_range_query`).
     fn dispositions(&mut self, range: AddrRange) -> Option<Vec<Disposition>>;
 
-    /// Whether the process that was opened is still there.
+    /// Whether the process that was opened still exists.
     fn is_alive(&mut self) -> bool;
 }
 
-/// Which call is made for a region, from the most telling to the last resort.
+/// The call that is made for each region, from the most to the least detailed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
-    /// With a task port, into submaps.
+    /// With a task port; enters submaps.
     Recurse,
-    /// With a task port, around submaps.
+    /// With a task port; skips submaps.
     Region,
-    /// Without a port: the same user, or root.
+    /// Without a port. For the same user or root.
     Process,
 }
 
@@ -69,39 +70,39 @@ impl Method {
         }
     }
 
-    /// What is missing where this method had to be taken, because of `cause`.
+    /// A warning about what this method lacks, which was necessary because of `cause`.
     pub fn limit(self, cause: &io::Error) -> Option<Warning> {
         let why = match self {
             Method::Recurse => return None,
             Method::Region => format!(
-                "mach_vm_region_recurse failed ({cause}), so mach_vm_region is used: the shared cache is one region"
+                "mach_vm_region_recurse failed ({cause}); with mach_vm_region the shared cache is one region"
             ),
             Method::Process => format!(
-                "no task port can be used ({cause}), so proc_pidinfo is: the shared cache is one region without counts, and \
-                 segments, purgeable and reusable memory are not known"
+                "no task port is usable ({cause}); with proc_pidinfo the shared cache is one region without counts, and \
+                 segments, purgeable and reusable memory are unknown"
             ),
         };
         Some(Warning::Limited { why })
     }
 }
 
-/// What is known before the walk begins.
+/// The parameters of a walk.
 pub(crate) struct Plan {
     pub pid: u32,
     pub method: Method,
-    /// Whether pages are counted, and purge states asked for.
+    /// Whether to count pages and query purge states.
     pub with_counts: bool,
-    /// Whether to ask for the state of every page too.
+    /// Whether to query the state of every page too.
     pub with_states: bool,
     pub page_size: PageSize,
     pub segments: SegmentMap,
-    /// Whether this program runs as root, to whom other ways are open.
+    /// Whether this program runs as root, for which other hints apply.
     pub is_root: bool,
-    /// Where to begin; 0 for the whole map.
+    /// The address to start at; 0 for the whole map.
     pub from: u64,
 }
 
-/// An entry without a size, which no kernel should have, is stepped over; so many in one map are a sign of garbage.
+/// Entries without a size, which no kernel should have, are skipped. This many in one map are a sign of garbage.
 const MOST_EMPTY_ENTRIES: u32 = 64;
 
 /// A walk over a task's map.
@@ -111,9 +112,9 @@ pub(crate) struct Walk<'a, C> {
     plan: Plan,
     next: u64,
     order: Order,
-    /// Parts of the last region that are still to be given out.
+    /// Parts of the last region that are not returned yet.
     parts: VecDeque<Region>,
-    /// The paths of objects that were looked up: regions of one file share it.
+    /// The paths of objects that were looked up, shared by all regions of one file.
     names: HashMap<u64, Option<Name>>,
     empty_entries: u32,
     count: u64,
@@ -145,7 +146,7 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
             let Some(end) = self.advance(&raw) else {
                 self.warnings.push(Warning::Limited {
                     why: format!(
-                        "the system's answers don't lead past {:x}, so what may lie above is missing",
+                        "the system's answers do not advance past {:x}, so regions above may be missing",
                         self.next
                     ),
                 });
@@ -192,7 +193,7 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
         }
     }
 
-    /// Where the walk goes on behind `raw`; `None` where the answers don't lead on.
+    /// The address after `raw`, where the walk continues; `None` if the answers do not advance.
     fn advance(&mut self, raw: &RawRegion) -> Option<u64> {
         if raw.size == 0 {
             self.empty_entries += 1;
@@ -203,13 +204,13 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
         (end > self.next).then_some(end)
     }
 
-    /// The map of a task that has just ended is empty, or ends early: an end has to be told from the end.
+    /// The map of a task that has just ended is empty, or ends early. Distinguishes that end from a complete one.
     fn end(&mut self) -> Result<()> {
         self.warnings.extend(self.order.warning());
         if self.calls.is_alive() { Ok(()) } else { Err(Error::Vanished { pid: self.plan.pid }) }
     }
 
-    /// The port is dead. Where the process isn't, it has started another program, which is another task.
+    /// The port is dead. If the process is not, it has started another program, which is another task.
     fn gone(&mut self) -> Error {
         let pid = self.plan.pid;
         if self.calls.is_alive() { Error::Replaced { pid } } else { Error::Vanished { pid } }
@@ -245,12 +246,12 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
         Some(region)
     }
 
-    /// The path of the file behind a region: one look-up an object.
+    /// The path of the file behind a region. One look-up an object.
     fn path_of(&mut self, raw: &RawRegion) -> Option<Name> {
         if let Some(name) = self.names.get(&raw.object_id).filter(|_| raw.object_id != 0) {
             return name.clone();
         }
-        // The answer is about the region at the address or the next one: only the former's path is this one's.
+        // The answer is about the region at the address or the next one. Only the former's path is this region's.
         let name = match self.calls.process_region(raw.address) {
             Ok(ProcessRegion { raw: found, path: Some(path) })
                 if found.range().is_some_and(|range| range.contains(raw.address)) =>

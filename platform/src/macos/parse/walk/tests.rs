@@ -1,4 +1,4 @@
-//! Walks over kernels that answer as they should, and as they shouldn't.
+//! Walks over kernels that answer as they should, and over others.
 
 use proptest::prelude::*;
 
@@ -9,14 +9,14 @@ use crate::macos::parse::kern::KernReturn;
 use crate::macos::parse::macho::MachHeader;
 use crate::model::{Bytes, Image};
 
-/// A kernel that answers from a list, and does what it is told to at a given call.
+/// A kernel that answers from a list, and misbehaves at a given call.
 #[derive(Default)]
 struct FakeKernel {
     entries: Vec<RawRegion>,
     paths: Vec<(u64, &'static str)>,
-    /// From which region call on what is answered instead.
+    /// From which region call on to return which error.
     faults: Vec<(usize, i32)>,
-    /// Which faults `mach_vm_region` doesn't have.
+    /// Whether `mach_vm_region` has none of the faults.
     is_region_sane: bool,
     is_process_refused: bool,
     dies_at: Option<usize>,
