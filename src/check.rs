@@ -57,6 +57,7 @@ use std::str::FromStr;
 
 use mmview_platform::Detail;
 
+use crate::error::{Error, ErrorKind};
 use crate::snapshot::Snapshot;
 
 pub use eval::{Evidence, Verdict};
@@ -85,6 +86,12 @@ impl FromStr for Check {
 
     fn from_str(text: &str) -> Result<Check, SyntaxError> {
         Ok(Check::new(text.trim().to_owned(), language::parse(text)?))
+    }
+}
+
+impl From<SyntaxError> for Error {
+    fn from(error: SyntaxError) -> Error {
+        Error::from_cause(ErrorKind::Syntax, error)
     }
 }
 

@@ -4,8 +4,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use crate::check::SyntaxError;
-
 /// The result of a fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -79,6 +77,11 @@ impl ErrorKind {
 }
 
 impl Error {
+    /// An error with the text of its cause.
+    pub(crate) fn from_cause(kind: ErrorKind, cause: impl StdError + Send + Sync + 'static) -> Error {
+        Error { kind, message: None, hints: Vec::new(), cause: Some(Box::new(cause)) }
+    }
+
     /// What sort of error it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -171,16 +174,10 @@ impl From<mmview_platform::Error> for Error {
     }
 }
 
-impl From<SyntaxError> for Error {
-    fn from(error: SyntaxError) -> Error {
-        Error { kind: ErrorKind::Syntax, message: None, hints: Vec::new(), cause: Some(Box::new(error)) }
-    }
-}
-
 /// A failure of reading or calling something.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
-        Error { kind: ErrorKind::Unreadable, message: None, hints: Vec::new(), cause: Some(Box::new(error)) }
+        Error::from_cause(ErrorKind::Unreadable, error)
     }
 }
 

@@ -68,7 +68,7 @@ impl From<mmview_platform::MemoryMap> for Snapshot {
 impl Snapshot {
     /// Copies the facts, without the purpose of each region: the content of an archive.
     pub fn facts(&self) -> mmview_platform::MemoryMap {
-        let regions = self.regions.iter().map(|classified| classified.facts().clone()).collect();
+        let regions = self.regions.iter().map(|region| region.facts().clone()).collect();
         let (source, process) = (self.source.clone(), self.process.clone());
         let mut map = mmview_platform::MemoryMap::new(source, process, self.detail, regions);
         map.taken = self.taken;
