@@ -1,8 +1,8 @@
 //! Saves a map to a file. An archive holds facts only; opening it computes their meaning again.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use mmview_platform::{Error, MemoryMap, Result, write_archive};
@@ -47,30 +47,59 @@ fn replace(map: &MemoryMap, path: &Path, existing: Option<&Metadata>) -> io::Res
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
-    let file = tempfile::Builder::new()
-        .prefix(".mmview-")
-        .suffix(".partial")
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(directory)
-        .map_err(without_path)?;
+    let partial = Partial::create(&directory)?;
+    let file = &partial.file;
     if let Some(existing) = existing {
-        let created = file.as_file().metadata()?;
+        let created = file.metadata()?;
         if (created.uid(), created.gid()) != (existing.uid(), existing.gid()) {
             // Only root can change the owner; for other users the archive becomes theirs.
-            let _ = fchown(file.as_file(), Some(existing.uid()), Some(existing.gid()));
+            let _ = fchown(file, Some(existing.uid()), Some(existing.gid()));
         }
-        file.as_file().set_permissions(existing.permissions())?;
+        file.set_permissions(existing.permissions())?;
     }
-    let size = write_to(file.as_file(), map)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
+    let size = write_to(file, map)?;
+    file.sync_all()?;
+    partial.rename(path)?;
     Ok(size)
 }
 
-/// Removes the path of the temporary file from an error.
-fn without_path(error: io::Error) -> io::Error {
-    let cause = error.get_ref().and_then(|with_path| with_path.source()?.downcast_ref::<io::Error>());
-    cause.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+/// A file under a temporary name. It is removed unless it is renamed.
+struct Partial {
+    path: PathBuf,
+    file: File,
+}
+
+impl Partial {
+    /// Creates one that only its owner can read.
+    fn create(directory: &Path) -> io::Result<Partial> {
+        let mut number = 0_u32;
+        loop {
+            let path = directory.join(format!(".mmview-{}-{number}.partial", std::process::id()));
+            match File::options().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => return Ok(Partial { path, file }),
+                // Left behind by a process of the same id, or in use by another thread.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < u32::MAX => {
+                    number += 1
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn rename(mut self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.path.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.path.as_os_str().is_empty() {
+            // If it can't be removed, its name says what it is.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 fn write_to(file: &File, map: &MemoryMap) -> io::Result<u64> {

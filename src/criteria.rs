@@ -1,12 +1,13 @@
 //! Globs, protections and addresses as users write them, in options and in checks.
 
+use std::error::Error;
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
 use mmview_platform::{AddrRange, Name};
-use thiserror::Error;
 
 use crate::region::Classified;
 
@@ -18,12 +19,19 @@ pub struct PathGlob {
 }
 
 /// The text is not a valid glob.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{reason}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidGlob {
     reason: String,
 }
+
+impl fmt::Display for InvalidGlob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl Error for InvalidGlob {}
 
 impl FromStr for PathGlob {
     type Err = InvalidGlob;
@@ -77,14 +85,23 @@ enum Letters {
 const LETTERS: [u8; 5] = *b"rwxps";
 
 /// The text is not a protection.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "invalid protection `{text}`: write all of it, such as rw- or r-xp, or some letters, such as w or rx"
-)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidPermissions {
     text: String,
 }
+
+impl fmt::Display for InvalidPermissions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        write!(
+            f,
+            "invalid protection `{text}`: write all of it, such as rw- or r-xp, or some letters, such as w or rx"
+        )
+    }
+}
+
+impl Error for InvalidPermissions {}
 
 impl FromStr for Permissions {
     type Err = InvalidPermissions;
@@ -141,19 +158,34 @@ impl Permissions {
 }
 
 /// The text is not an address, or not a range of addresses.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidAddress {
     /// Not a hexadecimal number of at most 64 bits.
-    #[error("invalid address `{0}`: write it in hexadecimal, such as 0x7ffd1000")]
     NotHexadecimal(String),
     /// The last address, after which no range can end.
-    #[error("invalid address `{0}`: it is the end of the address space")]
     Last(String),
     /// A range without an address.
-    #[error("invalid range `{0}`: its end must be after its start")]
     EmptyRange(String),
 }
+
+impl fmt::Display for InvalidAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidAddress::NotHexadecimal(text) => {
+                write!(f, "invalid address `{text}`: write it in hexadecimal, such as 0x7ffd1000")
+            }
+            InvalidAddress::Last(text) => {
+                write!(f, "invalid address `{text}`: it is the end of the address space")
+            }
+            InvalidAddress::EmptyRange(text) => {
+                write!(f, "invalid range `{text}`: its end must be after its start")
+            }
+        }
+    }
+}
+
+impl Error for InvalidAddress {}
 
 /// Parses an address in hexadecimal, with or without `0x`.
 ///

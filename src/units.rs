@@ -3,7 +3,6 @@
 use std::fmt::{self, Write};
 
 use mmview_platform::Bytes;
-use thiserror::Error;
 
 /// The unit of sizes in tables. Machine formats always use bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,12 +80,20 @@ fn in_units_of(size: Bytes, bits: u32) -> f64 {
 }
 
 /// The text is not a size.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("invalid size `{text}`: write bytes, or a number with K, M, G or T, such as 64K")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InvalidSize {
     text: String,
 }
+
+impl fmt::Display for InvalidSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        write!(f, "invalid size `{text}`: write bytes, or a number with K, M, G or T, such as 64K")
+    }
+}
+
+impl std::error::Error for InvalidSize {}
 
 /// Parses a size such as `4096`, `64K`, `1.5M` or `2G`.
 ///
