@@ -116,7 +116,8 @@ pub enum Shortfall {
     NotResident,
     /// The capture does not contain the page.
     NotInCapture,
-    /// The system refuses to read the page, such as one that forbids all access (`PROT_NONE`).
+    /// The system refuses to read the page, such as one that forbids all access (`PROT_NONE`). Linux reads that one if
+    /// `process_vm_readv` is not available and `/proc/PID/mem` is used instead.
     Refused,
 }
 

@@ -2,6 +2,7 @@
 
 mod address;
 mod arch;
+mod base64;
 mod bytes;
 mod counts;
 mod ending;

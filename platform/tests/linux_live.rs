@@ -73,7 +73,7 @@ fn the_scan_equals_smaps() {
 }
 
 #[test]
-fn a_gentle_scan_tells_the_same_in_small_steps() {
+fn a_gentle_scan_has_the_same_result_in_small_steps() {
     let mut map = memmap2::MmapOptions::new().len(64 << 20).map_anon().unwrap();
     map.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     let map = std::hint::black_box(map);

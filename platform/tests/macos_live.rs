@@ -79,7 +79,7 @@ fn the_stack_and_the_code_are_where_they_are() {
 }
 
 #[test]
-fn one_address_is_told_as_the_listing_tells_it() {
+fn a_look_up_agrees_with_the_listing() {
     let boxed = Box::new([0u8; 64]);
     let address = boxed.as_ptr() as u64;
     let one = own().region_at(address, Detail::Layout).unwrap().expect("the heap is mapped");

@@ -76,12 +76,11 @@ fn a_page_that_is_not_resident_is_not_touched() {
 }
 
 #[test]
-fn reading_much_that_is_not_resident_does_not_grow_the_process() {
+fn reading_much_that_is_not_resident_does_not_grow_the_region() {
     let map = mapping(32 << 10);
     map.write(Bytes(0), 1);
     let mut source = source();
     let mut buffer = vec![1u8; map.size().0 as usize];
-    let before = source.totals().unwrap().resident.unwrap();
     let mut pieces: Vec<_> = (map.address()..)
         .step_by(page() as usize)
         .zip(buffer.chunks_mut(page() as usize))
@@ -89,8 +88,8 @@ fn reading_much_that_is_not_resident_does_not_grow_the_process() {
         .collect();
     source.memory().unwrap().read(&mut pieces).unwrap();
     assert_eq!(pieces.iter().filter(|piece| piece.is_complete()).count(), 1);
-    let grown = source.totals().unwrap().resident.unwrap().saturating_sub(before);
-    assert!(grown < Bytes(16 << 20), "grown by {grown:?} of {:?}", map.size());
+    let region = source.region_at(map.address(), mmview_platform::Detail::Counts).unwrap().unwrap();
+    assert_eq!((region.range, region.counts.resident), (map.range(), Some(Bytes(page()))));
 }
 
 #[test]
@@ -221,4 +220,23 @@ fn an_exec_makes_the_memory_another() {
     child.wait().unwrap();
     let result = memory.read(&mut [Piece::new(range.start(), &mut buffer)]);
     assert!(matches!(result, Err(Error::Vanished { .. })), "{result:?}");
+}
+
+#[test]
+fn what_has_no_memory_says_so() {
+    let saved = tempfile::tempdir().unwrap();
+    std::fs::create_dir(saved.path().join("7")).unwrap();
+    std::fs::write(saved.path().join("7/maps"), "1000-2000 rw-p 00000000 00:00 0 \n").unwrap();
+    let mut source = open_process(7, &OpenOptions::new().procfs(saved.path().to_owned())).unwrap();
+    assert_eq!(source.read(mmview_platform::Detail::Layout).unwrap().regions.len(), 1);
+    let range = AddrRange::new(0x1000, 0x2000).unwrap();
+    let result = source.memory().unwrap().resident(range);
+    assert!(matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
+
+    // The second process is a kernel thread; in a container it may be another, or missing.
+    let Ok(mut source) = open_process(2, &OpenOptions::new()) else { return };
+    if source.read(mmview_platform::Detail::Layout).is_ok_and(|map| map.regions.is_empty()) {
+        let result = source.memory().unwrap().resident(range);
+        assert!(matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
+    }
 }

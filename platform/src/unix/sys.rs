@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_has_a_name_and_nobody_else_has_its_id() {
+    fn root_has_a_name_and_an_unused_id_has_none() {
         assert_eq!(user_name(0).as_deref(), Some("root"));
         assert_eq!(user_name(u32::MAX - 7), None);
     }

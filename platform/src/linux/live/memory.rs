@@ -12,6 +12,7 @@ use rustix::process::Pid;
 
 use super::as_pid;
 use super::directory::Directory;
+use super::facts;
 use super::query::{self, Answer};
 use super::refused;
 use super::sys::{self, PageRegion};
@@ -44,6 +45,8 @@ pub(super) struct LiveMemory {
     process: Arc<Directory>,
     /// The ID for `process_vm_readv`; `None` if the process may be one of another system (`--procfs`).
     pid: Option<Pid>,
+    /// A saved tree under `--procfs` may lack `stat`; then a missing one means nothing.
+    is_stat_readable: bool,
     page_size: PageSize,
     pagemap: OnceLock<File>,
     mem: OnceLock<File>,
@@ -59,10 +62,16 @@ pub(super) struct LiveMemory {
 
 impl LiveMemory {
     /// The memory of `process`, which is one of this system or not.
-    pub fn new(process: Arc<Directory>, page_size: PageSize, is_of_this_system: bool) -> LiveMemory {
+    pub fn new(
+        process: Arc<Directory>,
+        page_size: PageSize,
+        is_of_this_system: bool,
+        is_stat_readable: bool,
+    ) -> LiveMemory {
         LiveMemory {
             pid: is_of_this_system.then(|| as_pid(process.pid())).flatten(),
             process,
+            is_stat_readable,
             page_size,
             pagemap: OnceLock::new(),
             mem: OnceLock::new(),
@@ -99,14 +108,22 @@ impl LiveMemory {
     }
 
     fn error(&self, source: io::Error, action: &'static str, name: &str) -> Error {
-        refused::memory_error(&self.process, source, action, self.process.path(name))
+        if source.raw_os_error() == Some(Errno::SRCH.raw_os_error()) {
+            return self.gone();
+        }
+        refused::memory_error(&self.process, self.is_stat_readable, source, action, self.process.path(name))
     }
 
     /// The error of an address space that is gone: its process has exited, or started another program.
     fn gone(&self) -> Error {
         let pid = self.process.pid();
         match self.process.stat() {
-            Ok(stat) if super::facts::has_ended(&stat) => Error::Zombie { pid },
+            Ok(stat) if facts::has_ended(&stat) => Error::Zombie { pid },
+            Ok(stat) if facts::is_kernel_thread(&stat) => {
+                Error::Unsupported { what: "reading memory", place: "for a kernel thread, which has none" }
+            }
+            // Between exiting and becoming a zombie a process has no memory anymore, and its addresses read as 0.
+            Ok(stat) if (stat.start_code, stat.start_stack) == (0, 0) => Error::Vanished { pid },
             Ok(_) => {
                 self.is_stale.store(true, Ordering::Relaxed);
                 Error::Replaced { pid }
@@ -263,7 +280,7 @@ impl PageCalls for LiveMemory {
     /// process that was opened, and an ID is not given away while its process exists: if the directory is alive after reading,
     /// the ID was right all the time. The page map is that of one address space, so an `exec` shows too.
     fn check_identity(&self) -> Result<()> {
-        if !self.meter.call(|| self.process.is_alive()) {
+        if self.is_stat_readable && !self.meter.call(|| self.process.is_alive()) {
             return Err(Error::Vanished { pid: self.process.pid() });
         }
         let pagemap = self.pagemap()?;
@@ -323,7 +340,7 @@ mod tests {
             map[index * page as usize] = 1;
         }
         let range = AddrRange::with_size(map.as_ptr() as u64, crate::model::Bytes(300 * page)).unwrap();
-        let memory = LiveMemory::new(Arc::new(process), page_size, true);
+        let memory = LiveMemory::new(Arc::new(process), page_size, true, true);
         let by_entries = joined(memory.present_by_entries(range).unwrap());
         assert!(!by_entries.is_empty());
         // `None` before Linux 6.7.

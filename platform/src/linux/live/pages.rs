@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn little_is_scanned_at_once() {
+    fn a_small_range_is_scanned_in_one_part() {
         assert_eq!(parts_of(&["1000-2000 rw-p 0 00:00 0"]).len(), 1);
         assert_eq!(parts_of(&["100000000-4100000000 ---p 0 00:00 0"]).len(), 1, "nothing can be there");
     }

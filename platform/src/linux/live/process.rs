@@ -306,7 +306,12 @@ impl RegionSource for LiveSource {
         // The open files belong to the program that ran when they were opened.
         if held.as_ref().is_none_or(|memory| memory.is_stale()) {
             let process = Arc::clone(&self.process);
-            *held = Some(Arc::new(LiveMemory::new(process, page_size, self.is_of_this_system)));
+            *held = Some(Arc::new(LiveMemory::new(
+                process,
+                page_size,
+                self.is_of_this_system,
+                self.is_stat_readable,
+            )));
         }
         held.clone().map(|memory| memory as Arc<dyn Memory>)
     }

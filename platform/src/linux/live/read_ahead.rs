@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stops_early_leaves_no_thread_behind() {
+    fn stopping_early_leaves_no_thread_behind() {
         let mut reader = reader(&text_of(MANY * 8));
         for _ in 0..MANY + 1 {
             reader.next_region().unwrap().unwrap();

@@ -39,6 +39,7 @@ pub(super) fn error(
 /// (`PTRACE_MODE_ATTACH`): Yama may deny it to everyone but the parent (`Documentation/admin-guide/LSM/Yama.rst`).
 pub(super) fn memory_error(
     process: &Directory,
+    is_stat_readable: bool,
     source: io::Error,
     action: &'static str,
     path: PathBuf,
@@ -46,7 +47,7 @@ pub(super) fn memory_error(
     let is_denied =
         matches!(source.raw_os_error().map(Errno::from_raw_os_error), Some(Errno::PERM | Errno::ACCESS));
     if !is_denied {
-        return error(process, true, source, action, path);
+        return error(process, is_stat_readable, source, action, path);
     }
     let mut hints = hints(process);
     if matches!(yama_scope(process).trim(), "1" | "2") {

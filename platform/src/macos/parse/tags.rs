@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_printed_type_tells_its_tag() {
+    fn a_printed_type_has_a_tag() {
         for (printed, tag) in [
             ("MALLOC_SMALL (empty)", Some(2)),
             ("MALLOC_LARGE metadata", Some(3)),
