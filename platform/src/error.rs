@@ -1,5 +1,6 @@
 //! The errors of this crate, one variant for each thing that a caller would do about them.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,35 +11,30 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// The text names the thing that failed. The cause is the [`source`](std::error::Error::source) and not part of the text.
 /// [`Error::kind`] sorts errors for callers, and [`Error::hints`] suggests a way out.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// There is no such process.
-    #[error("no process with PID {pid}")]
     NoSuchProcess {
         /// The requested process ID.
         pid: u32,
     },
     /// The process exited while it was being read, so the part that was read is incomplete.
-    #[error("process {pid} exited while its memory map was being read")]
     Vanished {
         /// The process.
         pid: u32,
     },
     /// The process has exited, but its parent has not waited for it yet. Its memory map is gone.
-    #[error("process {pid} has exited (it is a zombie): it has no memory map anymore")]
     Zombie {
         /// The process.
         pid: u32,
     },
     /// The process started another program (`exec`) while its map was being read.
-    #[error("process {pid} started another program while its memory map was being read")]
     Replaced {
         /// The process.
         pid: u32,
     },
     /// The system denies this user access to the process.
-    #[error("not permitted to {action} of process {pid}")]
     NotPermitted {
         /// The operation that was denied, such as `read the memory map`.
         action: &'static str,
@@ -47,22 +43,18 @@ pub enum Error {
         /// Ways to get access, one sentence each.
         hints: Vec<String>,
         /// The error that the system reported.
-        #[source]
         source: io::Error,
     },
     /// A system call or a read failed.
-    #[error("failed to {action} `{}`", path.display())]
     Io {
         /// The operation that failed, such as `read`.
         action: &'static str,
         /// The file or other object of the operation.
         path: PathBuf,
         /// The error that the system reported.
-        #[source]
         source: io::Error,
     },
     /// A file is not a capture of a memory map, or it is damaged.
-    #[error("`{}` {problem}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -70,16 +62,13 @@ pub enum Error {
         problem: String,
     },
     /// A system call on this process itself, or on a child of it, failed.
-    #[error("{call} failed")]
     Call {
         /// The call, such as `mmap`.
         call: &'static str,
         /// The error that the system reported.
-        #[source]
         source: io::Error,
     },
     /// This system or source does not support the operation.
-    #[error("{what} is not supported {place}")]
     Unsupported {
         /// The requested operation.
         what: &'static str,
@@ -108,6 +97,39 @@ impl Error {
         match self {
             Error::NotPermitted { hints, .. } => hints,
             _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoSuchProcess { pid } => write!(f, "no process with PID {pid}"),
+            Error::Vanished { pid } => write!(f, "process {pid} exited while its memory map was being read"),
+            Error::Zombie { pid } => {
+                write!(f, "process {pid} has exited (it is a zombie): it has no memory map anymore")
+            }
+            Error::Replaced { pid } => {
+                write!(f, "process {pid} started another program while its memory map was being read")
+            }
+            Error::NotPermitted { action, pid, .. } => {
+                write!(f, "not permitted to {action} of process {pid}")
+            }
+            Error::Io { action, path, .. } => write!(f, "failed to {action} `{}`", path.display()),
+            Error::Malformed { path, problem } => write!(f, "`{}` {problem}", path.display()),
+            Error::Call { call, .. } => write!(f, "{call} failed"),
+            Error::Unsupported { what, place } => write!(f, "{what} is not supported {place}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::NotPermitted { source, .. } | Error::Io { source, .. } | Error::Call { source, .. } => {
+                Some(source)
+            }
+            _ => None,
         }
     }
 }

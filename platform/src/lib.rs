@@ -39,6 +39,9 @@ mod host;
 #[cfg(unix)]
 mod launch;
 pub mod linux;
+// Not every host logs at every level.
+#[allow(unused_imports, unused_macros)]
+mod logging;
 pub mod macos;
 mod memory;
 mod memory_map;

@@ -2,7 +2,6 @@
 
 mod address;
 mod arch;
-mod base64;
 mod bytes;
 mod counts;
 mod ending;

@@ -5,6 +5,7 @@
 //! anything else.
 
 mod child;
+mod mapped_file;
 mod mapping;
 mod object;
 mod sys;
@@ -18,6 +19,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use child::{Child, Turns};
+pub use mapped_file::MappedFile;
 pub use mapping::{Advice, Mapping, Sharing};
 pub use object::{HugePages, huge_pages, memory_object};
 

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use mmview_platform::own::{Mapping, Sharing};
-use mmview_platform::{Bytes, Protection};
+use mmview_platform::Bytes;
+use mmview_platform::own::MappedFile;
 
 use super::Options;
 use super::error::{Result, failure};
@@ -84,9 +84,7 @@ fn teach(path: &Path, file: &File, may_change: bool, stage: &mut Stage<'_>) -> R
         },
     ]))?;
 
-    let access = Protection::READ.with(Protection::WRITE);
-    let mut map = Mapping::of_file(file, Bytes(length), Sharing::Shared, access)
-        .with_context(|| format!("failed to map {}", title(path)))?;
+    let mut map = MappedFile::open(file).with_context(|| format!("failed to map {}", title(path)))?;
     let mut observer = Observer::own("", map.address())?;
     let mapped = observer.observe()?;
     let call = format!(
@@ -101,23 +99,23 @@ fn teach(path: &Path, file: &File, may_change: bool, stage: &mut Stage<'_>) -> R
     };
     stage.show(Step::new("mapped", call).region(mapped).why(&[why]))?;
 
-    let byte = map.read(Bytes::ZERO);
+    let byte = map.read(0);
     let read = observer.observe()?;
     let why = read_sentence(stage, &read)?;
     stage.show(Step::new("read", "map[0], a load from the first page").region(read).why(&[&why]))?;
 
-    map.write(Bytes::ZERO, if may_change { byte ^ 1 } else { byte });
+    map.write(0, if may_change { byte ^ 1 } else { byte });
     let written = observer.observe()?;
     let why = written_sentence(&written);
     stage.show(Step::new("written", "map[0] = …, a store to the first page").region(written).why(&[why]))?;
 
-    map.sync().with_context(|| format!("failed to flush {}", title(path)))?;
+    map.flush().with_context(|| format!("failed to flush {}", title(path)))?;
     let flushed = observer.observe()?;
     let why = flushed_sentence(&flushed);
     let call = format!("msync(addr, {length}, MS_SYNC); in Rust map.flush()");
     stage.show(Step::new("flushed", call).region(flushed).why(&[why]))?;
 
-    map.unmap()?;
+    drop(map);
     let closed = observer.observe()?;
     let why = match closed.is_gone() {
         true => {

@@ -52,7 +52,7 @@ impl Trace {
         let child = command.spawn()?;
         let pid = as_pid(child.id()).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         if !is_tracee(pid) {
-            log::info!("the program is not traced: the system denies it");
+            crate::logging::info!("the program is not traced: the system denies it");
             return Ok((child, None));
         }
         let mut trace = Trace { pid, state: State::Mapped };
@@ -62,7 +62,7 @@ impl Trace {
         }
         sys::ptrace_resume(pid, Resume::Detached, Signal::STOP.as_raw())?;
         if let Err(error) = sys::ptrace_seize(pid) {
-            log::info!("the program is not traced: {error}");
+            crate::logging::info!("the program is not traced: {error}");
             kill_process(pid, Signal::CONT)?;
             return Ok((child, None));
         }

@@ -4,8 +4,6 @@ mod lines;
 pub mod maps;
 pub mod names;
 pub mod smaps;
-// Only the live half reads these two. Other hosts build them to test them.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-pub(crate) mod stat;
+// Only the live half reads it. Other hosts build it to test it.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) mod status;

@@ -3,7 +3,8 @@
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::base64;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// Bytes that usually are text, for a document: a string, or `{"bytes": "<base64>"}` if they are not UTF-8.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +14,7 @@ impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => serializer.collect_map([("bytes", base64::encode(self.0))]),
+            Err(_) => serializer.collect_map([("bytes", STANDARD.encode(self.0))]),
         }
     }
 }
@@ -32,9 +33,9 @@ impl<'de> Deserialize<'de> for Owned {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Owned, D::Error> {
         match Written::deserialize(deserializer)? {
             Written::Text(text) => Ok(Owned(text.into_bytes().into())),
-            Written::Encoded { bytes } => base64::decode(&bytes)
-                .map(|bytes| Owned(bytes.into()))
-                .ok_or_else(|| de::Error::custom(format_args!("`{bytes}` is not base64"))),
+            Written::Encoded { bytes } => {
+                STANDARD.decode(bytes).map(|bytes| Owned(bytes.into())).map_err(de::Error::custom)
+            }
         }
     }
 }

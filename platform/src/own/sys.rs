@@ -2,10 +2,13 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
+use std::fs::File;
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
+use memmap2::MmapMut;
 use nix::errno::Errno;
 use nix::sys::mman::{self, MapFlags, MmapAdvise, MsFlags, ProtFlags};
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -16,6 +19,26 @@ use nix::unistd::ForkResult;
 const NO_RESERVE: MapFlags = MapFlags::MAP_NORESERVE;
 #[cfg(target_os = "freebsd")]
 const NO_RESERVE: MapFlags = MapFlags::empty();
+
+/// Maps a whole file, shared, for reading and writing.
+pub(super) fn map_file(file: &File) -> io::Result<MmapMut> {
+    // SAFETY: the only references into the map are those of `MappedFile`, to single bytes, for the length of one volatile access.
+    // Another process that changes a byte meanwhile changes what is loaded; one that truncates the file makes an access raise
+    // SIGBUS.
+    unsafe { MmapMut::map_mut(file) }
+}
+
+/// Loads a byte, really: the compiler may not reuse an earlier load.
+pub(super) fn load(byte: &u8) -> u8 {
+    // SAFETY: a reference is valid for reads.
+    unsafe { std::ptr::from_ref(byte).read_volatile() }
+}
+
+/// Stores a byte, really.
+pub(super) fn store(place: &mut u8, byte: u8) {
+    // SAFETY: a unique reference is valid for writes.
+    unsafe { std::ptr::from_mut(place).write_volatile(byte) }
+}
 
 /// Whole pages that one value of this type owns. Nothing else in the process uses them.
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use procfs::FromRead;
+use procfs::process::Stat;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, readlinkat, statat};
 
-use crate::linux::parse::stat::Stat;
 use crate::linux::parse::status::Status;
 
 /// An open `/proc/PID`.
@@ -77,7 +78,7 @@ impl Directory {
 
     /// Reads `stat`.
     pub fn stat(&self) -> io::Result<Stat> {
-        Stat::parse(&self.read("stat")?).ok_or_else(|| io::Error::other("`stat` is malformed"))
+        parse_stat(&self.read("stat")?).ok_or_else(|| io::Error::other("`stat` is malformed"))
     }
 
     /// Reads `status`.
@@ -97,8 +98,58 @@ impl AsFd for Directory {
     }
 }
 
+/// Parses the one line of `stat` (`proc_pid_stat(5)`). `None` if it lacks a field or a field is not a number.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    // The parser slices around the parentheses of the name without a check.
+    let text = text.trim_ascii();
+    let name_start = memchr::memchr(b'(', text).filter(|&start| start > 0)?;
+    let name_end = memchr::memrchr(b')', text).filter(|&end| end > name_start && end + 2 <= text.len())?;
+    let is_separated = text[name_start - 1] == b' ' && text.get(name_end + 1) == Some(&b' ');
+    if is_separated { Stat::from_read(text).ok() } else { None }
+}
+
 /// Whether an error says that the process, or the file of it, is gone.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINE: &[u8] =
+        b"7 (a) b\n(c)) S 3 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 5 6 18446744073709551615 \
+        93 94 95 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 1 2 3 4 5 6 7 9\n";
+
+    #[test]
+    fn fields_are_counted_from_the_end_of_the_name() {
+        let stat = parse_stat(LINE).unwrap();
+        assert_eq!((stat.state, stat.ppid, stat.flags), ('S', 3, 4_194_560));
+        assert_eq!((stat.starttime, stat.startcode, stat.startstack), (4242, 93, 95));
+        assert_eq!(stat.exit_code, Some(9));
+    }
+
+    #[test]
+    fn old_kernels_have_fewer_fields() {
+        let end = LINE.iter().rposition(|&byte| byte == b' ').unwrap();
+        assert_eq!(parse_stat(&LINE[..end]).unwrap().exit_code, None);
+        assert!(parse_stat(b"7 (a) S 3").is_none());
+        assert!(parse_stat(b"").is_none());
+    }
+
+    proptest! {
+        /// A saved tree under `--procfs` may hold anything.
+        #[test]
+        fn any_text_is_parsed_or_refused(text in "[()a-z 0-9\\n-]{0,60}") {
+            parse_stat(text.as_bytes());
+        }
+
+        #[test]
+        fn a_cut_line_is_parsed_or_refused(end in 0..LINE.len()) {
+            parse_stat(&LINE[..end]);
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use procfs::process::Stat;
+
 use super::directory::Directory;
-use crate::linux::parse::stat::Stat;
 use crate::model::{Parent, ProcessInfo, ProcessState, ThreadInfo, User};
 use crate::unix::user_name;
 
@@ -37,13 +38,13 @@ pub(super) fn zombie_status(process: &Directory) -> Option<i32> {
 pub(super) fn read(process: &Directory, procfs: &Path) -> ProcessInfo {
     let stat = process.stat().ok();
     let status = process.status().ok();
-    let parent = stat.as_ref().map(|stat| stat.parent).filter(|pid| *pid > 0);
+    let parent = stat.as_ref().and_then(|stat| u32::try_from(stat.ppid).ok()).filter(|pid| *pid > 0);
     ProcessInfo {
         path: process.link("exe").ok().map(Into::into),
         parent: parent.map(|pid| Parent { pid, name: name_of(procfs, pid) }),
         user: status.as_ref().and_then(|status| status.effective_user).map(user),
         started: stat.as_ref().and_then(|stat| started(stat, procfs)),
-        stack_start: stat.as_ref().map(|stat| stat.start_stack).filter(|&start| start != 0),
+        stack_start: stat.as_ref().map(|stat| stat.startstack).filter(|&start| start != 0),
         threads: threads(process),
         mapping_limit: fs::read_to_string(procfs.join("sys/vm/max_map_count"))
             .ok()
@@ -90,7 +91,7 @@ fn started(stat: &Stat, procfs: &Path) -> Option<SystemTime> {
     let text = fs::read_to_string(procfs.join("stat")).ok()?;
     let boot = text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     let ticks_per_second = rustix::param::clock_ticks_per_second();
-    let since_boot = Duration::from_millis(stat.start_time.checked_mul(1000)? / ticks_per_second);
+    let since_boot = Duration::from_millis(stat.starttime.checked_mul(1000)? / ticks_per_second);
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(boot))?.checked_add(since_boot)
 }
 

@@ -1,5 +1,7 @@
 //! The regions of a live process, streamed.
 
+use procfs::process::Stat;
+
 use super::facts;
 use super::pages::{BatchError, Resident};
 use super::process::LiveSource;
@@ -7,7 +9,6 @@ use super::query::NameResolver;
 use super::read_ahead::Reader;
 use super::text::Text;
 use crate::error::{Error, Result};
-use crate::linux::parse::stat::Stat;
 use crate::model::Region;
 use crate::order::Order;
 use crate::warning::Warning;
@@ -15,7 +16,7 @@ use crate::warning::Warning;
 /// Identifies the program that a process runs, by where its code and its stack start. Both are zero for a reader without
 /// permission.
 fn program(stat: &Stat) -> (u64, u64) {
-    (stat.start_code, stat.start_stack)
+    (stat.startcode, stat.startstack)
 }
 
 /// Streams the regions of a live process from the text of its map.
@@ -90,7 +91,7 @@ impl<'a> Listing<'a> {
     /// If a process exits or starts another program, its text just ends early. Distinguishes that end from a complete one.
     fn check_whole(&mut self) -> Result<()> {
         let pid = self.source.pid;
-        log::info!("read {} regions of process {pid}", self.count);
+        crate::logging::info!("read {} regions of process {pid}", self.count);
         self.source.warnings.extend(self.reader.warnings());
         self.source.warnings.extend(self.order.warning());
         let Some(after) = self.source.stat()? else { return Ok(()) };

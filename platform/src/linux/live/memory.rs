@@ -123,7 +123,7 @@ impl LiveMemory {
                 Error::Unsupported { what: "reading memory", place: "for a kernel thread, which has none" }
             }
             // Between exiting and becoming a zombie a process has no memory anymore, and its addresses read as 0.
-            Ok(stat) if (stat.start_code, stat.start_stack) == (0, 0) => Error::Vanished { pid },
+            Ok(stat) if (stat.startcode, stat.startstack) == (0, 0) => Error::Vanished { pid },
             Ok(_) => {
                 self.is_stale.store(true, Ordering::Relaxed);
                 Error::Replaced { pid }

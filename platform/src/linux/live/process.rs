@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use procfs::process::Stat;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -24,7 +25,6 @@ use super::sys;
 use super::text::Text;
 use crate::detail::Detail;
 use crate::error::{Error, Result};
-use crate::linux::parse::stat::Stat;
 use crate::memory::Memory;
 use crate::model::ProcessEntry;
 use crate::model::{Capabilities, Origin, Reading, SourceInfo, TargetArch};
@@ -274,7 +274,7 @@ impl RegionSource for LiveSource {
             return Err(Error::Zombie { pid: self.pid });
         }
         let Opened { text, scan, detail } = self.open_detail(detail)?;
-        log::info!("reading the map of process {} with detail {}", self.pid, detail.id());
+        crate::logging::info!("reading the map of process {} with detail {}", self.pid, detail.id());
         Ok(Regions::new(detail, Listing::new(self, text, scan, before)))
     }
 

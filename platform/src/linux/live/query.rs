@@ -118,7 +118,7 @@ impl NameResolver {
         } else {
             name
         };
-        log::debug!("the exact name of {} is {name:?}", region.range);
+        crate::logging::debug!("the exact name of {} is {name:?}", region.range);
         self.resolved.insert(key, name.clone());
         name
     }

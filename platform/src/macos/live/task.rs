@@ -105,7 +105,7 @@ impl Task {
                 self.port = Some(Arc::new(port));
             }
             Err(code) => {
-                log::debug!("process {}: no task port: {code}", self.pid);
+                crate::logging::debug!("process {}: no task port: {code}", self.pid);
                 self.refused = code;
             }
         }

@@ -182,7 +182,7 @@ impl<'a, C: TaskCalls> Walk<'a, C> {
                 return Err(Error::Vanished { pid: self.plan.pid });
             }
             let Some(next) = self.plan.method.next() else { return Err(self.denied(cause)) };
-            log::debug!(
+            crate::logging::debug!(
                 "process {}: {:?} failed at {:#x}: {cause}",
                 self.plan.pid,
                 self.plan.method,
@@ -292,7 +292,12 @@ impl<C: TaskCalls> Iterator for Walk<'_, C> {
         let region = self.read().transpose();
         self.done = !matches!(region, Some(Ok(_)));
         if self.done {
-            log::debug!("process {}: {} regions by {:?}", self.plan.pid, self.count, self.plan.method);
+            crate::logging::debug!(
+                "process {}: {} regions by {:?}",
+                self.plan.pid,
+                self.count,
+                self.plan.method
+            );
         }
         region
     }
