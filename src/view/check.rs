@@ -132,14 +132,14 @@ const VERDICT: CheckColumn =
         Cell::text(row.verdict.id())
     });
 const CHECK: CheckColumn = CheckColumn::new("check", "CHECK", ValueType::Text, |row| Cell::text(&row.check))
-    .about("As it was written.");
+    .about("The check as written.");
 const FOUND: CheckColumn = CheckColumn::new("found", "FOUND", ValueType::Text, |row| {
     Cell::Found(row.sentence.clone(), row.remedy.clone())
 });
 const FOUND_OBJECT: CheckColumn = CheckColumn::machine("found", ValueType::Object("found"), |row| {
     Cell::Record(Box::new(Row::new(&FOUND_COLUMNS, row)))
 })
-.about("Why it holds or not.");
+.about("Why the check holds or fails.");
 
 /// The columns of a check.
 pub const COLUMNS: Columns<CheckRow> =
@@ -153,19 +153,19 @@ pub const FOUND_COLUMNS: Columns<CheckRow> = Columns {
         CheckColumn::machine("value", ValueType::OptionalObject("size"), |row| {
             row.value.map_or(Cell::Empty, Cell::Count)
         })
-        .about("The number of bytes or regions that was found, if the check asks for one and it is known."),
+        .about("The measured number of bytes or regions, if the check asks for one and it is known."),
         CheckColumn::machine("regions", ValueType::List("found_region"), |row| {
             Cell::Records(row.regions.iter().map(found_region).collect())
         })
-        .about("The regions that decide it, or the nearest ones: the first or the largest of them."),
+        .about("The regions that decide the check, or else the nearest ones: the first or the largest."),
         CheckColumn::machine("more", ValueType::Count, |row| Cell::Count(row.more as u64))
-            .about("How many such regions are not listed."),
+            .about("Number of further such regions."),
         CheckColumn::machine("unmeasured", ValueType::List("word"), |row| Cell::Value(json!(row.unmeasured)))
-            .about("What was not measured, so that the check can't be decided."),
+            .about("What was not measured, which leaves the check undecided."),
         CheckColumn::machine("way_out", ValueType::OptionalObject("word"), |row| {
             row.remedy.clone().map_or(Cell::Empty, Cell::Remedy)
         })
-        .about("What would decide it."),
+        .about("How to decide the check."),
     ],
 };
 

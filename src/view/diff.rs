@@ -140,7 +140,7 @@ pub(super) const END: Column<Change> =
 pub(super) const WHAT: Column<Change> =
     Column::<Change>::new("what", "WHAT CHANGED", ValueType::Name, |change| Cell::Change(change))
         .shown(Shows::People)
-        .about("The same in words, for people.");
+        .about("The change in words.");
 pub(super) const KIND: Column<Change> =
     Column::<Change>::machine("kind", ValueType::Kind, |change| Cell::Kind(change.region().kind()));
 pub(super) const CHANGE_TYPE: Column<Change> =

@@ -45,7 +45,7 @@ const MAX_PROTECTION: RegionColumn =
     })
     .joined(Joint::Limit)
     .shown(Shows::Wide)
-    .about("The most that mprotect can allow; null if unknown.");
+    .about("The maximum protection that mprotect can set; null if unknown.");
 const SHARE: RegionColumn =
     RegionColumn::new("share", "SHR", ValueType::Share, |region| Cell::Share(region.share()));
 const OFFSET: RegionColumn =

@@ -52,7 +52,7 @@ const UNIQUE: TypeColumn = TypeColumn::machine("unique", ValueType::Measured, |r
 const VOLATILE: TypeColumn = TypeColumn::new("volatile", "VOLATILE\nSIZE", ValueType::Measured, |row| {
     purgeable(row, |purgeable| purgeable.volatile)
 })
-.about("macOS: resident memory that the system may take away.");
+.about("macOS: resident memory that the system may reclaim.");
 const NONVOLATILE: TypeColumn = TypeColumn::new("nonvolatile", "NONVOL\nSIZE", ValueType::Measured, |row| {
     purgeable(row, |purgeable| purgeable.nonvolatile)
 })
@@ -60,7 +60,7 @@ const NONVOLATILE: TypeColumn = TypeColumn::new("nonvolatile", "NONVOL\nSIZE", V
 const EMPTY: TypeColumn = TypeColumn::new("empty", "EMPTY\nSIZE", ValueType::Measured, |row| {
     purgeable(row, |purgeable| purgeable.empty)
 })
-.about("macOS: purgeable memory whose pages were taken away.");
+.about("macOS: purgeable memory whose pages the system reclaimed.");
 const REGIONS: TypeColumn =
     TypeColumn::new("regions", "REGION\nCOUNT", ValueType::Count, |row| Cell::Count(row.totals.regions));
 const NOTE: TypeColumn = TypeColumn::new("note", "", ValueType::Text, |row| match row.kind {
