@@ -6,7 +6,7 @@ pub mod pmap;
 pub mod vmmap;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use mmview_platform::{OpenOptions, RegionSource, Warning};
@@ -43,11 +43,9 @@ impl Tool {
     }
 }
 
-/// A call of one of the tools.
+/// A call of a tool.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Which tool.
-    pub tool: Tool,
     /// The arguments after its name.
     pub arguments: Vec<OsString>,
     /// How to open processes.
@@ -58,33 +56,6 @@ pub struct Call {
 
 /// Opens a target of the command line: a PID, a name or a file.
 pub type OpenTarget<'a> = dyn Fn(&OsStr) -> Result<Box<dyn RegionSource>> + 'a;
-
-/// Imitates the tool, and returns its exit status.
-///
-/// # Errors
-///
-/// Returns the errors of `out`. All other failures are reported on `err`, and decide the status.
-pub fn run(
-    call: &Call,
-    open_target: &OpenTarget<'_>,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> io::Result<u8> {
-    let status = match call.tool {
-        Tool::Pmap => pmap::run(call, out, err)?,
-        Tool::Vmmap => vmmap::run(call, open_target, out, err)?,
-    };
-    out.flush()?;
-    Ok(status)
-}
-
-/// The text of the tool's `--help`: its options, and the differences from the original.
-pub fn help(tool: Tool) -> String {
-    match tool {
-        Tool::Pmap => pmap::help(),
-        Tool::Vmmap => vmmap::help(),
-    }
-}
 
 /// Reports the warnings about a map. The tools don't mention that a PID is a thread's or that kernel threads have no map, so those
 /// warnings are left out.

@@ -18,12 +18,6 @@ const CRATES: [(&str, &str); 2] = [("mmview", "."), ("mmview-platform", "platfor
 /// Crates and types that are not for the public API, because their versions would become ours.
 const FORBIDDEN: [&str; 4] = ["clap", "anyhow", "serde_json::Map", "erased_serde"];
 
-/// Types that the test accepts with a name of a forbidden crate.
-const ACCEPTED: &[&str] = &["mmview::filter::SortKey", "mmview::units::Units"];
-
-/// Public modules that the listing leaves out: they are for the program.
-const FOR_THE_PROGRAM: &[&str] = &["cli", "compat", "demo", "interrupt", "render", "view"];
-
 #[test]
 fn the_listings_are_fresh() {
     for (name, directory) in CRATES {
@@ -93,9 +87,6 @@ impl<'a> Listing<'a> {
                 match item {
                     Item::Mod(item) if is_public(&item.vis) => {
                         let child = item.ident.to_string();
-                        if module.is_empty() && FOR_THE_PROGRAM.contains(&child.as_str()) {
-                            continue;
-                        }
                         self.add_line(&format!("{path}::{child}"), "pub mod ", "");
                         modules.push_back((
                             [&module[..], std::slice::from_ref(&child)].concat(),
@@ -334,9 +325,6 @@ impl<'a> Listing<'a> {
 
     /// Notes every path among the tokens that leads to what is forbidden.
     fn check(&mut self, module: &ModulePath, item: &str, tokens: &TokenStream) {
-        if ACCEPTED.contains(&item) {
-            return;
-        }
         let mut paths = BTreeSet::new();
         source::collect_paths(tokens.clone(), &mut paths);
         for path in paths {

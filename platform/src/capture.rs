@@ -1,6 +1,8 @@
 //! Opens saved captures, recognised by their content, not by their name.
 
 mod archive;
+mod linux;
+mod saved;
 mod vmmap;
 
 use std::fs::File;
@@ -9,16 +11,10 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::detail::Detail;
+use self::saved::Saved;
 use crate::error::{Error, Result};
-use crate::linux::{maps::MapsLine, smaps::SmapsReader};
-use crate::model::{
-    Bytes, Native, PageCounts, PageSize, PrintedSummary, ProcessInfo, Region, SmapsField, region_at,
-};
-use crate::model::{Capabilities, CaptureFormat, Origin, SourceInfo};
-use crate::order::in_order;
-use crate::source::{RegionSource, Regions};
-use crate::warning::Warning;
+use crate::linux::maps::MapsLine;
+use crate::source::RegionSource;
 
 pub use archive::write_archive;
 
@@ -70,18 +66,18 @@ fn open_text(path: &Path, mut file: impl Read) -> Result<Box<dyn RegionSource>> 
     if start == archive::START {
         // Damage after the start is reported as damage of the archive.
         let text = BufReader::new(Cursor::new(start).chain(file));
-        return Ok(Box::new(archive::read(path, text)?));
+        return Ok(Box::new(Saved(archive::read(path, text)?)));
     }
     look(LOOKED_AT, &mut start)?;
     match recognise(&start) {
         Recognised::Linux { is_crlf } => {
             let text = Cursor::new(start).chain(file);
-            Ok(Box::new(Capture::read_linux(path, text, is_crlf).map_err(unreadable)?))
+            Ok(Box::new(Saved(linux::read(path, text, is_crlf).map_err(unreadable)?)))
         }
         Recognised::Vmmap => {
             let mut text = start;
             file.read_to_end(&mut text).map_err(unreadable)?;
-            Ok(Box::new(vmmap::read(path, &text)))
+            Ok(Box::new(Saved(vmmap::read(path, &text))))
         }
         Recognised::Unusable(problem) => {
             Err(Error::Malformed { path: path.to_owned(), problem: problem.to_owned() })
@@ -123,133 +119,9 @@ fn recognise(start: &[u8]) -> Recognised {
     Recognised::Unusable("is not a capture of a memory map: it has no line of /proc/PID/maps, smaps or vmmap")
 }
 
-/// A saved map that has been read.
-struct Capture {
-    info: SourceInfo,
-    process: ProcessInfo,
-    printed: Option<PrintedSummary>,
-    regions: Vec<Region>,
-    warnings: Vec<Warning>,
-}
-
-impl Capture {
-    fn read_linux(path: &Path, text: impl Read, is_crlf: bool) -> io::Result<Capture> {
-        let mut reader = SmapsReader::new(text);
-        if is_crlf {
-            reader.strip_carriage_returns();
-        }
-        let mut regions = Vec::new();
-        while let Some(read) = reader.next_region()? {
-            regions.push(read.region);
-        }
-        let mut warnings = reader.warnings();
-        let has_counts = regions.iter().any(|region| region.counts != PageCounts::UNMEASURED);
-        let (format, detail) = if has_counts {
-            (CaptureFormat::Smaps, Detail::Counts)
-        } else {
-            (CaptureFormat::Maps, Detail::Layout)
-        };
-        let page_size = page_size(&regions);
-        let (regions, disorder) = in_order(regions);
-        warnings.extend(disorder);
-        Ok(Capture {
-            info: SourceInfo {
-                page_size,
-                ..SourceInfo::new(
-                    Origin::Capture { path: path.to_owned(), format },
-                    "linux",
-                    Capabilities::of_capture(detail),
-                )
-            },
-            process: ProcessInfo::default(),
-            printed: None,
-            regions,
-            warnings,
-        })
-    }
-
-    fn region(&self, region: &Region, detail: Detail) -> Region {
-        let mut region = region.clone();
-        if detail < Detail::Pages {
-            region.pages = None;
-        }
-        match &mut region.native {
-            _ if detail >= Detail::Counts => {}
-            Native::Linux(native) if detail == Detail::Layout => {
-                region.counts = PageCounts::UNMEASURED;
-                region.max_protection = None;
-                native.smaps = Default::default();
-                native.vm_flags = None;
-                native.thp_eligible = None;
-                native.protection_key = None;
-                native.unknown = Default::default();
-            }
-            Native::Linux(_) => {}
-            Native::Macos(native) if detail == Detail::Layout => {
-                region.counts = PageCounts::UNMEASURED;
-                native.clear_counts();
-            }
-            Native::Macos(_) => region.counts.dirty = None,
-        }
-        region
-    }
-}
-
-/// The page size of the machine where a capture was taken: the smallest that a region reports. If none does, the largest
-/// usual one that divides every address.
-fn page_size(regions: &[Region]) -> Option<PageSize> {
-    let reported = regions
-        .iter()
-        .filter_map(|region| region.native.linux()?.smaps.get(SmapsField::KernelPageSize))
-        .filter_map(|Bytes(size)| PageSize::new(size))
-        .min();
-    if reported.is_some() {
-        return reported;
-    }
-    let alignment = regions
-        .iter()
-        .filter(|region| !region.range.is_empty())
-        .map(|region| region.range.start() | region.range.end())
-        .fold(0, |bits, address| bits | address)
-        .trailing_zeros();
-    (12..u64::BITS).contains(&alignment).then(|| PageSize::new(1 << alignment.min(16))).flatten()
-}
-
-impl RegionSource for Capture {
-    fn info(&self) -> &SourceInfo {
-        &self.info
-    }
-
-    fn process(&mut self) -> Result<ProcessInfo> {
-        Ok(self.process.clone())
-    }
-
-    fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
-        let detail = detail.min(self.info.capabilities.detail);
-        let this = &*self;
-        Ok(Regions::new(detail, this.regions.iter().map(move |region| Ok(this.region(region, detail)))))
-    }
-
-    fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
-        Ok(region_at(&self.regions, address).map(|region| self.region(region, detail)))
-    }
-
-    fn printed(&self) -> Option<&PrintedSummary> {
-        self.printed.as_ref()
-    }
-
-    fn take_warnings(&mut self) -> Vec<Warning> {
-        self.warnings.clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn capture(text: &str) -> Capture {
-        Capture::read_linux(Path::new("test"), text.as_bytes(), false).unwrap()
-    }
 
     #[test]
     fn a_file_is_recognised_by_its_content() {
@@ -265,36 +137,5 @@ mod tests {
         for no_capture in [&b""[..], b"\n \n", b"\x7fELF\0\0", b"hello\n", b"1-2 ---p 0 00:00 0 [rollup]\n"] {
             assert!(matches!(recognise(no_capture), Recognised::Unusable(_)), "{no_capture:?}");
         }
-    }
-
-    #[test]
-    fn detail_is_a_ceiling() {
-        let mut smaps = capture("1000-2000 r--p 0 00:00 0\nRss: 4 kB\nVmFlags: rd\n");
-        assert_eq!(smaps.regions(Detail::Pages).unwrap().detail(), Detail::Counts);
-        let layout: Vec<_> = smaps.regions(Detail::Layout).unwrap().map(Result::unwrap).collect();
-        assert_eq!(layout[0].counts, PageCounts::UNMEASURED);
-        let mut maps = capture("1000-2000 r--p 0 00:00 0\n");
-        assert_eq!(maps.regions(Detail::Counts).unwrap().detail(), Detail::Layout);
-    }
-
-    #[test]
-    fn page_size_is_reported_or_inferred_from_the_addresses() {
-        let size = |text| capture(text).info.page_size.map(|size| size.bytes().0);
-        let huge_and_base = "0-200000 rw-p 0 00:00 0\nKernelPageSize: 2048 kB\n\
-                             200000-210000 rw-p 0 00:00 0\nKernelPageSize: 64 kB\n";
-        assert_eq!(size(huge_and_base), Some(65536));
-        assert_eq!(size("10000-14000 r--p 0 00:00 0\n20000-30000 r--p 0 00:00 0\n"), Some(16384));
-        assert_eq!(size("1-2 r--p 0 00:00 0\n"), None);
-    }
-
-    #[test]
-    fn region_at_looks_inside_ranges_only() {
-        let mut capture = capture("1000-2000 r--p 0 00:00 0\n3000-4000 r--p 0 00:00 0\n");
-        let mut start =
-            |address| capture.region_at(address, Detail::Layout).unwrap().map(|region| region.range.start());
-        assert_eq!(start(0x1fff), Some(0x1000));
-        assert_eq!(start(0x2000), None);
-        assert_eq!(start(0x3000), Some(0x3000));
-        assert_eq!(start(0x4000), None);
     }
 }

@@ -5,12 +5,13 @@ mod check;
 mod completions;
 mod demo;
 mod diff;
-mod imitate;
 mod man;
+mod pmap;
 mod regions;
 mod run;
 mod snapshot;
 mod summary;
+mod vmmap;
 mod watch;
 
 use std::ffi::OsString;
@@ -20,7 +21,7 @@ use super::exit::Exit;
 use super::options::{Options, usage};
 use super::session::Session;
 use super::target::Target;
-use crate::compat::{Call, Tool};
+use crate::compat::Call;
 use crate::error::Result;
 
 /// What to do.
@@ -36,7 +37,8 @@ pub(super) enum Task {
     Run(run::Plan),
     Demo(crate::demo::Options),
     Lessons,
-    Imitate(Call),
+    Pmap(Call),
+    Vmmap(Call),
     Completions(clap_complete::Shell),
     Man(Option<String>),
 }
@@ -50,10 +52,10 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
         );
     }
     let options = Options::resolve(args.common);
-    let imitate = |tool, typed: Vec<OsString>| {
+    let call = |typed: Vec<OsString>| {
         let arguments = tool_arguments.map_or(typed, <[OsString]>::to_vec);
         let open = options.open.clone();
-        Task::Imitate(Call { tool, arguments, open, terminal_width: options.style.width })
+        Call { arguments, open, terminal_width: options.style.width }
     };
     let task = match args.command {
         None => summary::plan(args.targets)?,
@@ -64,8 +66,8 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
         Some(Command::Watch(args)) => watch::plan(args)?,
         Some(Command::Run(args)) => run::plan(args)?,
         Some(Command::Demo(args)) => demo::plan(args, options.is_terminal)?,
-        Some(Command::Pmap(args)) => imitate(Tool::Pmap, args.arguments),
-        Some(Command::Vmmap(args)) => imitate(Tool::Vmmap, args.arguments),
+        Some(Command::Pmap(args)) => Task::Pmap(call(args.arguments)),
+        Some(Command::Vmmap(args)) => Task::Vmmap(call(args.arguments)),
         Some(Command::Completions { shell }) => Task::Completions(shell),
         Some(Command::Man { command }) => Task::Man(command),
     };
@@ -85,7 +87,8 @@ pub(super) fn run(task: &Task, session: &mut Session<'_>) -> Result<Exit> {
         Task::Run(plan) => run::run(plan, session),
         Task::Demo(options) => demo::run(options, session),
         Task::Lessons => demo::list(session),
-        Task::Imitate(call) => imitate::run(call, session),
+        Task::Pmap(call) => pmap::run(call, session),
+        Task::Vmmap(call) => vmmap::run(call, session),
         Task::Completions(shell) => completions::run(*shell, session),
         Task::Man(command) => man::run(command.as_deref(), session),
     }

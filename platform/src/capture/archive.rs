@@ -19,7 +19,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::Capture;
 use crate::detail::Detail;
 use crate::error::{Error, Result};
 use crate::memory_map::MemoryMap;
@@ -119,7 +118,7 @@ pub fn write_archive(map: &MemoryMap, out: &mut dyn Write) -> io::Result<()> {
 
 /// Reads an archive. A damaged one is an error: unlike a text, an archive says how much belongs to it, and half a map that
 /// looks complete gives wrong answers.
-pub(super) fn read(path: &Path, text: impl BufRead) -> Result<Capture> {
+pub(super) fn read(path: &Path, text: impl BufRead) -> Result<MemoryMap> {
     let mut reading = ArchiveReader { path, text, line: 0, regions: 0, expected: None };
     let Some(Record::MmviewArchive(head)) = reading.next()? else {
         return Err(reading.damaged("its first record is not a header"));
@@ -130,31 +129,27 @@ pub(super) fn read(path: &Path, text: impl BufRead) -> Result<Capture> {
         "macos" => "macos",
         other => return Err(reading.damaged(format_args!("it is from an unknown system, `{other}`"))),
     };
-    let mut capture = Capture {
-        info: SourceInfo {
-            taken: head.taken,
-            page_size: head.page_size,
-            arch: head.arch,
-            ..SourceInfo::new(
-                Origin::Capture { path: path.to_owned(), format: CaptureFormat::Archive },
-                os,
-                Capabilities::of_capture(head.detail),
-            )
-        },
-        process: ProcessInfo::default(),
-        printed: None,
-        regions: Vec::new(),
-        warnings: Vec::new(),
+    let source = SourceInfo {
+        taken: head.taken,
+        page_size: head.page_size,
+        arch: head.arch,
+        ..SourceInfo::new(
+            Origin::Capture { path: path.to_owned(), format: CaptureFormat::Archive },
+            os,
+            Capabilities::of_capture(head.detail),
+        )
     };
+    let empty = MemoryMap::new(source, ProcessInfo::default(), head.detail, Vec::new());
+    let mut map = MemoryMap { taken: head.taken, ..empty };
     loop {
         match reading.next()? {
-            Some(Record::Process(process)) => capture.process = process.into_owned(),
-            Some(Record::Printed(printed)) => capture.printed = Some(printed.into_owned()),
+            Some(Record::Process(process)) => map.process = process.into_owned(),
+            Some(Record::Printed(printed)) => map.printed = Some(printed.into_owned()),
             Some(Record::Region(region)) => {
                 reading.regions += 1;
-                capture.regions.push(region.into_owned());
+                map.regions.push(region.into_owned());
             }
-            Some(Record::Warning(warning)) => capture.warnings.push(warning.into_owned()),
+            Some(Record::Warning(warning)) => map.warnings.push(warning.into_owned()),
             Some(Record::End { regions }) if regions == reading.regions => break,
             Some(Record::End { regions }) => {
                 let listed = reading.regions;
@@ -169,10 +164,10 @@ pub(super) fn read(path: &Path, text: impl BufRead) -> Result<Capture> {
     if reading.next()?.is_some() {
         return Err(reading.damaged("it has data after its end record"));
     }
-    let (regions, disorder) = in_order(capture.regions);
-    capture.regions = regions;
-    capture.warnings.extend(disorder);
-    Ok(capture)
+    let (regions, disorder) = in_order(map.regions);
+    map.regions = regions;
+    map.warnings.extend(disorder);
+    Ok(map)
 }
 
 /// An archive while it is read.
@@ -241,7 +236,7 @@ mod tests {
     use flate2::read::MultiGzDecoder;
 
     use super::*;
-    use crate::capture::open_file;
+    use crate::capture::{linux, open_file, saved::Saved};
     use crate::source::RegionSource;
 
     fn written(map: &MemoryMap) -> Vec<u8> {
@@ -252,14 +247,14 @@ mod tests {
 
     fn read_back(bytes: &[u8]) -> Result<MemoryMap> {
         let text = io::BufReader::new(MultiGzDecoder::new(Cursor::new(bytes)));
-        read(Path::new("test"), text)?.read(Detail::Pages)
+        Saved(read(Path::new("test"), text)?).read(Detail::Pages)
     }
 
     /// Changes the text of an archive, and reads it back without compression.
     fn changed(map: &MemoryMap, change: impl FnOnce(String) -> String) -> Result<MemoryMap> {
         let mut text = String::new();
         MultiGzDecoder::new(&*written(map)).read_to_string(&mut text).unwrap();
-        read(Path::new("test"), change(text).as_bytes())?.read(Detail::Pages)
+        Saved(read(Path::new("test"), change(text).as_bytes())?).read(Detail::Pages)
     }
 
     fn problem(result: Result<MemoryMap>) -> String {
@@ -267,7 +262,7 @@ mod tests {
     }
 
     fn capture(text: &str) -> MemoryMap {
-        Capture::read_linux(Path::new("test"), text.as_bytes(), false).unwrap().read(Detail::Counts).unwrap()
+        linux::read(Path::new("test"), text.as_bytes(), false).unwrap()
     }
 
     fn two_regions() -> MemoryMap {

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use self::header::Header;
 use self::row::{Columns, Row};
-use super::Capture;
 use crate::detail::Detail;
-use crate::model::{AddrRange, Native, OffMapRow, PageCounts, PrintedSummary, ProcessInfo, Region};
+use crate::memory_map::MemoryMap;
+use crate::model::{AddrRange, Native, OffMapRow, PageCounts, PrintedSummary, Region};
 use crate::model::{Capabilities, CaptureFormat, Origin, SourceInfo, TargetArch};
 use crate::order::Order;
 use crate::warning::Warning;
@@ -177,7 +177,7 @@ fn is_table_head(line: &[u8]) -> bool {
 }
 
 /// Reads a whole report.
-pub(super) fn read(path: &Path, text: &[u8]) -> Capture {
+pub(super) fn read(path: &Path, text: &[u8]) -> MemoryMap {
     let report = Report::read(text);
     let mut warnings = Vec::new();
     if let Some((lines, first, excerpt)) = report.malformed.clone() {
@@ -191,21 +191,16 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Capture {
     warnings.extend(order.warning());
     let printed = (!report.summary.is_empty() || !report.off_map.is_empty())
         .then(|| PrintedSummary { off_map: report.off_map, ..summary::parse(&report.summary) });
-    Capture {
-        info: SourceInfo {
-            page_size: report.header.page_size,
-            arch: report.header.process.code_type.as_deref().and_then(TargetArch::from_code_type),
-            ..SourceInfo::new(
-                Origin::Capture { path: path.to_owned(), format: CaptureFormat::Vmmap },
-                "macos",
-                Capabilities::of_capture(detail),
-            )
-        },
-        process: ProcessInfo { ..report.header.process },
-        printed,
-        regions,
-        warnings,
-    }
+    let source = SourceInfo {
+        page_size: report.header.page_size,
+        arch: report.header.process.code_type.as_deref().and_then(TargetArch::from_code_type),
+        ..SourceInfo::new(
+            Origin::Capture { path: path.to_owned(), format: CaptureFormat::Vmmap },
+            "macos",
+            Capabilities::of_capture(detail),
+        )
+    };
+    MemoryMap { printed, warnings, ..MemoryMap::new(source, report.header.process, detail, regions) }
 }
 
 /// The highest level of detail of a row. A report without rows has every detail, because none is missing.
@@ -254,11 +249,11 @@ mod tests {
     use super::*;
     use crate::model::Bytes;
 
-    fn capture(text: &str) -> Capture {
+    fn capture(text: &str) -> MemoryMap {
         read(Path::new("test"), text.as_bytes())
     }
 
-    fn starts(capture: &Capture) -> Vec<u64> {
+    fn starts(capture: &MemoryMap) -> Vec<u64> {
         capture.regions.iter().map(|region| region.range.start()).collect()
     }
 
@@ -285,7 +280,7 @@ ReadOnly portion of Libraries: Total=4K resident=4K(100%) swapped_out_or_unalloc
     fn both_sections_are_one_map() {
         let capture = capture(TWO_SECTIONS);
         assert_eq!(starts(&capture), [0x1000, 0x2000, 0x9000]);
-        assert_eq!(capture.info.capabilities.detail, Detail::Counts);
+        assert_eq!(capture.source.capabilities.detail, Detail::Counts);
         assert!(capture.printed.unwrap().libraries.is_some());
         assert_eq!(
             capture.warnings,

@@ -7,7 +7,7 @@ use crate::cli::args::command;
 use crate::cli::exit::Exit;
 use crate::cli::options::usage;
 use crate::cli::session::Session;
-use crate::compat::{self, Tool};
+use crate::compat::{Tool, pmap, vmmap};
 use crate::error::{Error, Result};
 
 pub(super) fn run(name: Option<&str>, session: &mut Session<'_>) -> Result<Exit> {
@@ -36,7 +36,11 @@ fn page_of_tool(tool: Tool, out: &mut dyn Write) -> io::Result<()> {
         ".TH mmview\\-{name} 1\n.SH NAME\nmmview\\-{name} \\- {name}'s own options and layout, by mmview"
     )?;
     writeln!(out, ".SH SYNOPSIS\n\\fBmmview {name}\\fR [options of {name}] ...\n.SH DESCRIPTION\n.nf")?;
-    for line in compat::help(tool).lines() {
+    let help = match tool {
+        Tool::Pmap => pmap::help(),
+        Tool::Vmmap => vmmap::help(),
+    };
+    for line in help.lines() {
         writeln!(out, "\\&{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
     }
     writeln!(out, ".fi")
