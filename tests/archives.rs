@@ -1,4 +1,5 @@
 //! Archives: what `mmview snapshot` saves, and what the other commands read from it.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! Snapshots of the output for recorded captures, in every format.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

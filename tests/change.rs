@@ -1,4 +1,5 @@
 //! `mmview diff` through the command line.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

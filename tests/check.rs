@@ -1,4 +1,5 @@
 //! `mmview check` as a program: its output, its exit status, and its syntax errors.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

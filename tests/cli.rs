@@ -1,4 +1,5 @@
 //! The command line: what it refuses, with which message and exit status.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

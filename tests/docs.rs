@@ -2,6 +2,7 @@
 //!
 //! An example is a `$ mmview …` command in a `console` block that names a file of `tests/fixtures`; commands about live
 //! processes are not run. `MMVIEW_BLESS=1 cargo test --test docs` rewrites the output of the examples.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

@@ -1,5 +1,6 @@
 //! The observations of the lessons: `mmview demo LESSON --json`. Counts that only Linux has are tested on Linux; that every
 //! lesson finishes, everywhere.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

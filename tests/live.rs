@@ -1,4 +1,5 @@
 //! Live processes through the command line. Tests for Linux are skipped elsewhere, with a message.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

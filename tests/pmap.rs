@@ -1,5 +1,6 @@
 //! Compares `mmview pmap` with the installed pmap, over its options and stopped processes, and tests the deliberate differences.
 //! Without the version of pmap that mmview imitates, tests are skipped with a message.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! Every JSON document that mmview prints matches its schema.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

@@ -1,5 +1,6 @@
 //! The story of a mapped file (`docs/story.md`), on every system: Python maps a file, and a region appears; it closes the file,
 //! and the region is gone. A child inherits the mapping, reads and closes it; the parent's mapping stays.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

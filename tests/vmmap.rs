@@ -1,4 +1,5 @@
 //! `mmview vmmap`: a saved report is reproduced, and live processes have the same form.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;

@@ -1,4 +1,5 @@
 //! `mmview watch` and `mmview run` through the command line. Tests for Linux are skipped elsewhere.
+#![cfg(feature = "cli")]
 #![allow(missing_docs)]
 
 mod common;
