@@ -28,6 +28,9 @@ use session::Session;
 /// How much of the output is buffered.
 const BUFFER: usize = 64 << 10;
 
+/// Ends a colour (ECMA-48, SGR 0).
+const NO_COLOR: &[u8] = b"\x1b[0m";
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let diagnostics = Stderr;
@@ -83,6 +86,12 @@ fn split(arguments: &[OsString]) -> (Cow<'_, [OsString]>, Option<&[OsString]>) {
 
 /// Runs a command. A closed pipe is no error.
 fn execute(task: &Task, options: &Options, diagnostics: &dyn Diagnostics) -> Exit {
+    if options.is_terminal && options.style.color && !task.catches_signals() {
+        // Without the handler, a signal in the middle of a line leaves its colour behind. That is no reason to fail.
+        if let Err(error) = mmview_platform::restore_on_signal(NO_COLOR) {
+            log::debug!("failed to install a signal handler: {error}");
+        }
+    }
     let mut out = BufWriter::with_capacity(BUFFER, io::stdout().lock());
     let mut session = Session { options, diagnostics, out: &mut out };
     match commands::run(task, &mut session) {

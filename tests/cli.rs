@@ -153,6 +153,63 @@ fn colors_appear_only_on_request() {
     assert!(!run(["--color", "always", "--json", file]).stdout.contains('\x1b'));
 }
 
+/// The terminal's buffer is full somewhere in a coloured line; then a signal arrives.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_leaves_the_terminal_without_a_colour() {
+    use std::os::unix::process::ExitStatusExt;
+    use std::time::Duration;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let terminal = fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut child = mmview(["regions"])
+        .args(["tests/fixtures/linux/python-threads.smaps"; 50])
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .stdout(terminal)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stat = format!("/proc/{}/stat", child.id());
+    let mut sleeps = 0;
+    while sleeps < 5 {
+        std::thread::sleep(Duration::from_millis(20));
+        sleeps = if fs::read_to_string(&stat).unwrap().contains(") S ") { sleeps + 1 } else { 0 };
+        assert!(child.try_wait().unwrap().is_none(), "it ended before the buffer was full");
+    }
+    // Stopped, it writes nothing while the buffer is emptied.
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::STOP).unwrap();
+    waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+    let drain = |output: &mut Vec<u8>| loop {
+        let soon = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+        let mut terminal = [PollFd::new(&master, PollFlags::IN)];
+        let mut bytes = [0; 4096];
+        match poll(&mut terminal, Some(&soon)) {
+            Ok(0) => break,
+            _ => match rustix::io::read(&master, &mut bytes) {
+                Ok(read) if read > 0 => output.extend(&bytes[..read]),
+                _ => break,
+            },
+        }
+    };
+    let mut output = Vec::new();
+    drain(&mut output);
+    assert!(output.contains(&0x1b), "colours are on");
+    kill_process(pid, Signal::TERM).unwrap();
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    drain(&mut output);
+    assert!(output.ends_with(b"\x1b[0m"), "{}", String::from_utf8_lossy(&output[output.len() - 40..]));
+}
+
 #[test]
 fn units_can_be_chosen() {
     let file = "tests/fixtures/linux/swap-16k.smaps";

@@ -22,7 +22,8 @@
 //!
 //! # Features
 //!
-//! `lessons` adds `own`, which changes this process's own map and forks children, and `has_terminal`. It is off by default.
+//! `lessons` adds `own`, which changes this process's own map and forks children, and the calls for terminals. It is off by
+//! default.
 //!
 //! # Pure and live parts
 //!
@@ -75,5 +76,5 @@ pub use model::{
 pub use options::OpenOptions;
 pub use source::{RegionSource, Regions};
 #[cfg(all(unix, feature = "lessons"))]
-pub use terminal::has_terminal;
+pub use terminal::{has_terminal, restore_on_signal};
 pub use warning::Warning;

@@ -1,5 +1,7 @@
 //! The terminal that controls this process.
 
+use std::io;
+
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 
@@ -10,4 +12,18 @@ use rustix::termios::tcgetpgrp;
 pub fn has_terminal() -> bool {
     let terminal = std::fs::File::open("/dev/tty");
     terminal.is_ok_and(|terminal| tcgetpgrp(&terminal).is_ok_and(|foreground| foreground == getpgrp()))
+}
+
+/// Writes `sequence` to standard output before SIGINT, SIGTERM, SIGHUP or SIGQUIT ends this process, so that a terminal is left
+/// without a colour that a half-written line has set. The signal then has its usual effect. A signal that is ignored, as under
+/// `nohup`, stays ignored.
+///
+/// A terminal that takes no output at that moment gets none: the process must not hang. Call this once, before other handlers
+/// of these signals are installed.
+///
+/// # Errors
+///
+/// The errors of `sigaction(2)`.
+pub fn restore_on_signal(sequence: &'static [u8]) -> io::Result<()> {
+    crate::unix::write_on_signal(sequence)
 }

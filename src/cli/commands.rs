@@ -43,6 +43,13 @@ pub(super) enum Task {
     Man(Option<String>),
 }
 
+impl Task {
+    /// Whether it catches signals itself, to end in an orderly way.
+    pub fn catches_signals(&self) -> bool {
+        matches!(self, Task::Watch(_) | Task::Run(_) | Task::Demo(_))
+    }
+}
+
 /// Resolves the command line. `tool_arguments` are the arguments of an imitated tool, if the command line was split.
 pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(Task, Options)> {
     if args.command.is_some() && !args.targets.is_empty() {
