@@ -1,6 +1,6 @@
-//! Decides the kind of each region, from its own facts and from its neighbours.
+//! Decides the kind of each region, from its own facts and from its neighbors.
 //!
-//! One pass with a short look-ahead, so that a listing streams. Each rule documents what it recognises and where it stops; the
+//! One pass with a short look-ahead, so that a listing streams. Each rule documents what it recognizes and where it stops; the
 //! tests have an example of both.
 
 mod again;

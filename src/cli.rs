@@ -28,7 +28,7 @@ use session::Session;
 /// How much of the output is buffered.
 const BUFFER: usize = 64 << 10;
 
-/// Ends a colour (ECMA-48, SGR 0).
+/// Ends a color (ECMA-48, SGR 0).
 const NO_COLOR: &[u8] = b"\x1b[0m";
 
 /// Runs the program.
@@ -87,7 +87,7 @@ fn split(arguments: &[OsString]) -> (Cow<'_, [OsString]>, Option<&[OsString]>) {
 /// Runs a command. A closed pipe is no error.
 fn execute(task: &Task, options: &Options, diagnostics: &dyn Diagnostics) -> Exit {
     if options.is_terminal && options.style.color && !task.catches_signals() {
-        // Without the handler, a signal in the middle of a line leaves its colour behind. That is no reason to fail.
+        // Without the handler, a signal in the middle of a line leaves its color behind. That is no reason to fail.
         if let Err(error) = mmview_platform::restore_on_signal(NO_COLOR) {
             log::debug!("failed to install a signal handler: {error}");
         }

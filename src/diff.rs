@@ -1,7 +1,7 @@
 //! Compares two maps: which regions were added, removed, grown, split or re-protected, and the totals by type and by file.
 //!
 //! The result is complete: [`apply`] computes the second map from the first and the difference. Regions match by address if they
-//! overlap and have the same backing, so a region that `mprotect` splits, that `brk` grows or that merges with its neighbour is
+//! overlap and have the same backing, so a region that `mprotect` splits, that `brk` grows or that merges with its neighbor is
 //! one change. In another run of a program every address differs; then regions match by name, type and size.
 //!
 //! ```

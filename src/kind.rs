@@ -25,7 +25,7 @@ macro_rules! kinds {
                 match self { $(RegionKind::$variant => $title),+ }
             }
 
-            /// The group that decides the colour.
+            /// The group that decides the color.
             pub const fn group(self) -> Group {
                 match self { $(RegionKind::$variant => Group::$group),+ }
             }
@@ -42,9 +42,9 @@ kinds! {
     Rodata = "rodata", ".rodata", Code;
     /// Data that the loader makes read-only after relocation.
     Relro = "relro", ".relro", Data;
-    /// Initialised data of a program or library.
+    /// Initialized data of a program or library.
     Data = "data", ".data", Data;
-    /// Zero-initialised data of a program or library.
+    /// Zero-initialized data of a program or library.
     Bss = "bss", ".bss", Data;
     /// Data of libraries in the shared cache that the process doesn't use.
     UnusedLibrary = "unused-library", "unused library data", Data;
@@ -147,7 +147,7 @@ impl fmt::Display for RegionKind {
     }
 }
 
-/// Kinds that share a colour.
+/// Kinds that share a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Group {

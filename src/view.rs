@@ -148,7 +148,7 @@ pub trait Record {
         Role::Row
     }
 
-    /// The group that determines its colour.
+    /// The group that determines its color.
     fn group(&self) -> Option<Group> {
         None
     }
@@ -164,7 +164,7 @@ pub trait Record {
 pub enum Role {
     /// One of the rows.
     Row,
-    /// The row that was asked for, among its neighbours.
+    /// The row that was asked for, among its neighbors.
     Hit,
     /// An unmapped gap between two regions.
     Gap(AddrRange),

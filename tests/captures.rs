@@ -97,7 +97,7 @@ fn gaps_are_listed_with_the_largest() {
 }
 
 #[test]
-fn an_address_and_its_neighbours() {
+fn an_address_and_its_neighbors() {
     let file = fixture("sleep.smaps");
     let regions = run(["regions", "--json", "--kind", "text", &file]).json();
     let text = regions["regions"][1]["start"].as_str().unwrap().to_owned();

@@ -283,15 +283,15 @@ fn quiet_shows_only_checks_that_do_not_hold() {
 }
 
 #[test]
-fn colours_only_where_they_are_asked_for() {
+fn colors_only_where_they_are_asked_for() {
     let plain = output(["check", PYTHON, "any(kind=heap)", "none(kind=heap)"], 1);
     assert!(!plain.contains('\x1b'));
-    let coloured = output(["check", "--color", "always", PYTHON, "any(kind=heap)", "none(kind=heap)"], 1);
+    let colored = output(["check", "--color", "always", PYTHON, "any(kind=heap)", "none(kind=heap)"], 1);
     assert!(
-        coloured.contains("\x1b[1m\x1b[32mok\x1b[0m") && coloured.contains("\x1b[31mFAIL\x1b[0m"),
-        "{coloured:?}"
+        colored.contains("\x1b[1m\x1b[32mok\x1b[0m") && colored.contains("\x1b[31mFAIL\x1b[0m"),
+        "{colored:?}"
     );
-    assert!(!coloured.contains("Legend"), "{coloured}");
+    assert!(!colored.contains("Legend"), "{colored}");
 }
 
 #[test]

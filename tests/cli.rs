@@ -153,10 +153,10 @@ fn colors_appear_only_on_request() {
     assert!(!run(["--color", "always", "--json", file]).stdout.contains('\x1b'));
 }
 
-/// The terminal's buffer is full somewhere in a coloured line; then a signal arrives.
+/// The terminal's buffer is full somewhere in a colored line; then a signal arrives.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_signal_leaves_the_terminal_without_a_colour() {
+fn a_signal_leaves_the_terminal_without_a_color() {
     use std::os::unix::process::ExitStatusExt;
     use std::time::Duration;
 
@@ -202,7 +202,7 @@ fn a_signal_leaves_the_terminal_without_a_colour() {
     };
     let mut output = Vec::new();
     drain(&mut output);
-    assert!(output.contains(&0x1b), "colours are on");
+    assert!(output.contains(&0x1b), "colors are on");
     kill_process(pid, Signal::TERM).unwrap();
     kill_process(pid, Signal::CONT).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(15));

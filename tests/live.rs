@@ -367,7 +367,7 @@ fn the_page_scan_counts_like_smaps() {
 }
 
 #[test]
-fn every_address_has_its_neighbours_of_the_listing() {
+fn every_address_has_its_neighbors_of_the_listing() {
     let sleeper = Running::sleeper();
     let listed = run(["regions", "--json", "--detail", "layout", &sleeper.pid()]).json()["regions"].clone();
     // Single look-ups do not report the kernel's gate page.

@@ -492,7 +492,7 @@ fn totals_are_the_sums_of_the_rows() {
     let total: Vec<&str> = narrowed.lines().last().unwrap().split_ascii_whitespace().skip(2).collect();
     assert_eq!(total, cells[1..4], "{narrowed}");
     let fields = text(&ours(&["-X", "-A", cells[0], &sleeper.pid()]));
-    assert_eq!(fields.lines().count(), 5, "-X honours -A: {fields}");
+    assert_eq!(fields.lines().count(), 5, "-X honors -A: {fields}");
     let totals = |printed: &str| {
         printed.lines().filter(|line| line.ends_with(" KB ")).map(str::to_owned).collect::<Vec<_>>()
     };

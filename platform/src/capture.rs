@@ -1,4 +1,4 @@
-//! Opens saved captures, recognised by their content, not by their name.
+//! Opens saved captures, recognized by their content, not by their name.
 
 mod archive;
 mod linux;
@@ -18,7 +18,7 @@ use crate::source::RegionSource;
 
 pub use archive::write_archive;
 
-/// How many bytes of a file are used to recognise it: enough for a line with a very long path.
+/// How many bytes of a file are used to recognize it: enough for a line with a very long path.
 const LOOKED_AT: usize = 64 << 10;
 
 /// The first bytes of a gzip file (RFC 1952).
@@ -69,54 +69,54 @@ fn open_text(path: &Path, mut file: impl Read) -> Result<Box<dyn RegionSource>> 
         return Ok(Box::new(Saved(archive::read(path, text)?)));
     }
     look(LOOKED_AT, &mut start)?;
-    match recognise(&start) {
-        Recognised::Linux { is_crlf } => {
+    match recognize(&start) {
+        Recognized::Linux { is_crlf } => {
             let text = Cursor::new(start).chain(file);
             Ok(Box::new(Saved(linux::read(path, text, is_crlf).map_err(unreadable)?)))
         }
-        Recognised::Vmmap => {
+        Recognized::Vmmap => {
             let mut text = start;
             file.read_to_end(&mut text).map_err(unreadable)?;
             Ok(Box::new(Saved(vmmap::read(path, &text))))
         }
-        Recognised::Unusable(problem) => {
+        Recognized::Unusable(problem) => {
             Err(Error::Malformed { path: path.to_owned(), problem: problem.to_owned() })
         }
     }
 }
 
-enum Recognised {
+enum Recognized {
     Linux { is_crlf: bool },
     Vmmap,
     Unusable(&'static str),
 }
 
-/// Recognises a file by its beginning.
-fn recognise(start: &[u8]) -> Recognised {
+/// Recognizes a file by its beginning.
+fn recognize(start: &[u8]) -> Recognized {
     if start.is_empty() {
-        return Recognised::Unusable("is empty");
+        return Recognized::Unusable("is empty");
     }
     let mut lines = start.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let Some(first) = lines.next() else {
-        return Recognised::Unusable("has only blank lines");
+        return Recognized::Unusable("has only blank lines");
     };
     let first_region = std::iter::once(first).chain(lines).take(100).find(|line| MapsLine::is_start(line));
     if let Some(region) = first_region {
         let region = region.strip_suffix(b"\r").unwrap_or(region);
         if region.ends_with(b"[rollup]") {
-            return Recognised::Unusable(
+            return Recognized::Unusable(
                 "is the text of smaps_rollup, which has totals but no regions: save /proc/PID/smaps instead",
             );
         }
-        return Recognised::Linux { is_crlf: first.ends_with(b"\r") };
+        return Recognized::Linux { is_crlf: first.ends_with(b"\r") };
     }
     if start.split(|&byte| byte == b'\n').any(vmmap::is_characteristic) {
-        return Recognised::Vmmap;
+        return Recognized::Vmmap;
     }
     if start.contains(&0) {
-        return Recognised::Unusable("is a binary file, not a capture of a memory map");
+        return Recognized::Unusable("is a binary file, not a capture of a memory map");
     }
-    Recognised::Unusable("is not a capture of a memory map: it has no line of /proc/PID/maps, smaps or vmmap")
+    Recognized::Unusable("is not a capture of a memory map: it has no line of /proc/PID/maps, smaps or vmmap")
 }
 
 #[cfg(test)]
@@ -124,18 +124,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_recognised_by_its_content() {
-        assert!(matches!(recognise(b"1000-2000 r--p 0 00:00 0\n"), Recognised::Linux { is_crlf: false }));
+    fn a_file_is_recognized_by_its_content() {
+        assert!(matches!(recognize(b"1000-2000 r--p 0 00:00 0\n"), Recognized::Linux { is_crlf: false }));
         assert!(matches!(
-            recognise(b"\n\n1000-2000 r--p 0 00:00 0\r\n"),
-            Recognised::Linux { is_crlf: true }
+            recognize(b"\n\n1000-2000 r--p 0 00:00 0\r\n"),
+            Recognized::Linux { is_crlf: true }
         ));
         assert!(matches!(
-            recognise(b"$ cat /proc/7/maps\n1000-2000 r--p 0 00:00 0\n"),
-            Recognised::Linux { .. }
+            recognize(b"$ cat /proc/7/maps\n1000-2000 r--p 0 00:00 0\n"),
+            Recognized::Linux { .. }
         ));
         for no_capture in [&b""[..], b"\n \n", b"\x7fELF\0\0", b"hello\n", b"1-2 ---p 0 00:00 0 [rollup]\n"] {
-            assert!(matches!(recognise(no_capture), Recognised::Unusable(_)), "{no_capture:?}");
+            assert!(matches!(recognize(no_capture), Recognized::Unusable(_)), "{no_capture:?}");
         }
     }
 }

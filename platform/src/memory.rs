@@ -34,7 +34,7 @@ pub trait Memory: Send + Sync {
     /// say which pages are resident.
     fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()>;
 
-    /// The resident parts of `range`, in whole pages, ordered by address, with neighbours joined.
+    /// The resident parts of `range`, in whole pages, ordered by address, with neighbors joined.
     ///
     /// These are the pages that [`Memory::read`] reads. On Linux they include pages of zeros that were read and never written,
     /// which do not count as [resident](crate::PageState::is_resident).

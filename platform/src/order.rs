@@ -2,7 +2,7 @@
 //!
 //! The kernel's documentation promises that addresses never go back and no two regions overlap
 //! (`Documentation/filesystems/proc.rst`). In fact they do: since 6.17 `maps` drops its lock between lines, and a region that
-//! has just merged with its neighbour is listed again from its old, lower start. `smaps` does the same between two reads. On
+//! has just merged with its neighbor is listed again from its old, lower start. `smaps` does the same between two reads. On
 //! macOS each region is queried by itself, so one that has just grown downwards is reported with an address that was already
 //! listed.
 

@@ -139,7 +139,7 @@ pub trait RegionSource: Send {
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>>;
 
     /// The region that holds `address`, or the next one, with some regions before and after it, ordered by address and with
-    /// [`Detail::Layout`]: enough to explain it by its neighbours. Costs a few dozen look-ups if the system supports them;
+    /// [`Detail::Layout`]: enough to explain it by its neighbors. Costs a few dozen look-ups if the system supports them;
     /// otherwise the map is read up to that place.
     ///
     /// # Errors

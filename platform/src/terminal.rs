@@ -15,7 +15,7 @@ pub fn has_terminal() -> bool {
 }
 
 /// Writes `sequence` to standard output before SIGINT, SIGTERM, SIGHUP or SIGQUIT ends this process, so that a terminal is left
-/// without a colour that a half-written line has set. The signal then has its usual effect. A signal that is ignored, as under
+/// without a color that a half-written line has set. The signal then has its usual effect. A signal that is ignored, as under
 /// `nohup`, stays ignored.
 ///
 /// A terminal that takes no output at that moment gets none: the process must not hang. Call this once, before other handlers

@@ -24,7 +24,7 @@ pub(super) struct Run {
     end: u64,
     /// The file offset up to which the file is mapped.
     file_end: u64,
-    /// The end of the image's data if that is the last segment so far: its zero-initialised part can follow.
+    /// The end of the image's data if that is the last segment so far: its zero-initialized part can follow.
     pub data_end: Option<u64>,
     has_code: bool,
 }

@@ -146,7 +146,7 @@ fn thread_stack(context: &Context, id: &[u8]) -> Meaning {
     Meaning::of(RegionKind::ThreadStack).note(context.thread_called(id.trim()))
 }
 
-/// Recognises the names that runtimes and allocators set. Memory with another name is [`RegionKind::Named`].
+/// Recognizes the names that runtimes and allocators set. Memory with another name is [`RegionKind::Named`].
 fn given(context: &Context, region: &Region, name: &Name) -> Meaning {
     let text = name.bytes().trim_ascii_start();
     let after = |prefix: &[u8]| text.strip_prefix(prefix);
@@ -273,7 +273,7 @@ fn is_go_heap(past: &Past, region: &Region) -> bool {
         && (follows || GO_HEAP_STARTS.contains(&region.range.start()))
 }
 
-/// Recognises the stack of a thread: exactly, by a stack pointer, or else by its shape.
+/// Recognizes the stack of a thread: exactly, by a stack pointer, or else by its shape.
 fn stack(context: &Context, below: Option<Shape>, region: &Region) -> Option<Meaning> {
     let shape = Shape::from(region);
     if !is_plain_memory(shape) {
@@ -290,7 +290,7 @@ fn stack(context: &Context, below: Option<Shape>, region: &Region) -> Option<Mea
 /// its guard, or both without one page, is a multiple of 64K (of 16K for a small stack with a guard of one page).
 ///
 /// It can also be the stack of a thread that has ended, which glibc keeps for reuse. Stacks of other sizes, and stacks whose
-/// guard is not a separate region (glibc 2.42), are recognised by stack pointers only.
+/// guard is not a separate region (glibc 2.42), are recognized by stack pointers only.
 fn is_stack_shaped(context: &Context, guard: Shape, stack: Shape) -> bool {
     let page = context.page_size.0;
     let (size, guard_size) = (stack.range.size().0, guard.range.size().0);

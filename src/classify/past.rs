@@ -29,7 +29,7 @@ impl Past {
     }
 }
 
-/// The facts that the rules need of a region's neighbours.
+/// The facts that the rules need of a region's neighbors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     pub range: AddrRange,

@@ -1,4 +1,4 @@
-//! Tests of the rules: for each, an example that it recognises and one that it must not.
+//! Tests of the rules: for each, an example that it recognizes and one that it must not.
 
 use std::path::Path;
 

@@ -121,7 +121,7 @@ pub struct Common {
     #[arg(long, value_enum, default_value_t, global = true, value_name = "UNIT")]
     pub units: UnitsChoice,
 
-    /// When to use colours; `auto`: on a terminal, unless NO_COLOR is set
+    /// When to use colors; `auto`: on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
     pub color: ColorChoice,
 
@@ -150,7 +150,7 @@ pub struct Common {
     pub verbose: u8,
 }
 
-/// When to use colours.
+/// When to use colors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     #[default]

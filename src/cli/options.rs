@@ -119,7 +119,7 @@ pub(super) fn resolve_targets(args: Targets) -> Result<(Vec<Target>, Option<u64>
     Ok((targets, address))
 }
 
-/// See https://no-color.org; `TERM=dumb` says that the terminal has no colours.
+/// See https://no-color.org; `TERM=dumb` says that the terminal has no colors.
 fn wants_color() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb")

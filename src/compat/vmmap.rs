@@ -166,7 +166,7 @@ impl<'a> Report<'a> {
         }
         if let Some(address) = self.arguments.address {
             self.write_block(out)?;
-            return self.write_neighbourhood(address, out);
+            return self.write_neighborhood(address, out);
         }
         if !self.arguments.summary {
             self.write_block(out)?;
@@ -331,7 +331,7 @@ impl<'a> Report<'a> {
     }
 
     /// Writes the region at an address and its neighbors, in the form of a crash report's `VM Region Info`.
-    fn write_neighbourhood(&self, address: u64, out: &mut dyn Write) -> io::Result<()> {
+    fn write_neighborhood(&self, address: u64, out: &mut dyn Write) -> io::Result<()> {
         let place = Place::find(address, self.regions.iter().cloned().map(Ok));
         let place = place.expect("the regions were read before");
         let range = |region: &Option<Classified>| region.as_ref().map(|region| region.range());

@@ -27,7 +27,7 @@ pub enum ChangeKind {
     Moved,
     /// Its protection changed.
     Reprotected,
-    /// Its name changed, its file was deleted, or its neighbours give it another type.
+    /// Its name changed, its file was deleted, or its neighbors give it another type.
     Renamed,
     /// Its resident, dirty or swapped size changed.
     Recounted,

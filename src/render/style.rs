@@ -9,7 +9,7 @@ use crate::units::Units;
 /// How tables look.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
-    /// Whether to colour.
+    /// Whether to color.
     pub color: bool,
     /// How many columns there are; `None` for no limit.
     pub width: Option<usize>,
@@ -17,7 +17,7 @@ pub struct Style {
     pub units: Units,
 }
 
-/// The colour of a group of kinds. The colours differ on dark and on light backgrounds, and from the default colour.
+/// The color of a group of kinds. The colors differ on dark and on light backgrounds, and from the default color.
 pub(super) fn color(group: Group) -> Ansi {
     let color = match group {
         Group::Code => AnsiColor::Red,
@@ -33,7 +33,7 @@ pub(super) fn color(group: Group) -> Ansi {
 }
 
 impl Style {
-    /// `text` in the colour of `group`, if colours are on.
+    /// `text` in the color of `group`, if colors are on.
     pub(super) fn paint(self, group: Option<Group>, text: &str) -> String {
         match group {
             Some(group) if self.color => {
@@ -44,7 +44,7 @@ impl Style {
         }
     }
 
-    /// A verdict in its colour, if colours are on.
+    /// A verdict in its color, if colors are on.
     pub(super) fn tint(self, verdict: Verdict, text: &str) -> String {
         if !self.color {
             return text.to_owned();
@@ -63,7 +63,7 @@ impl Style {
         if self.color { Ansi::new().bold() } else { Ansi::new() }
     }
 
-    /// The colour of a change: `+` appeared, `-` vanished, `~` changed, `=` unchanged.
+    /// The color of a change: `+` appeared, `-` vanished, `~` changed, `=` unchanged.
     pub(crate) fn mark(self, mark: char) -> Ansi {
         match mark {
             _ if !self.color => Ansi::new(),
@@ -74,7 +74,7 @@ impl Style {
         }
     }
 
-    /// The line that explains the colours, if they are on.
+    /// The line that explains the colors, if they are on.
     pub(super) fn legend(self) -> Option<String> {
         self.color.then(|| {
             let groups: Vec<_> =

@@ -38,7 +38,7 @@ pub(super) struct Table<'a> {
     /// Whether there are several: then one without rows is left out, and a blank line comes before each.
     is_one_of_several: bool,
     has_titles: bool,
-    /// Whether something was coloured by its group.
+    /// Whether something was colored by its group.
     has_groups: bool,
     has_arrows: bool,
     /// The table that is drawn as its rows come, if the view has that layout.
@@ -220,7 +220,7 @@ impl<'a> Table<'a> {
         table.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
-    /// Draws a fitted table, the first column of each row in its colour.
+    /// Draws a fitted table, the first column of each row in its color.
     fn draw_fitted(&mut self) -> io::Result<()> {
         let lines = self.fitted();
         let header_lines = lines.len() - self.rows.len();

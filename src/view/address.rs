@@ -1,4 +1,4 @@
-//! An address: the region that holds it and its neighbours, or the gap that it lies in.
+//! An address: the region that holds it and its neighbors, or the gap that it lies in.
 
 use mmview_platform::{AddrRange, Result, Warning};
 use serde_json::json;
@@ -60,7 +60,7 @@ impl Place {
         head
     }
 
-    /// The neighbours and what is between them.
+    /// The neighbors and what is between them.
     pub fn records(&self) -> Vec<Box<dyn Record + '_>> {
         fn boxed<'a>(record: impl Record + 'a) -> Box<dyn Record + 'a> {
             Box::new(record)

@@ -194,7 +194,7 @@ pub enum Cell<'a> {
     Records(Vec<Box<dyn Record + 'a>>),
     /// A JSON value.
     Value(Value),
-    /// A value that serialises itself.
+    /// A value that serializes itself.
     Data(&'a dyn erased_serde::Serialize),
 }
 

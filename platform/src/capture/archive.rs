@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn fields_of_a_later_version_are_ignored() {
         let read =
-            changed(&two_regions(), |text| text.replace("\"offset\":", "\"colour\":\"red\",\"offset\":"));
+            changed(&two_regions(), |text| text.replace("\"offset\":", "\"color\":\"red\",\"offset\":"));
         assert_eq!(read.unwrap().regions, two_regions().regions);
     }
 }

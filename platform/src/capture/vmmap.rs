@@ -121,7 +121,7 @@ impl<'a> Report<'a> {
             Part::Head => {
                 self.header.read_line(line);
             }
-            // Rows without a section: `vmmap PID ADDRESS`, or the neighbourhood in a crash report.
+            // Rows without a section: `vmmap PID ADDRESS`, or the neighborhood in a crash report.
             Part::Listing if trimmed.is_empty() && self.sections.is_empty() => return Part::Head,
             Part::Listing => self.read_row(number, line),
             Part::Legend | Part::Summary => {}
@@ -155,7 +155,7 @@ impl<'a> Report<'a> {
     fn truncated(&self) -> Option<Warning> {
         let has = |section| self.sections.contains(&section);
         let why = if self.sections.is_empty() && !self.rows.is_empty() {
-            Some("it lists only the neighbours of an address")
+            Some("it lists only the neighbors of an address")
         } else if self.sections.is_empty() || has(Section::Interleaved) {
             (self.summary.is_empty()).then_some("it ends before its summary")
         } else if !has(Section::NonWritable) {
@@ -317,7 +317,7 @@ ReadOnly portion of Libraries: Total=4K resident=4K(100%) swapped_out_or_unalloc
     }
 
     #[test]
-    fn the_neighbourhood_of_an_address() {
+    fn the_neighborhood_of_an_address() {
         let capture = capture(
             "VM Region Info: 0x528 is not in any region.  Bytes before following region: 4296030936\n\
              \u{20}     REGION TYPE                    START - END         [ VSIZE] PRT/MAX SHRMOD  REGION DETAIL\n\

@@ -36,7 +36,7 @@ pub enum Advice {
 
 /// Whole pages that this process has mapped. They are unmapped on drop.
 ///
-/// Linux merges neighbouring mappings that are alike into one region. An unmapped page on either side prevents that, so the
+/// Linux merges neighboring mappings that are alike into one region. An unmapped page on either side prevents that, so the
 /// region is this mapping and nothing else.
 #[derive(Debug)]
 pub struct Mapping {

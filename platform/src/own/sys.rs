@@ -50,7 +50,7 @@ pub(super) struct Pages {
 
 impl Pages {
     /// Maps `length` bytes, whole pages, from the start of `file` or without one, with a hole of one `page` on either side:
-    /// Linux merges neighbouring regions that are alike.
+    /// Linux merges neighboring regions that are alike.
     pub fn map(
         file: Option<BorrowedFd<'_>>,
         length: NonZeroUsize,

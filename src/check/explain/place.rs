@@ -7,7 +7,7 @@ use crate::check::language::Condition;
 use crate::region::Classified;
 use crate::units::Units;
 
-/// Finds the region at an address, or the gap around it and its neighbours.
+/// Finds the region at an address, or the gap around it and its neighbors.
 pub fn place<'a>(address: u64, condition: &Condition, evidence: Evidence<'a>) -> Finding<'a> {
     let Some(region) = evidence.at(address) else { return gap(address, evidence) };
     let mut found = FoundRegion::plain(region);
@@ -34,13 +34,12 @@ fn gap<'a>(address: u64, evidence: Evidence<'a>) -> Finding<'a> {
     if let Some(gap) = gap {
         sentence.push_str(&format!(": it is in a gap of {}", Units::Auto.format(gap.size())));
     }
-    let neighbour =
-        |region: &'a Classified, distance: String| FoundRegion { region, instead: vec![distance] };
+    let neighbor = |region: &'a Classified, distance: String| FoundRegion { region, instead: vec![distance] };
     let before = before.map(|region| {
-        neighbour(region, format!("ends {:#x} bytes before it", address - region.range().end()))
+        neighbor(region, format!("ends {:#x} bytes before it", address - region.range().end()))
     });
     let after = after.map(|region| {
-        neighbour(region, format!("starts {:#x} bytes after it", region.range().start() - address))
+        neighbor(region, format!("starts {:#x} bytes after it", region.range().start() - address))
     });
     Finding { regions: before.into_iter().chain(after).collect(), ..Finding::new(sentence) }
 }

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn typos_are_recognised_and_other_words_are_not() {
+    fn typos_are_recognized_and_other_words_are_not() {
         assert_eq!(nearest("sise", &["size", "share"]), Some("size"));
         assert_eq!(nearest("NOT", &["not", "at"]), Some("not"));
         assert_eq!(nearest("elephant", &["size", "share"]), None);

@@ -36,7 +36,7 @@ fn show(shown: &mut Shown<'_>, address: u64) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Finds the region and its neighbours by single look-ups.
+/// Finds the region and its neighbors by single look-ups.
 fn around(source: &mut dyn RegionSource, origins: &Origins, address: u64) -> mmview_platform::Result<Place> {
     let context = Context::new(&origins.process, &origins.source);
     let regions = source.around(address)?;

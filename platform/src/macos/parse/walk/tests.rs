@@ -195,7 +195,7 @@ fn a_refused_call_is_replaced_by_the_next_best() {
 }
 
 #[test]
-fn paths_are_looked_up_once_an_object_and_never_for_a_neighbour() {
+fn paths_are_looked_up_once_an_object_and_never_for_a_neighbor() {
     let file = |address, object_id| RawRegion { external_pager: true, object_id, ..entry(address, 0x1000) };
     let cached = RawRegion { depth: 1, ..file(0x9000, 4) };
     let mut kernel = FakeKernel::new(vec![
