@@ -71,7 +71,7 @@ impl Run {
 
 /// Returns the kind of the current region as a segment of an image, or `None` if it is not part of one.
 ///
-/// An image is a run of segments of which one is executable. A library that is mapped as data, for example to read its symbols,
+/// An image is a run of segments, one of them executable. A library that is mapped as data, for example to read its symbols,
 /// has no executable segment and is a mapped file. A file in memory (memfd) needs more than one segment: an executable one
 /// alone belongs to a JIT compiler.
 pub(super) fn segment<I>(

@@ -90,9 +90,7 @@ fn specs(rows: &[RegionRow], vocabulary: Vocabulary) -> Vec<Spec> {
     if rows.iter().all(|row| row.of.is_empty()) {
         hidden.push(OF.spec());
     }
-    let hide =
-        |spec: Spec| if hidden.contains(&spec) { Spec { shows: Shows::Machines, ..spec } } else { spec };
-    COLUMNS.specs().into_iter().map(hide).collect()
+    COLUMNS.specs_hiding(&hidden)
 }
 
 /// Draws the regions that exist after a step.

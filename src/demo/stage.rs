@@ -104,7 +104,7 @@ impl<'a> Stage<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Interrupted`] and [`Error::Output`], neither of which the lesson can recover from.
+    /// [`Error::Interrupted`] and [`Error::Output`]. The lesson can recover from neither.
     pub fn show(&mut self, step: Step) -> Result<()> {
         self.steps.push(Step { lesson: self.lesson.name, ..step });
         if self.out.is_some() {

@@ -275,6 +275,15 @@ impl<R> Columns<R> {
         self.tabular.iter().map(|column| column.spec).collect()
     }
 
+    /// The tabular columns, `hidden` ones for machines only.
+    pub fn specs_hiding(&self, hidden: &[Spec]) -> Vec<Spec> {
+        let shown = |spec: Spec| match hidden.contains(&spec) {
+            true => Spec { shows: Shows::Machines, ..spec },
+            false => spec,
+        };
+        self.specs().into_iter().map(shown).collect()
+    }
+
     /// The fields of the JSON object.
     #[cfg(test)]
     pub fn fields(&self) -> impl Iterator<Item = Spec> {

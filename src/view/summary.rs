@@ -102,20 +102,13 @@ pub const COLUMNS: Columns<TypeRow> = Columns {
     ],
 };
 
-/// The places of the columns that only one system has something for.
-const ON_LINUX: std::ops::RangeInclusive<usize> = 6..=6;
-const ON_MACOS: std::ops::RangeInclusive<usize> = 8..=10;
-
 /// The columns for a system: people see proportional shares on Linux, purgeable memory on macOS.
 fn specs(os: &str) -> Vec<Spec> {
-    let hidden = match os {
-        "macos" => ON_LINUX,
-        "linux" => ON_MACOS,
-        _ => return COLUMNS.specs(),
-    };
-    let mut specs = COLUMNS.specs();
-    specs[hidden].iter_mut().for_each(|spec| spec.shows = Shows::Machines);
-    specs
+    match os {
+        "macos" => COLUMNS.specs_hiding(&[PROPORTIONAL.spec()]),
+        "linux" => COLUMNS.specs_hiding(&[VOLATILE.spec(), NONVOLATILE.spec(), EMPTY.spec()]),
+        _ => COLUMNS.specs(),
+    }
 }
 
 /// What comes before the rows. `printed` is the report's own summary if it is a summary of the regions that are shown: vmmap

@@ -113,7 +113,7 @@ pub struct ThreadInfo {
 }
 
 impl ThreadInfo {
-    /// A thread of which only the ID is known.
+    /// A thread with only its ID known.
     pub const fn new(id: u64) -> ThreadInfo {
         ThreadInfo { id, name: None, stack_pointer: None }
     }

@@ -96,7 +96,7 @@ pub struct SourceInfo {
 }
 
 impl SourceInfo {
-    /// A source of which nothing else is known.
+    /// A source about which nothing else is known.
     pub fn new(origin: Origin, os: &'static str, capabilities: Capabilities) -> SourceInfo {
         SourceInfo { origin, os, taken: None, page_size: None, arch: None, capabilities }
     }

@@ -62,7 +62,7 @@ impl<'a> Finding<'a> {
         Finding { sentence: sentence.into(), ..Finding::default() }
     }
 
-    /// A finding about regions of which `first` are listed.
+    /// A finding about regions; only `first` are listed.
     pub(super) fn listing(sentence: String, first: Vec<&'a Classified>, tally: Tally) -> Finding<'a> {
         let more = tally.count - first.len();
         Finding {

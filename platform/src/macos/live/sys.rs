@@ -109,69 +109,60 @@ const ANY_DEPTH: u32 = 1024;
 /// many words of the record this kernel fills.
 pub(super) fn region_recurse(
     task: &Port,
-    mut address: u64,
+    address: u64,
 ) -> Result<(Found<SubmapInfo64>, u32, u32), KernReturn> {
-    let (mut size, mut depth, mut count) = (0, ANY_DEPTH, words::<SubmapInfo64>());
-    let mut info = SubmapInfo64::default();
-    // SAFETY: all five pointers are to locals that outlive the call; `count` is the size of `info`.
-    checked(unsafe {
-        mach_vm_region_recurse(
-            task.name,
-            &mut address,
-            &mut size,
-            &mut depth,
-            (&raw mut info).cast(),
-            &mut count,
-        )
-    })?;
-    Ok((Found { address, size, info }, depth, count))
+    // SAFETY: this is the full record.
+    unsafe { recurse(task, address) }
 }
 
 /// The same with the short record, which has no counts and needs no look at the pages.
 pub(super) fn region_recurse_short(
     task: &Port,
-    mut address: u64,
+    address: u64,
 ) -> Result<(Found<vm_region_submap_short_info_64>, u32), KernReturn> {
-    let (mut size, mut depth, mut count) = (0, ANY_DEPTH, words::<vm_region_submap_short_info_64>());
-    let mut info = vm_region_submap_short_info_64::default();
-    // SAFETY: all five pointers are to locals that outlive the call; `count` is the size of `info`.
+    // SAFETY: this is the short record.
+    unsafe { recurse(task, address) }.map(|(found, depth, _)| (found, depth))
+}
+
+/// Calls `mach_vm_region_recurse`. The size of `T` selects the record.
+///
+/// # Safety
+///
+/// `T` is a record of the call, and valid with any content.
+unsafe fn recurse<T: Default>(task: &Port, mut address: u64) -> Result<(Found<T>, u32, u32), KernReturn> {
+    let (mut size, mut depth, mut count) = (0, ANY_DEPTH, words::<T>());
+    let mut info = T::default();
+    // SAFETY: all five pointers are to locals that outlive the call; `count` is the size of `info`, a record of the call.
     checked(unsafe {
-        mach_vm_region_recurse(
-            task.name,
-            &mut address,
-            &mut size,
-            &mut depth,
-            (&raw mut info).cast(),
-            &mut count,
-        )
+        let info = (&raw mut info).cast();
+        mach_vm_region_recurse(task.name, &mut address, &mut size, &mut depth, info, &mut count)
     })?;
-    Ok((Found { address, size, info }, depth))
+    Ok((Found { address, size, info }, depth, count))
 }
 
 /// Calls `mach_vm_region` with `VM_REGION_BASIC_INFO_64`.
-pub(super) fn region_basic(
-    task: &Port,
-    mut address: u64,
-) -> Result<Found<vm_region_basic_info_64>, KernReturn> {
-    let (mut size, mut count, mut object) = (0, words::<vm_region_basic_info_64>(), 0);
-    let mut info = vm_region_basic_info_64::default();
-    let flavor = VM_REGION_BASIC_INFO_64;
-    // SAFETY: all five pointers are to locals that outlive the call; `count` is the size of `info`, the record of `flavor`.
-    checked(unsafe {
-        let info = (&raw mut info).cast();
-        mach_vm_region(task.name, &mut address, &mut size, flavor, info, &mut count, &mut object)
-    })?;
-    Ok(Found { address, size, info })
+pub(super) fn region_basic(task: &Port, address: u64) -> Result<Found<vm_region_basic_info_64>, KernReturn> {
+    // SAFETY: the record is that of the flavor.
+    unsafe { region(task, address, VM_REGION_BASIC_INFO_64) }
 }
 
 /// Calls `mach_vm_region` with `VM_REGION_EXTENDED_INFO`.
 pub(super) fn region_extended(
     task: &Port,
-    mut address: u64,
+    address: u64,
 ) -> Result<Found<vm_region_extended_info>, KernReturn> {
-    let (mut size, mut count, mut object) = (0, words::<vm_region_extended_info>(), 0);
-    let mut info = vm_region_extended_info::default();
-    let flavor = VM_REGION_EXTENDED_INFO;
+    // SAFETY: the record is that of the flavor.
+    unsafe { region(task, address, VM_REGION_EXTENDED_INFO) }
+}
+
+/// Calls `mach_vm_region`.
+///
+/// # Safety
+///
+/// `T` is the record of `flavor`, and valid with any content.
+unsafe fn region<T: Default>(task: &Port, mut address: u64, flavor: i32) -> Result<Found<T>, KernReturn> {
+    let (mut size, mut count, mut object) = (0, words::<T>(), 0);
+    let mut info = T::default();
     // SAFETY: all five pointers are to locals that outlive the call; `count` is the size of `info`, the record of `flavor`.
     checked(unsafe {
         let info = (&raw mut info).cast();

@@ -52,7 +52,7 @@ const SHARED_REGION_TAGS: [u32; 2] = [32, 35];
 const NEVER_PURGEABLE_TAGS: [u32; 7] = [1, 2, 7, 11, 12, 30, 31];
 
 impl RawRegion {
-    /// Converts the full record of `mach_vm_region_recurse`, of which this kernel filled `count` words.
+    /// Converts the full record of `mach_vm_region_recurse`. This kernel filled `count` words of it.
     pub fn from_submap(address: u64, size: u64, info: &SubmapInfo64, depth: u32, count: u32) -> RawRegion {
         let since = |revision: u32, value: u32| (count >= revision).then_some(value);
         RawRegion {

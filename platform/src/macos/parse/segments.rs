@@ -1,4 +1,4 @@
-//! Which segment of which image covers an address; cuts regions where segments end.
+//! Finds the image and the segment that cover an address, and cuts regions where segments end.
 //!
 //! Outside the shared cache the kernel's regions end where segments end. Inside it, thousands of segments of hundreds of
 //! images lie in a handful of regions. vmmap cuts those at segment bounds, to the byte, and so does this.
