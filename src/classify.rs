@@ -9,6 +9,7 @@ mod context;
 mod image;
 mod linux;
 pub(crate) mod macos;
+mod overlay;
 mod past;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -62,14 +63,14 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
             _ => linux::explain(&mut self.ahead, &mut self.past, &self.context, &region),
         };
         self.past.remember(&region, meaning.kind);
-        Some(Ok(Classified::new(region, meaning)))
+        Some(Ok(self.context.overlay.explain(region, meaning, &self.context)))
     }
 }
 
 /// Classifies the regions of a whole map.
 #[cfg(feature = "cli")]
 pub(crate) fn classify(map: &mmview_platform::MemoryMap) -> Vec<Classified> {
-    let context = Context::new(&map.process, &map.source);
+    let context = Context::new(&map.process, &map.source).with_findings(&map.findings);
     let regions = map.regions.iter().cloned().map(Ok);
     Classify::new(regions, context).filter_map(Result::ok).collect()
 }

@@ -23,6 +23,7 @@ mod change;
 mod delta;
 mod matching;
 mod totals;
+mod zones;
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -35,6 +36,7 @@ use crate::snapshot::Snapshot;
 pub use change::{Change, ChangeKind};
 pub use delta::Delta;
 pub use totals::{FileChange, TypeChange, by_file, by_type};
+pub use zones::{ZoneChange, by_zone};
 
 /// The difference between two maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -54,6 +54,8 @@ kinds! {
     MallocArena = "malloc-arena", "MALLOC arena", Heap;
     /// Address space into which an arena of glibc's malloc can grow.
     MallocReserved = "malloc-reserved", "MALLOC reserved", Reserved;
+    /// Large blocks of glibc's malloc, which have mappings of their own.
+    MallocLarge = "malloc-large", "MALLOC large", Heap;
     /// Memory that its allocator names.
     Malloc = "malloc", "MALLOC", Heap;
     /// The heap of a garbage collector.
@@ -62,6 +64,8 @@ kinds! {
     Stack = "stack", "Stack", Stack;
     /// The stack of another thread.
     ThreadStack = "thread-stack", "Stack (thread)", Stack;
+    /// Thread-local data of a thread, apart from its stack.
+    ThreadData = "thread-data", "thread data", Data;
     /// The shadow stack of a thread, which holds return addresses only.
     ShadowStack = "shadow-stack", "shadow stack", Stack;
     /// A guard directly below a stack: no access, so that an overflow faults.
@@ -124,13 +128,19 @@ impl RegionKind {
         RegionKind::ALL.iter().map(|kind| kind.id()).collect()
     }
 
+    /// Returns the kind with this identifier.
+    pub(crate) fn with_id(id: &str) -> Option<RegionKind> {
+        RegionKind::ALL.iter().copied().find(|kind| kind.id() == id)
+    }
+
     /// Returns the kinds that a word means in filters and checks, or `None` if it is unknown.
     ///
     /// `stack` means the stacks of all threads and `heap` everything that malloc manages; any other identifier means its
     /// own kind only. Titles work too, and case doesn't matter.
     pub fn named(word: &str) -> Option<&'static [RegionKind]> {
         const STACKS: &[RegionKind] = &[RegionKind::Stack, RegionKind::ThreadStack];
-        const HEAPS: &[RegionKind] = &[RegionKind::Heap, RegionKind::MallocArena, RegionKind::Malloc];
+        const HEAPS: &[RegionKind] =
+            &[RegionKind::Heap, RegionKind::MallocArena, RegionKind::MallocLarge, RegionKind::Malloc];
         let is = |name: &str| name.eq_ignore_ascii_case(word);
         let kind = RegionKind::ALL.iter().find(|kind| is(kind.id()) || is(kind.title()))?;
         Some(match kind {
@@ -222,7 +232,7 @@ mod tests {
     fn stack_and_heap_are_families_and_nothing_else_is() {
         let ids = |word| RegionKind::named(word).unwrap().iter().map(|kind| kind.id()).collect::<Vec<_>>();
         assert_eq!(ids("stack"), ["stack", "thread-stack"]);
-        assert_eq!(ids("heap"), ["heap", "malloc-arena", "malloc"]);
+        assert_eq!(ids("heap"), ["heap", "malloc-arena", "malloc-large", "malloc"]);
         for kind in RegionKind::ALL.iter().filter(|kind| !["stack", "heap"].contains(&kind.id())) {
             assert_eq!(ids(kind.id()), [kind.id()]);
         }

@@ -41,9 +41,11 @@ pub mod diff;
 mod error;
 #[cfg(feature = "cli")]
 mod filter;
+pub mod heap;
 #[cfg(feature = "cli")]
 mod interrupt;
 pub mod kind;
+mod owners;
 mod region;
 #[cfg(feature = "cli")]
 mod render;
@@ -57,8 +59,8 @@ mod view;
 
 pub use error::{Error, ErrorKind, Result};
 pub use mmview_platform as platform;
-pub use region::Classified;
-pub use snapshot::Snapshot;
+pub use region::{Classified, Part};
+pub use snapshot::{Owner, Snapshot};
 
 /// Runs the program `mmview`; for its `main` alone.
 #[cfg(feature = "cli")]

@@ -1,8 +1,11 @@
 //! A region and its purpose.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use mmview_platform::{AddrRange, Bytes, Name, Native, PageCounts, PageRun, Protection, Region, ShareMode};
+use mmview_platform::{
+    AddrRange, Bytes, Claim, Evidence, Name, Native, PageCounts, PageRun, Protection, Region, ShareMode,
+};
 
 use crate::kind::RegionKind;
 
@@ -11,6 +14,16 @@ use crate::kind::RegionKind;
 pub struct Classified {
     facts: Region,
     meaning: Meaning,
+    /// What it consists of, if the kernel joined several things.
+    parts: Box<[Part]>,
+}
+
+/// A part of a region. The kernel joins neighbors that it treats alike, whatever they are for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    range: AddrRange,
+    meaning: Meaning,
+    counts: PageCounts,
 }
 
 /// The purpose of a region.
@@ -21,11 +34,43 @@ pub(crate) struct Meaning {
     pub title: Cow<'static, str>,
     /// A detail that the name doesn't show, such as the thread that owns a stack.
     pub note: Option<Cow<'static, str>>,
+    /// How that is known.
+    pub evidence: Evidence,
+    /// The allocator or runtime, or the image.
+    pub owner: Option<Cow<'static, str>>,
+    /// The part of the owner's memory, such as an arena.
+    pub zone: Option<Arc<str>>,
 }
 
 impl Meaning {
+    /// What the kernel says.
     pub fn of(kind: RegionKind) -> Meaning {
-        Meaning { kind, title: Cow::Borrowed(kind.title()), note: None }
+        Meaning {
+            kind,
+            title: Cow::Borrowed(kind.title()),
+            note: None,
+            evidence: Evidence::Kernel,
+            owner: None,
+            zone: None,
+        }
+    }
+
+    /// What a shape suggests.
+    pub fn likely(kind: RegionKind) -> Meaning {
+        Meaning { evidence: Evidence::Shape, ..Meaning::of(kind) }
+    }
+
+    /// What the target's memory shows. A kind that this version doesn't know is memory with a name.
+    pub fn claimed(claim: &Claim) -> Meaning {
+        let kind = RegionKind::with_id(&claim.kind).unwrap_or(RegionKind::Named);
+        Meaning {
+            kind,
+            title: claim.title.clone().unwrap_or(Cow::Borrowed(kind.title())),
+            note: claim.note.as_deref().map(|note| Cow::Owned(note.to_owned())),
+            evidence: claim.evidence,
+            owner: Some(claim.owner.clone()),
+            zone: claim.zone.clone(),
+        }
     }
 
     pub fn note(self, note: impl Into<Cow<'static, str>>) -> Meaning {
@@ -33,9 +78,112 @@ impl Meaning {
     }
 }
 
+impl Part {
+    pub(crate) fn new(range: AddrRange, meaning: Meaning, counts: PageCounts) -> Part {
+        Part { range, meaning, counts }
+    }
+
+    pub(crate) fn set_counts(&mut self, counts: PageCounts) {
+        self.counts = counts;
+    }
+
+    /// Its addresses.
+    pub fn range(&self) -> AddrRange {
+        self.range
+    }
+
+    /// The purpose of the part.
+    pub fn kind(&self) -> RegionKind {
+        self.meaning.kind
+    }
+
+    /// The name of its type in tables.
+    pub fn title(&self) -> &str {
+        &self.meaning.title
+    }
+
+    /// A detail that the name doesn't show.
+    pub fn note(&self) -> Option<&str> {
+        self.meaning.note.as_deref()
+    }
+
+    /// How its purpose is known.
+    pub fn evidence(&self) -> Evidence {
+        self.meaning.evidence
+    }
+
+    /// The allocator, runtime or image that it belongs to, if the target's memory shows it.
+    pub fn owner(&self) -> Option<&str> {
+        self.meaning.owner.as_deref()
+    }
+
+    /// The part of the owner's memory, such as an arena.
+    pub fn zone(&self) -> Option<&str> {
+        self.meaning.zone.as_deref()
+    }
+
+    /// How much of it is resident and swapped; what can't be divided among parts is `None`.
+    pub fn counts(&self) -> PageCounts {
+        self.counts
+    }
+}
+
 impl Classified {
     pub(crate) fn new(facts: Region, meaning: Meaning) -> Classified {
-        Classified { facts, meaning }
+        Classified { facts, meaning, parts: Box::default() }
+    }
+
+    /// A region of several parts, which cover all of it. The largest one names it.
+    pub(crate) fn of_parts(facts: Region, parts: Vec<Part>) -> Classified {
+        let largest = parts.iter().rev().max_by_key(|part| part.range.size());
+        let meaning = largest.map_or_else(|| Meaning::of(RegionKind::Anonymous), |part| part.meaning.clone());
+        Classified { facts, meaning, parts: parts.into() }
+    }
+
+    /// What it consists of, by address, if the kernel joined several things; else empty.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The whole region as a part.
+    pub(crate) fn as_part(&self) -> Part {
+        Part::new(self.facts.range, self.meaning.clone(), self.facts.counts)
+    }
+
+    /// The parts; a region that is one thing is its own only part.
+    pub(crate) fn pieces(&self) -> Cow<'_, [Part]> {
+        if self.parts.is_empty() { Cow::Owned(vec![self.as_part()]) } else { Cow::Borrowed(&self.parts) }
+    }
+
+    /// Each part as a region, with what the kernel says of the whole.
+    pub(crate) fn divided(&self) -> Vec<Classified> {
+        if self.parts.is_empty() {
+            return vec![self.clone()];
+        }
+        let part = |part: &Part| {
+            let mut facts = self.facts.clone();
+            facts.offset = facts.offset.wrapping_add(part.range.start() - facts.range.start());
+            facts.range = part.range;
+            facts.counts = part.counts;
+            facts.pages = None;
+            Classified::new(facts, part.meaning.clone())
+        };
+        self.parts.iter().map(part).collect()
+    }
+
+    /// The part that holds `address`.
+    pub(crate) fn part_at(&self, address: u64) -> Option<&Part> {
+        self.parts.iter().find(|part| part.range.contains(address))
+    }
+
+    /// How its purpose is known. For a region of several parts: that of the largest.
+    pub fn evidence(&self) -> Evidence {
+        self.meaning.evidence
+    }
+
+    /// The allocator, runtime or image that it belongs to, if the target's memory shows it.
+    pub fn owner(&self) -> Option<&str> {
+        self.meaning.owner.as_deref()
     }
 
     /// The facts as the kernel or the capture reports them.
@@ -142,4 +290,10 @@ impl Classified {
 pub(crate) fn region_at(regions: &[Classified], address: u64) -> Option<&Classified> {
     let after = regions.partition_point(|region| region.range().end() <= address);
     regions.get(after).filter(|region| region.range().contains(address))
+}
+
+/// The parts of all regions, each as a region; `None` if every region is one thing.
+pub(crate) fn divided(regions: &[Classified]) -> Option<Box<[Classified]>> {
+    let is_divided = regions.iter().any(|region| !region.parts.is_empty());
+    is_divided.then(|| regions.iter().flat_map(Classified::divided).collect())
 }

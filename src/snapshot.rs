@@ -2,17 +2,18 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use mmview_platform::{
-    AddrRange, Bytes, Detail, Native, PageCounts, PageState, PrintedSummary, ProcessInfo, Region, SourceInfo,
-    Warning,
+    AddrRange, Bytes, Detail, Evidence, Findings, MemoryMap, Native, PageCounts, PageState, PrintedSummary,
+    ProcessInfo, Region, SourceInfo, Warning,
 };
 
 use crate::archive;
 use crate::classify::{Classify, Context};
 use crate::error::Result;
-use crate::region::{Classified, region_at};
+use crate::region::{Classified, Part, divided, region_at};
 
 /// A memory map at one point in time, with the purpose of each region.
 ///
@@ -43,15 +44,29 @@ pub struct Snapshot {
     pub detail: Detail,
     /// The regions by address. They don't overlap.
     pub regions: Vec<Classified>,
+    /// What the target's memory shows.
+    pub findings: Findings,
     /// The summary in a saved report. If the report lists no regions, there is nothing else.
     pub printed: Option<PrintedSummary>,
     /// What is doubtful or missing in the map.
     pub warnings: Vec<Warning>,
+    /// The regions in their parts, once a check has asked for them.
+    pieces: Pieces,
 }
 
-impl From<mmview_platform::MemoryMap> for Snapshot {
-    fn from(facts: mmview_platform::MemoryMap) -> Snapshot {
-        let context = Context::new(&facts.process, &facts.source);
+/// The regions in their parts, if that was asked for and some have any.
+type Pieces = OnceLock<Option<Box<[Classified]>>>;
+
+impl From<MemoryMap> for Snapshot {
+    fn from(facts: MemoryMap) -> Snapshot {
+        Snapshot::explained(facts, Evidence::Memory)
+    }
+}
+
+impl Snapshot {
+    /// Explains a map by evidence as far as `level`.
+    pub(crate) fn explained(facts: MemoryMap, level: Evidence) -> Snapshot {
+        let context = Context::new(&facts.process, &facts.source).with_findings(&facts.findings).up_to(level);
         let regions = Classify::new(facts.regions.into_iter().map(Ok), context);
         Snapshot {
             regions: regions.map(|region| region.expect("regions that were read are no errors")).collect(),
@@ -59,19 +74,22 @@ impl From<mmview_platform::MemoryMap> for Snapshot {
             source: facts.source,
             process: facts.process,
             detail: facts.detail,
+            findings: facts.findings,
             printed: facts.printed,
             warnings: facts.warnings,
+            pieces: Pieces::new(),
         }
     }
 }
 
 impl Snapshot {
     /// Copies the facts, without the purpose of each region: the content of an archive.
-    pub fn facts(&self) -> mmview_platform::MemoryMap {
+    pub fn facts(&self) -> MemoryMap {
         let regions = self.regions.iter().map(|region| region.facts().clone()).collect();
         let (source, process) = (self.source.clone(), self.process.clone());
-        let mut map = mmview_platform::MemoryMap::new(source, process, self.detail, regions);
+        let mut map = MemoryMap::new(source, process, self.detail, regions);
         map.taken = self.taken;
+        map.findings = self.findings.clone();
         map.printed = self.printed.clone();
         map.warnings = self.warnings.clone();
         map
@@ -84,6 +102,19 @@ impl Snapshot {
     /// The file can't be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<u64> {
         Ok(archive::save(&self.facts(), path.as_ref())?)
+    }
+
+    /// The same map, explained without what the target's memory shows.
+    #[cfg(feature = "cli")]
+    pub(crate) fn without_findings(&self) -> Snapshot {
+        let mut facts = self.facts();
+        facts.findings = Findings::default();
+        Snapshot::explained(facts, Evidence::Memory)
+    }
+
+    /// The regions, each part of one as a region of its own.
+    pub(crate) fn pieces(&self) -> &[Classified] {
+        self.pieces.get_or_init(|| divided(&self.regions)).as_deref().unwrap_or(&self.regions)
     }
 
     /// Whether it is a report that has totals only, and lists no regions.
@@ -99,6 +130,29 @@ impl Snapshot {
     /// Returns the region that contains the start of `value`, in a map of this process.
     pub fn region_of<T: ?Sized>(&self, value: &T) -> Option<&Classified> {
         self.region_at(std::ptr::from_ref(value).addr() as u64)
+    }
+
+    /// Returns whose memory `address` is, if that is known: an allocator, a runtime or a thread by the target's memory, else the
+    /// file that is mapped there. Costs a binary search.
+    ///
+    /// ```
+    /// use mmview::Snapshot;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let block = Box::new([0_u8; 4000]);
+    /// let owner = Snapshot::of_self()?.owner_of(block.as_ptr().addr() as u64);
+    /// # drop(owner);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn owner_of(&self, address: u64) -> Option<Owner> {
+        let region = self.region_at(address)?;
+        let part = region.part_at(address).cloned().unwrap_or_else(|| region.as_part());
+        let name = match part.owner() {
+            Some(owner) => owner.to_owned(),
+            None => String::from_utf8_lossy(region.path()?).into_owned(),
+        };
+        Some(Owner { name, part })
     }
 
     /// Returns the regions that map the file at `path`, by address.
@@ -166,6 +220,16 @@ fn counts_of_part(region: &Region, part: AddrRange) -> PageCounts {
     counts.dirty = dirty;
     counts.swapped = Some(count(part, &PageState::is_swapped));
     counts
+}
+
+/// Whose memory an address is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Owner {
+    /// The allocator, runtime or image, such as `glibc malloc`, or the path of a mapped file.
+    pub name: String,
+    /// What it is there: its addresses, type and zone, and how that is known.
+    pub part: Part,
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use mmview_platform::{
-    Bytes, Native, OffMapRow, PrintedRow, PrintedSummary, PrintedTable, ProcessInfo, Region, ShareMode,
-    SmapsField,
+    Bytes, Evidence, Native, OffMapRow, PrintedRow, PrintedSummary, PrintedTable, ProcessInfo, Region,
+    ShareMode, SmapsField,
 };
 use serde::{Serialize, Serializer};
 
 use crate::classify::macos;
 use crate::kind::RegionKind;
-use crate::region::Classified;
+use crate::region::{Classified, Part};
 use crate::snapshot::Snapshot;
 
 /// A sum of sizes that may not have been measured. Keeps *not measured* apart from *measured, none*.
@@ -29,8 +29,15 @@ impl Sum {
         sum
     }
 
+    /// Adds another sum.
+    pub(crate) fn add_sum(&mut self, other: Sum) {
+        self.bytes += other.bytes;
+        self.measured += other.measured;
+        self.unmeasured += other.unmeasured;
+    }
+
     /// Adds a size, or counts one that was not measured.
-    fn add(&mut self, size: Option<Bytes>) {
+    pub(crate) fn add(&mut self, size: Option<Bytes>) {
         match size {
             Some(size) => {
                 self.bytes += size;
@@ -116,6 +123,18 @@ impl Totals {
         }
     }
 
+    /// Adds a part of a region.
+    fn add_part(&mut self, part: &Part) {
+        let counts = part.counts();
+        self.regions += 1;
+        self.virtual_size += part.range().size();
+        self.resident.add(counts.resident);
+        self.dirty.add(counts.dirty);
+        self.swapped.add(counts.swapped);
+        self.proportional.add(counts.proportional);
+        self.unique.add(counts.unique);
+    }
+
     /// Adds memory that is charged to the process but not mapped in it.
     fn add_off_map(&mut self, row: &OffMapRow) {
         self.regions += 1;
@@ -136,9 +155,38 @@ pub struct Row {
     /// The name of the type.
     #[serde(rename = "type")]
     pub title: Cow<'static, str>,
+    /// How their purpose is known.
+    pub evidence: Certainty,
     /// Their sums.
     #[serde(flatten)]
     pub totals: Totals,
+}
+
+/// How the purpose of several regions is known: as well as of the one that is least certain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Certainty(Option<Evidence>);
+
+impl Certainty {
+    /// Takes another region into account: a shape is less certain than what the kernel or the memory says.
+    #[must_use]
+    pub(crate) fn with(self, evidence: Evidence) -> Certainty {
+        Certainty(Some(match self.0 {
+            Some(Evidence::Shape) => Evidence::Shape,
+            Some(Evidence::Kernel) if evidence != Evidence::Shape => Evidence::Kernel,
+            _ => evidence,
+        }))
+    }
+
+    /// The evidence; `None` if there are no regions.
+    pub fn evidence(self) -> Option<Evidence> {
+        self.0
+    }
+}
+
+impl Serialize for Certainty {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.map(Evidence::id).serialize(serializer)
+    }
 }
 
 fn serialize_kind<S: Serializer>(kind: &RegionKind, serializer: S) -> Result<S::Ok, S::Error> {
@@ -192,6 +240,8 @@ pub struct Summary {
     pub footprint: Option<Bytes>,
     /// Memory in hugetlb pages, which Linux doesn't count as resident.
     pub hugetlb: Bytes,
+    /// The number of regions that consist of several parts. Rows count parts; totals count regions.
+    pub divided: u64,
     /// The number of regions that count against the limit of mappings: all but the kernel's gate page.
     pub mappings: u64,
 }
@@ -229,6 +279,7 @@ impl Summary {
             let row = |row: &PrintedRow| Row {
                 kind: macos::kind_of_title(&row.name),
                 title: Cow::Owned(row.name.to_string()),
+                evidence: Certainty(Some(Evidence::Kernel)),
                 totals: Totals::printed(table, row),
             };
             summary.rows = table.rows.iter().map(row).collect();
@@ -295,7 +346,18 @@ impl Builder {
             return;
         }
         let (kind, facts) = (region.kind(), region.facts());
-        self.row(kind, region.title()).add(facts);
+        if region.parts().is_empty() {
+            let row = self.row(kind, region.title());
+            row.totals.add(facts);
+            row.evidence = row.evidence.with(region.evidence());
+        } else {
+            for part in region.parts() {
+                let row = self.row(part.kind(), part.title());
+                row.totals.add_part(part);
+                row.evidence = row.evidence.with(part.evidence());
+            }
+            self.summary.divided += 1;
+        }
         self.summary.total.add(facts);
         if !kind.is_reserved() {
             self.unreserved.add(facts);
@@ -313,18 +375,19 @@ impl Builder {
     }
 
     /// Returns the sums of the row with this title. All unused data of libraries is in one row.
-    fn row(&mut self, kind: RegionKind, title: &str) -> &mut Totals {
+    fn row(&mut self, kind: RegionKind, title: &str) -> &mut Row {
         let title = if kind == RegionKind::UnusedLibrary { UNUSED } else { title };
         if !self.rows.contains_key(title) {
-            let row = Row { kind, title: Cow::Owned(title.to_owned()), totals: Totals::default() };
+            let title = Cow::Owned(title.to_owned());
+            let row = Row { kind, title, evidence: Certainty::default(), totals: Totals::default() };
             self.rows.insert(row.title.clone(), row);
         }
-        &mut self.rows.get_mut(title).expect("inserted just now").totals
+        self.rows.get_mut(title).expect("inserted just now")
     }
 
     /// Adds memory that a report charges to the process but that is not mapped in it.
     pub fn add_off_map(&mut self, row: &OffMapRow) {
-        self.row(RegionKind::KernelPage, &row.kind).add_off_map(row);
+        self.row(RegionKind::KernelPage, &row.kind).totals.add_off_map(row);
         self.summary.total.add_off_map(row);
         self.unreserved.add_off_map(row);
     }

@@ -8,6 +8,7 @@ pub mod address;
 pub mod check;
 mod column;
 pub mod diff;
+pub mod heap;
 mod note;
 pub mod origins;
 pub mod regions;
@@ -41,6 +42,8 @@ pub enum ViewKind {
     Summary,
     /// Every region.
     Regions,
+    /// Zones of malloc.
+    Heap,
     /// The region at an address.
     Address,
     /// Checks and their verdicts.
@@ -65,6 +68,7 @@ impl ViewKind {
         match self {
             ViewKind::Summary => "summary",
             ViewKind::Regions => "regions",
+            ViewKind::Heap => "heap",
             ViewKind::Address => "address",
             ViewKind::Check => "check",
             ViewKind::Snapshot => "snapshot",
@@ -168,6 +172,8 @@ pub enum Role {
     Hit,
     /// An unmapped gap between two regions.
     Gap(AddrRange),
+    /// A part of the region before, for people only: machine formats have it among the fields of the region.
+    Part,
     /// A sum, for people only: machine formats have it among the fields of the tail.
     Total,
     /// A rule between rows and sums, for people only.

@@ -63,7 +63,8 @@ fn live_and_saved_maps_match() {
     let sleeper = Running::sleeper();
     let saved = tempfile::NamedTempFile::new().unwrap();
     fs::write(saved.path(), fs::read(format!("/proc/{}/smaps", sleeper.pid())).unwrap()).unwrap();
-    let mut live = run(["regions", "--json", &sleeper.pid()]).json();
+    // A saved map has no memory.
+    let mut live = run(["regions", "--json", "--evidence", "shape", &sleeper.pid()]).json();
     let mut saved = run(["regions", "--json", "--file", saved.path().to_str().unwrap()]).json();
     for view in [&mut live, &mut saved] {
         let view = view.as_object_mut().unwrap();
@@ -369,13 +370,16 @@ fn the_page_scan_counts_like_smaps() {
 #[test]
 fn every_address_has_its_neighbors_of_the_listing() {
     let sleeper = Running::sleeper();
-    let listed = run(["regions", "--json", "--detail", "layout", &sleeper.pid()]).json()["regions"].clone();
+    // Without evidence from memory, a region is looked up alone.
+    let layout = ["regions", "--json", "--detail", "layout", "--evidence", "shape", &sleeper.pid()];
+    let listed = run(layout).json()["regions"].clone();
     // Single look-ups do not report the kernel's gate page.
     let is_gate = |region: &&Value| region["kind"] == "vsyscall";
     let listed: Vec<_> =
         listed.as_array().unwrap().iter().filter(|region| !is_gate(region)).cloned().collect();
     for (index, region) in listed.iter().enumerate() {
-        let found = run(["--json", &sleeper.pid(), region["start"].as_str().unwrap()]).json();
+        let found =
+            run(["--json", "--evidence", "shape", &sleeper.pid(), region["start"].as_str().unwrap()]).json();
         let expected: Vec<_> =
             (index.saturating_sub(1)..listed.len().min(index + 2)).map(|at| listed[at].clone()).collect();
         assert_eq!(found["regions"].as_array().unwrap(), &expected, "at {}", region["start"]);

@@ -67,11 +67,12 @@ pub use launch::{Moment, Program, Signaller};
 pub use memory::{Memory, MemoryCost, Piece, Shortfall};
 pub use memory_map::MemoryMap;
 pub use model::{
-    AddrRange, ByteOrder, Bytes, Capabilities, CaptureFormat, Device, Ending, Image, LinuxRegion, Machine,
-    MacosRegion, Name, NameKind, Native, OffMapRow, Origin, PageCounts, PageRun, PageSize, PageState, Parent,
-    PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable, ProcessEntry, ProcessInfo,
-    ProcessState, ProcessTotals, Protection, PurgeState, Reading, Region, ShareMode, SmapsCounters,
-    SmapsField, SourceInfo, TargetArch, Text, ThreadInfo, UnknownField, User, VmFlags,
+    AddrRange, Allocation, ByteOrder, Bytes, Capabilities, CaptureFormat, Claim, Device, Ending, Evidence,
+    Findings, Image, Inspection, LinuxRegion, Machine, MacosRegion, Name, NameKind, Native, OffMapRow,
+    Origin, PageCounts, PageRun, PageSize, PageState, Parent, PrintedLibraries, PrintedRow, PrintedSummary,
+    PrintedTable, PrintedWritable, ProcessEntry, ProcessInfo, ProcessState, ProcessTotals, Protection,
+    PurgeState, Reading, Region, ShareMode, SizeClass, SmapsCounters, SmapsField, SourceInfo, TargetArch,
+    Text, ThreadInfo, Unclaimed, UnknownField, User, VmFlags, Zone,
 };
 pub use options::OpenOptions;
 pub use source::{RegionSource, Regions};

@@ -2,11 +2,12 @@
 
 mod scattered;
 
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::model::AddrRange;
+use crate::model::{AddrRange, PageRun, PageState, Region};
 
 // Hosts without a backend have no memory to read.
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(unused_imports))]
@@ -43,6 +44,28 @@ pub trait Memory: Send + Sync {
     ///
     /// As [`Memory::read`].
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>>;
+
+    /// The states of the pages in `range`, as runs ordered by address. Pages that are neither in memory nor in swap are in no
+    /// run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Memory::read`].
+    fn pages(&self, range: AddrRange) -> Result<Vec<PageRun>> {
+        let present = self.resident(range)?.into_iter();
+        Ok(present.map(|range| PageRun { range, state: PageState::PRESENT }).collect())
+    }
+
+    /// Opens the file that `region` maps, to read it without touching the mapped pages. `None` if there is no such file, or
+    /// if opening it could have an effect or block: it is no regular file, or a program of a user serves its file system.
+    ///
+    /// Linux: through `/proc/PID/map_files`, which leads to the very file even if it was deleted or lies in another mount
+    /// namespace, and needs `CAP_CHECKPOINT_RESTORE` or `CAP_SYS_ADMIN`; else by its path below `/proc/PID/root`, if device
+    /// and inode are those of the mapping.
+    fn open_file(&self, region: &Region) -> Option<File> {
+        let _ = region;
+        None
+    }
 
     /// The number of the physical page frame of each page in `range`, from the page of its first address to the page of its
     /// last.

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use crate::detail::Detail;
-use crate::model::{PrintedSummary, ProcessInfo, Region, SourceInfo, region_at};
+use crate::model::{Findings, PrintedSummary, ProcessInfo, Region, SourceInfo, region_at};
 use crate::warning::Warning;
 
 /// Everything that a source reported at one point in time. It contains facts only; kinds and totals are computed from it and
@@ -21,6 +21,8 @@ pub struct MemoryMap {
     pub detail: Detail,
     /// The regions, ordered by address, none overlapping another.
     pub regions: Vec<Region>,
+    /// What the target's memory shows. Empty if it was not read.
+    pub findings: Findings,
     /// The summary of a saved vmmap report. If the report lists no regions, that is all there is.
     pub printed: Option<PrintedSummary>,
     /// What is doubtful or missing.
@@ -31,7 +33,16 @@ impl MemoryMap {
     /// A map of `regions`, which must be ordered by address and must not overlap. Its time is unknown, and it has no
     /// warnings.
     pub fn new(source: SourceInfo, process: ProcessInfo, detail: Detail, regions: Vec<Region>) -> MemoryMap {
-        MemoryMap { source, process, taken: None, detail, regions, printed: None, warnings: Vec::new() }
+        MemoryMap {
+            source,
+            process,
+            taken: None,
+            detail,
+            regions,
+            findings: Findings::default(),
+            printed: None,
+            warnings: Vec::new(),
+        }
     }
 
     /// The region that holds `address`. Costs a binary search.

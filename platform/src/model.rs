@@ -3,6 +3,7 @@
 mod address;
 mod arch;
 mod bytes;
+mod claim;
 mod counts;
 mod ending;
 mod macos;
@@ -22,6 +23,7 @@ pub(crate) mod time;
 pub use address::AddrRange;
 pub use arch::{ByteOrder, Machine, TargetArch};
 pub use bytes::{Bytes, PageSize};
+pub use claim::{Allocation, Claim, Evidence, Findings, Inspection, SizeClass, Unclaimed, Zone};
 pub use counts::PageCounts;
 pub use ending::Ending;
 pub use macos::{MacosRegion, PurgeState};

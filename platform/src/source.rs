@@ -8,7 +8,9 @@ use crate::detail::Detail;
 use crate::error::Result;
 use crate::memory::Memory;
 use crate::memory_map::MemoryMap;
-use crate::model::{Ending, PrintedSummary, ProcessInfo, ProcessTotals, Reading, Region, SourceInfo};
+use crate::model::{
+    Ending, Findings, PrintedSummary, ProcessInfo, ProcessTotals, Reading, Region, SourceInfo,
+};
 use crate::warning::Warning;
 
 /// The regions of a source, streamed, and their actual level of detail.
@@ -176,6 +178,11 @@ pub trait RegionSource: Send {
         None
     }
 
+    /// What the target's memory has shown, as an archive records it; `None` for every other source.
+    fn findings(&self) -> Option<&Findings> {
+        None
+    }
+
     /// Takes the warnings about what was read since the last call.
     fn take_warnings(&mut self) -> Vec<Warning>;
 
@@ -191,14 +198,11 @@ pub trait RegionSource: Send {
         let regions = self.regions(detail)?;
         let detail = regions.detail();
         let regions = regions.collect::<Result<Vec<_>>>()?;
-        Ok(MemoryMap {
-            source: self.info().clone(),
-            process,
-            taken,
-            detail,
-            regions,
-            printed: self.printed().cloned(),
-            warnings: self.take_warnings(),
-        })
+        let mut map = MemoryMap::new(self.info().clone(), process, detail, regions);
+        map.taken = taken;
+        map.printed = self.printed().cloned();
+        map.findings = self.findings().cloned().unwrap_or_default();
+        map.warnings = self.take_warnings();
+        Ok(map)
     }
 }

@@ -44,6 +44,11 @@ pub enum Warning {
         /// The reason.
         why: String,
     },
+    /// The map could be read, but not the memory of the process, which shows whose anonymous memory is.
+    NoMemory {
+        /// The reason, and what would help.
+        why: String,
+    },
     /// The system refused the usual way to read the map, so a less detailed method was used.
     Limited {
         /// The reason, and what the method lacks, as a sentence.
@@ -72,6 +77,7 @@ impl Warning {
             Warning::Malformed { .. } => "malformed",
             Warning::Truncated { .. } => "truncated",
             Warning::NoCounts { .. } => "no-counts",
+            Warning::NoMemory { .. } => "no-memory",
             Warning::Limited { .. } => "limited",
             Warning::KernelThread { .. } => "kernel-thread",
             Warning::ThreadOf { .. } => "thread",
@@ -103,6 +109,9 @@ impl fmt::Display for Warning {
             Warning::Truncated { why } => write!(f, "the capture may be cut off: {why}"),
             Warning::NoCounts { why } => {
                 write!(f, "resident, dirty and swapped sizes are unknown: {why}")
+            }
+            Warning::NoMemory { why } => {
+                write!(f, "whose anonymous memory is remains unknown, or likely at best: {why}")
             }
             Warning::Limited { why } => write!(f, "falling back to a less detailed method: {why}"),
             Warning::KernelThread { pid } => {

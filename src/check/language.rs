@@ -13,8 +13,6 @@ pub use field::{Measure, Predicate, Test};
 pub use literal::Number;
 pub use literal::{Op, Perm, Share};
 pub use parser::parse;
-#[cfg(test)]
-pub use pattern::TypeGlob;
-pub use pattern::{Pattern, Quoted};
+pub use pattern::{Pattern, Quoted, TypeGlob};
 pub use syntax::SyntaxError;
-pub use tree::{Atom, Condition, Expr, Filter, Logic, Quantity, Value};
+pub use tree::{Allocated, Atom, Condition, Expr, Filter, Logic, Quantity, Value};

@@ -135,7 +135,7 @@ fn exprs() -> BoxedStrategy<Expr> {
 }
 
 fn evidence(regions: &[Classified], is_whole: bool) -> Evidence<'_> {
-    Evidence { regions, missing: (!is_whole).then_some(Missing::Excerpt) }
+    Evidence { missing: (!is_whole).then_some(Missing::Excerpt), ..Evidence::from(regions) }
 }
 
 proptest! {

@@ -146,7 +146,7 @@ fn kinds_that_need_flags_are_unknown_without_them() {
 fn if_regions_may_be_missing_none_is_known_not_to_exist() {
     let regions = classified(MAP);
     let warning = Warning::Truncated { why: "the end is missing".into() };
-    let evidence = Evidence { regions: &regions, missing: Some(Missing::Warned(&warning)) };
+    let evidence = Evidence { missing: Some(Missing::Warned(&warning)), ..Evidence::from(&regions) };
     let verdict = |text: &str| check(text).verdict(evidence);
     for text in [
         "not mapped \"x\"",

@@ -1,7 +1,11 @@
 //! What the rules know about the process.
 
+use std::sync::Arc;
+
 use mmview_platform::macos::tags::Naming;
-use mmview_platform::{Bytes, PageSize, ProcessInfo, Region, SourceInfo, ThreadInfo};
+use mmview_platform::{Bytes, Evidence, Findings, PageSize, ProcessInfo, Region, SourceInfo, ThreadInfo};
+
+use super::overlay::Overlay;
 
 /// The facts about a process that determine the kinds of its regions.
 #[derive(Clone, Debug)]
@@ -13,6 +17,10 @@ pub struct Context {
     threads: Vec<(u64, String)>,
     /// How vmmap names types on the target's version of macOS.
     pub(super) naming: Naming,
+    /// What the target's memory shows.
+    pub(super) overlay: Arc<Overlay>,
+    /// How far the rules may go: with [`Evidence::Kernel`] no shape counts.
+    pub(super) level: Evidence,
 }
 
 impl Context {
@@ -32,7 +40,19 @@ impl Context {
         stacks.sort();
         let page_size = source.page_size.map_or(Bytes(4096), PageSize::bytes);
         let naming = process.system.as_deref().map(Naming::of_system).unwrap_or_default();
-        Context { page_size, stacks, threads, naming }
+        Context { page_size, stacks, threads, naming, overlay: Arc::default(), level: Evidence::Memory }
+    }
+
+    /// The same facts, and what the target's memory shows.
+    #[must_use]
+    pub fn with_findings(self, findings: &Findings) -> Context {
+        Context { overlay: Arc::new(Overlay::new(findings)), ..self }
+    }
+
+    /// The same facts, for rules that go as far as `level`.
+    #[must_use]
+    pub fn up_to(self, level: Evidence) -> Context {
+        Context { level, ..self }
     }
 
     /// Returns the title of the thread whose stack pointer is in `region`.
@@ -54,7 +74,10 @@ impl Context {
             let thread = |region: &Region| Some((region.range, context.thread_in(region)?.to_owned()));
             regions.filter_map(thread).collect()
         };
-        self.page_size == others.page_size
+        self.overlay.is_empty()
+            && self.overlay == others.overlay
+            && self.level == others.level
+            && self.page_size == others.page_size
             && self.threads == others.threads
             && self.naming == others.naming
             && ((self.stacks.is_empty() && others.stacks.is_empty())

@@ -222,22 +222,23 @@ where
         && region.protection.is_writable()
         && !region.share.is_shared()
     {
-        return Meaning::of(RegionKind::Bss);
+        return Meaning::likely(RegionKind::Bss);
     }
     if is_go_heap(past, region) {
-        return Meaning::of(RegionKind::GcHeap).note("Go heap");
+        return Meaning::likely(RegionKind::GcHeap).note("Go heap");
     }
     if let Some(meaning) = stack(context, past.last.map(|(last, _)| last), region) {
         return meaning;
     }
     if region.protection.is_executable() && !past.is_data_executable {
-        return Meaning::of(RegionKind::JitCode);
+        return Meaning::likely(RegionKind::JitCode);
     }
     if region.share.is_shared() {
         return Meaning::of(RegionKind::SharedMemory);
     }
-    if ahead.peek(0).is_some_and(|next| is_arena(region.into(), next.into())) {
-        return Meaning::of(RegionKind::MallocArena);
+    let may_be_arena = !context.overlay.has_malloc;
+    if may_be_arena && ahead.peek(0).is_some_and(|next| is_arena(region.into(), next.into())) {
+        return Meaning::likely(RegionKind::MallocArena);
     }
     Meaning::of(RegionKind::Anonymous)
 }
@@ -282,8 +283,11 @@ fn stack(context: &Context, below: Option<Shape>, region: &Region) -> Option<Mea
     if let Some(thread) = context.thread_in(region) {
         return Some(Meaning::of(RegionKind::ThreadStack).note(thread.to_owned()));
     }
+    if context.overlay.has_threads {
+        return None;
+    }
     let guard = below.filter(|&below| is_guard_shaped(context, below) && touches(below, shape))?;
-    is_stack_shaped(context, guard, shape).then(|| Meaning::of(RegionKind::ThreadStack))
+    is_stack_shaped(context, guard, shape).then(|| Meaning::likely(RegionKind::ThreadStack))
 }
 
 /// Whether plain memory directly above a `guard` has the size of a stack from pthreads or the JVM: the stack, or the stack and
@@ -315,7 +319,7 @@ where
     let shape = Shape::from(region);
     let below = past.last.filter(|&(last, _)| touches(last, shape));
     if below.is_some_and(|(below, kind)| kind == RegionKind::MallocArena && is_arena(below, shape)) {
-        return Meaning::of(RegionKind::MallocReserved);
+        return Meaning::likely(RegionKind::MallocReserved);
     }
     let above = ahead.peek(0).filter(|&above| touches(shape, above.into()));
     if is_guard_shaped(context, shape) {
@@ -325,17 +329,17 @@ where
             })
         };
         if let Some(stack) = above.and_then(is_stack) {
-            return Meaning { note: stack.note, ..Meaning::of(RegionKind::StackGuard) };
+            return Meaning { note: stack.note, ..Meaning::likely(RegionKind::StackGuard) };
         }
         let has_access = |protection: Protection| !protection.is_none();
         if above.is_some_and(|above| has_access(above.protection))
             || below.is_some_and(|(below, _)| has_access(below.protection))
         {
-            return Meaning::of(RegionKind::Guard);
+            return Meaning::likely(RegionKind::Guard);
         }
     }
     if below.is_some_and(|(below, kind)| kind == RegionKind::GcHeap && below.is_unnamed) {
-        return Meaning::of(RegionKind::Reserved).note("Go heap");
+        return Meaning::likely(RegionKind::Reserved).note("Go heap");
     }
     Meaning::of(RegionKind::Reserved)
 }

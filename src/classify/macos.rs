@@ -39,7 +39,7 @@ where
     };
     let note = stack.map(|thread| Cow::Owned(thread.to_owned()));
     let kind = if kind == RegionKind::Stack && note.is_some() { RegionKind::ThreadStack } else { kind };
-    Meaning { kind, title, note }
+    Meaning { title, note, ..Meaning::of(kind) }
 }
 
 /// Returns vmmap's name for the region.

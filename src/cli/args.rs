@@ -12,7 +12,7 @@ use crate::filter::{self, SortKey};
 use crate::kind::RegionKind;
 use crate::render::Format;
 use crate::units::{self, Units};
-use mmview_platform::{AddrRange, Bytes, Detail};
+use mmview_platform::{AddrRange, Bytes, Detail, Evidence};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -43,6 +43,7 @@ Examples:
   mmview firefox                       summary of the process with this name
   mmview regions 4242 --sort resident  every region, the largest in memory first
   mmview regions 4242 --path '*.so*'   the regions of its libraries
+  mmview heap 4242 --largest 10        what is allocated, and the largest blocks
   mmview 4242 0x7f3b418ff000           the region at an address
   mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
   mmview report.txt                    a saved report of macOS' vmmap
@@ -132,6 +133,11 @@ pub struct Common {
     /// How much to read of each region [default: counts; with --gentle: resident; for an ADDRESS: layout]
     #[arg(long, value_enum, global = true, value_name = "DETAIL")]
     pub detail: Option<DetailChoice>,
+
+    /// How far to go for the purpose of memory: what the kernel says, also what a shape makes likely, or also what structures in
+    /// the memory show
+    #[arg(long, value_enum, global = true, value_name = "EVIDENCE", default_value = "memory")]
+    pub evidence: EvidenceChoice,
 
     /// Read in small steps with pauses, to disturb the process as little as possible (Linux)
     #[arg(long, global = true)]
@@ -247,11 +253,34 @@ impl From<DetailChoice> for Detail {
     }
 }
 
+/// How far to go for the purpose of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EvidenceChoice {
+    /// Names, flags, files and protections
+    Kernel,
+    /// Also sizes and neighbors, which are likely, not certain
+    Shape,
+    /// Also structures in the memory, where that is permitted
+    Memory,
+}
+
+impl From<EvidenceChoice> for Evidence {
+    fn from(choice: EvidenceChoice) -> Evidence {
+        match choice {
+            EvidenceChoice::Kernel => Evidence::Kernel,
+            EvidenceChoice::Shape => Evidence::Shape,
+            EvidenceChoice::Memory => Evidence::Memory,
+        }
+    }
+}
+
 /// The commands; without one, mmview shows the summary.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List every region
     Regions(RegionsArgs),
+    /// Show what is allocated in each zone of malloc, and what that memory costs
+    Heap(HeapArgs),
     /// Check a memory map; the exit status is the result
     Check(CheckArgs),
     /// Save a map in an archive, which every command takes as a TARGET
@@ -328,7 +357,39 @@ pub struct RegionsArgs {
     /// List the unmapped gaps between regions as well
     #[arg(long, conflicts_with_all = ["sort", "reverse"])]
     pub gaps: bool,
+
+    /// List the parts of regions that the kernel joined from several things, a line each
+    #[arg(long)]
+    pub parts: bool,
 }
+
+/// `mmview heap`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = HEAP_HELP)]
+pub struct HeapArgs {
+    #[command(flatten)]
+    pub targets: Targets,
+
+    /// List the blocks in use by size class: multiples of 16 up to 512 bytes, then four classes per doubling
+    #[arg(long)]
+    pub sizes: bool,
+
+    /// List the N largest blocks in use
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub largest: Option<u16>,
+
+    /// Show what is free: how much malloc_trim could give back, the largest free block, the top, and what caches hold
+    #[arg(long)]
+    pub free: bool,
+}
+
+const HEAP_HELP: &str = "\
+A zone is an arena of glibc's malloc, or its mapped blocks. mmview reads the headers of all blocks, as far as they are resident, \
+while the process runs. BYTES ALLOCATED counts blocks in use with their headers. A block that waits in the cache of a thread or in \
+a fast bin is free: --free shows how many bytes wait there. FRAG SIZE is dirty and swapped memory without a block in use.
+
+A figure is exact if the zone was at rest while it was read. If not, the zone is listed with its doubts, and its figures are about \
+right. Stop the process (kill -STOP) for exact figures.";
 
 /// `mmview snapshot`
 #[derive(Debug, ClapArgs)]

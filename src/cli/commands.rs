@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod demo;
 mod diff;
+mod heap;
 mod man;
 mod pmap;
 mod regions;
@@ -30,6 +31,7 @@ pub(super) enum Task {
     Summary(Vec<Target>),
     Address(Vec<Target>, u64),
     Regions(regions::Plan),
+    Heap(heap::Plan),
     Check(check::Plan),
     Snapshot(snapshot::Plan),
     Diff(diff::Plan),
@@ -67,6 +69,7 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
     let task = match args.command {
         None => summary::plan(args.targets)?,
         Some(Command::Regions(args)) => regions::plan(args)?,
+        Some(Command::Heap(args)) => heap::plan(args)?,
         Some(Command::Check(args)) => check::plan(args)?,
         Some(Command::Snapshot(args)) => snapshot::plan(args)?,
         Some(Command::Diff(args)) => diff::plan(args)?,
@@ -87,6 +90,7 @@ pub(super) fn run(task: &Task, session: &mut Session<'_>) -> Result<Exit> {
         Task::Summary(targets) => summary::run(targets, session),
         Task::Address(targets, address) => address::run(targets, *address, session),
         Task::Regions(plan) => regions::run(plan, session),
+        Task::Heap(plan) => heap::run(plan, session),
         Task::Check(plan) => check::run(plan, session),
         Task::Snapshot(plan) => snapshot::run(plan, session),
         Task::Diff(plan) => diff::run(plan, session),

@@ -3,12 +3,13 @@
 use std::io::IsTerminal;
 
 use log::LevelFilter;
-use mmview_platform::{Detail, OpenOptions};
+use mmview_platform::{Detail, Evidence, OpenOptions};
 
 use super::args::{ColorChoice, Common, Targets};
 use super::target::Target;
 use crate::criteria::parse_address;
 use crate::error::{Error, ErrorKind, Result};
+use crate::owners::Wanted;
 use crate::render::{Format, Style};
 
 /// The options of every command.
@@ -19,6 +20,8 @@ pub(super) struct Options {
     pub open: OpenOptions,
     /// How much to read of each region, if given.
     pub detail: Option<Detail>,
+    /// How far to go for the purpose of memory.
+    pub evidence: Evidence,
     verbose: u8,
     /// Whether the output is a terminal.
     pub is_terminal: bool,
@@ -26,7 +29,8 @@ pub(super) struct Options {
 
 impl Options {
     pub fn resolve(common: Common) -> Options {
-        let Common { format, json, units, color, wide, detail, gentle, max_stall, procfs, verbose } = common;
+        let Common { format, json, units, color, wide, detail, evidence, gentle, max_stall, procfs, verbose } =
+            common;
         let is_terminal = std::io::stdout().is_terminal();
         let style = Style {
             color: match color {
@@ -34,6 +38,7 @@ impl Options {
                 ColorChoice::Never => false,
                 ColorChoice::Auto => is_terminal && wants_color(),
             },
+            is_wide: wide,
             width: (is_terminal && !wide).then(terminal_width).flatten(),
             units: units.into(),
         };
@@ -42,6 +47,7 @@ impl Options {
             style,
             open: OpenOptions::new().procfs(procfs).max_stall(gentle.then_some(max_stall)),
             detail: detail.map(Detail::from),
+            evidence: evidence.into(),
             verbose,
             is_terminal,
         }
@@ -52,6 +58,16 @@ impl Options {
     pub fn detail(&self, usual: Detail) -> Detail {
         let default = if self.open.max_stall.is_some() { Detail::Resident } else { usual };
         self.detail.unwrap_or(default)
+    }
+
+    /// What to look for in the memory of a process.
+    pub fn wanted(&self) -> Wanted {
+        Wanted::up_to(self.evidence)
+    }
+
+    /// Whether to say how the memory was read.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose > 0
     }
 
     /// How much to log.

@@ -1,6 +1,6 @@
 //! A target that is being shown.
 
-use mmview_platform::{Detail, RegionSource, Regions, Warning};
+use mmview_platform::{Detail, Evidence, Findings, MemoryMap, Region, RegionSource, Warning};
 use serde_json::{Value, json};
 
 use super::diagnostics::{Diagnostics, sentence};
@@ -10,6 +10,8 @@ use super::session::Session;
 use super::target::Target;
 use crate::classify::{Classify, Context as Facts};
 use crate::error::{Error, Result};
+use crate::owners::{self, Wanted};
+use crate::region::Classified;
 use crate::render::{Audience, Render, renderer};
 use crate::sample::retry;
 use crate::view::origins::{self, Origins};
@@ -22,6 +24,8 @@ pub(super) struct Shown<'a> {
     pub render: &'a mut dyn Render,
     diagnostics: &'a dyn Diagnostics,
     target: &'a Target,
+    /// Warnings about the memory, not reported yet.
+    pub warnings: Vec<Warning>,
 }
 
 /// Shows every target with `show`. An error of one target is reported, and the next one has its turn; the first one decides the
@@ -43,6 +47,7 @@ pub(super) fn each(
                 render: render.as_mut(),
                 diagnostics: *diagnostics,
                 target,
+                warnings: Vec::new(),
             }),
             Err(error) => refuse(options, target, &error, render.as_mut()).and(Err(error)),
         };
@@ -139,23 +144,38 @@ impl Shown<'_> {
 
     /// The warnings so far, reported.
     pub fn take_warnings(&mut self) -> Vec<Warning> {
-        let warnings = self.source.take_warnings();
+        let mut warnings = self.source.take_warnings();
+        warnings.append(&mut self.warnings);
         self.diagnostics.warnings(&self.target.title(), &warnings);
         warnings
     }
 
-    /// Reads the facts of the process, and with `read` its map; again if it starts another program meanwhile. If that fails,
-    /// shows what is known.
+    /// Reads the facts of the process and its map, which `read` takes; again if it starts another program meanwhile. If that
+    /// fails, shows what is known.
     pub fn read<T>(
         &mut self,
         detail: Detail,
-        mut read: impl FnMut(&mut dyn RegionSource, &mut Origins) -> mmview_platform::Result<T>,
+        wanted: Wanted,
+        mut read: impl FnMut(Explained<'_>) -> mmview_platform::Result<T>,
+    ) -> Result<(Origins, T)> {
+        self.read_with(detail, |source, origins, warnings| {
+            read(classified(source, origins, wanted, warnings)?)
+        })
+    }
+
+    /// The same with another way to read the map.
+    pub fn read_with<T>(
+        &mut self,
+        detail: Detail,
+        mut read: impl FnMut(&mut dyn RegionSource, &mut Origins, &mut Vec<Warning>) -> mmview_platform::Result<T>,
     ) -> Result<(Origins, T)> {
         let mut known = None;
+        let warnings = &mut self.warnings;
         let result = retry::unless_replaced(self.source, |source| {
             known = None;
+            warnings.clear();
             let origins = known.insert(origins_of(source, detail)?);
-            read(source, origins)
+            read(source, origins, warnings)
         });
         match (result, known) {
             (Ok(read), Some(origins)) => Ok((origins, read)),
@@ -164,12 +184,16 @@ impl Shown<'_> {
         }
     }
 
-    /// Adds to the end of a view that there are warnings, and, if that was asked for, how gently the map was read.
-    pub fn remark(&self, tail: &mut Tail, warnings: &[Warning]) {
+    /// Adds to the end of a view that there are warnings, and how the map and the memory were read, if that is worth a word.
+    pub fn remark(&self, tail: &mut Tail, origins: &Origins, warnings: &[Warning]) {
         origins::note_warnings(tail, warnings);
-        if let Some(reading) = self.source.reading().filter(|reading| reading.budget.is_some()) {
-            origins::note_reading(tail, &reading);
-        }
+        let gently = self.source.reading().filter(|reading| reading.budget.is_some());
+        origins::note_reading(
+            tail,
+            gently.as_ref(),
+            origins.findings.inspection.as_ref(),
+            self.options.is_verbose(),
+        );
     }
 }
 
@@ -177,16 +201,54 @@ fn origins_of(source: &mut dyn RegionSource, detail: Detail) -> mmview_platform:
     let process = source.process()?;
     let source = source.info().clone();
     let detail = detail.min(source.capabilities.detail);
-    Ok(Origins { taken: source.time(), source, process, detail })
+    Ok(Origins { taken: source.time(), source, process, detail, findings: Findings::default() })
 }
 
-/// The regions of a source, explained as they are read; `origins` gets the detail that they have.
+/// The regions of a source, explained: as they are read, or once their memory is read too. `origins` gets the detail that they
+/// have, and what the memory shows; `warnings` get why it could not be read.
 pub(super) fn classified<'a>(
     source: &'a mut dyn RegionSource,
     origins: &mut Origins,
-) -> mmview_platform::Result<Classify<Regions<'a>>> {
-    let facts = Facts::new(&origins.process, &origins.source);
+    wanted: Wanted,
+    warnings: &mut Vec<Warning>,
+) -> mmview_platform::Result<Explained<'a>> {
+    let facts = Facts::new(&origins.process, &origins.source).up_to(wanted.level);
+    if wanted.level < Evidence::Memory || source.memory().is_none() {
+        if wanted.level == Evidence::Memory {
+            origins.findings = source.findings().cloned().unwrap_or_default();
+        }
+        let facts = facts.with_findings(&origins.findings);
+        let regions = source.regions(origins.detail)?;
+        origins.detail = regions.detail();
+        return Ok(Explained(Classify::new(Box::new(regions), facts)));
+    }
     let regions = source.regions(origins.detail)?;
-    origins.detail = regions.detail();
-    Ok(Classify::new(regions, facts))
+    let mut map =
+        MemoryMap::new(origins.source.clone(), origins.process.clone(), regions.detail(), Vec::new());
+    let mut failed = None;
+    for region in regions {
+        match region {
+            Ok(region) => map.regions.push(region),
+            Err(error) => failed = Some(error),
+        }
+    }
+    if failed.is_none() {
+        owners::inspect(&mut map, source, wanted)?;
+    }
+    (origins.detail, origins.findings) = (map.detail, map.findings);
+    warnings.extend(map.warnings);
+    let facts = facts.with_findings(&origins.findings);
+    let regions = map.regions.into_iter().map(Ok).chain(failed.map(Err));
+    Ok(Explained(Classify::new(Box::new(regions), facts)))
+}
+
+/// Explained regions.
+pub(super) struct Explained<'a>(Classify<Box<dyn Iterator<Item = mmview_platform::Result<Region>> + 'a>>);
+
+impl Iterator for Explained<'_> {
+    type Item = mmview_platform::Result<Classified>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
 }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Instant;
 
 use mmview_platform::own::{Mapping, Sharing, has_input};
-use mmview_platform::{Bytes, Detail, OpenOptions, Protection, RegionSource, open_self};
+use mmview_platform::{Bytes, Detail, Findings, OpenOptions, Protection, RegionSource, open_self};
 
 use super::error::{Error, Result};
 use super::rows;
@@ -193,7 +193,13 @@ impl<'a> Stage<'a> {
     pub fn head(&mut self) -> Result<Head> {
         let process = self.source.process()?;
         let source = self.source.info().clone();
-        let origins = Origins { taken: source.time(), source, process, detail: Detail::Counts };
+        let origins = Origins {
+            taken: source.time(),
+            source,
+            process,
+            detail: Detail::Counts,
+            findings: Findings::default(),
+        };
         let mut fields = origins.fields(ViewKind::Demo);
         let Lesson { name, about, .. } = *self.lesson;
         fields.insert("lesson".to_owned(), name.into());

@@ -84,7 +84,7 @@ impl Delta {
 }
 
 /// The signed difference, saturating.
-fn change(before: u64, after: u64) -> i64 {
+pub(super) fn change(before: u64, after: u64) -> i64 {
     i64::try_from(i128::from(after) - i128::from(before)).unwrap_or(if after > before {
         i64::MAX
     } else {

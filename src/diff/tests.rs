@@ -6,15 +6,9 @@ use super::*;
 use crate::classify::tests::{classified, source};
 
 pub(crate) fn snapshot(lines: &str) -> Snapshot {
-    Snapshot {
-        source: source(),
-        process: Default::default(),
-        taken: None,
-        detail: mmview_platform::Detail::Counts,
-        regions: classified(lines),
-        printed: None,
-        warnings: Vec::new(),
-    }
+    let regions = classified(lines).into_iter().map(Classified::into_facts).collect();
+    let detail = mmview_platform::Detail::Counts;
+    mmview_platform::MemoryMap::new(source(), Default::default(), detail, regions).into()
 }
 
 /// The changes between two `maps` texts, as `kind before>after`, with the addresses of the regions.

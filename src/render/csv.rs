@@ -85,7 +85,7 @@ impl Render for Csv<'_> {
     }
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
-        if matches!(record.role(), Role::Total | Role::Rule) {
+        if matches!(record.role(), Role::Total | Role::Rule | Role::Part) {
             return Ok(());
         }
         let Some(table) = self.tables.front() else { return Ok(()) };

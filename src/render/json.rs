@@ -124,7 +124,7 @@ impl Render for Json<'_> {
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
         match record.role() {
-            Role::Total | Role::Rule => return Ok(()),
+            Role::Total | Role::Rule | Role::Part => return Ok(()),
             Role::Gap(_) => {
                 self.gaps.push(if self.gaps.is_empty() { b'[' } else { b',' });
                 return write_record(&mut self.gaps, record, self.units);

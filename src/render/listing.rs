@@ -63,6 +63,7 @@ impl Listing {
         let is_shown = |spec: &Spec| match spec.shows {
             Shows::Always | Shows::People => true,
             Shows::Wide => !is_narrow,
+            Shows::Asked => style.is_wide,
             Shows::Machines => false,
         };
         let widest = if is_narrow { NARROW_COLUMN } else { BLANKS.len() };

@@ -103,7 +103,7 @@ fn escape(text: &str) -> String {
 }
 
 fn shows(column: &Spec) -> bool {
-    column.shows != Shows::Machines
+    !matches!(column.shows, Shows::Machines | Shows::Asked)
 }
 
 fn title(column: &Spec) -> String {

@@ -41,7 +41,7 @@ impl Render for Ndjson<'_> {
 
     fn row(&mut self, record: &dyn Record) -> io::Result<()> {
         let kind = match record.role() {
-            Role::Total | Role::Rule => return Ok(()),
+            Role::Total | Role::Rule | Role::Part => return Ok(()),
             Role::Gap(_) => "gap",
             Role::Row | Role::Hit => self.row,
         };

@@ -13,6 +13,8 @@ pub struct Style {
     pub color: bool,
     /// How many columns there are; `None` for no limit.
     pub width: Option<usize>,
+    /// Whether everything is asked for, however wide it is.
+    pub is_wide: bool,
     /// The unit of sizes.
     pub units: Units,
 }

@@ -247,7 +247,7 @@ fn unhyphenated(columns: usize) -> textwrap::Options<'static> {
 
 /// Whether a fitted table shows a column; it is never so wide that it has to choose.
 fn is_shown(column: &Spec) -> bool {
-    column.shows != Shows::Machines
+    !matches!(column.shows, Shows::Machines | Shows::Asked)
 }
 
 /// The word before a check.

@@ -12,6 +12,7 @@ use mmview_platform::{
 use super::retry;
 use crate::check::{Check, Verdict};
 use crate::error::{Context as _, Error, Result};
+use crate::owners::Wanted;
 use crate::snapshot::Snapshot;
 use crate::summary::Summary;
 
@@ -20,6 +21,8 @@ use crate::summary::Summary;
 pub(crate) struct Goal {
     /// How much to read of each region.
     pub detail: Detail,
+    /// What to look for in its memory.
+    pub wanted: Wanted,
     /// Whether the map at the end is wanted, not the largest.
     pub at_exit: bool,
     /// The check whose first success is wanted instead.
@@ -167,10 +170,10 @@ impl Samples {
         }
         let Some(source) = &mut self.source else { return };
         let after = self.began.elapsed();
-        match retry::map(source.as_mut(), self.goal.detail) {
+        match retry::map(source.as_mut(), self.goal.detail, self.goal.wanted) {
             Ok(map) => {
                 self.count += 1;
-                let snapshot = Arc::new(Snapshot::from(map));
+                let snapshot = Arc::new(Snapshot::explained(map, self.goal.wanted.level));
                 let summary = Summary::of(&snapshot);
                 let until = self.goal.until.as_ref();
                 self.has_held = until.is_some_and(|check| snapshot.verdict(check) == Verdict::Holds);

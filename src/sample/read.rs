@@ -6,6 +6,7 @@ use mmview_platform::{Detail, OpenOptions, RegionSource, open_file, open_process
 
 use super::retry;
 use crate::error::Result;
+use crate::owners::Wanted;
 use crate::snapshot::Snapshot;
 
 impl Snapshot {
@@ -43,6 +44,6 @@ impl Snapshot {
     ///
     /// The map can't be read.
     pub fn read(source: &mut dyn RegionSource, detail: Detail) -> Result<Snapshot> {
-        Ok(retry::map(source, detail)?.into())
+        Ok(retry::map(source, detail, Wanted::default())?.into())
     }
 }

@@ -2,6 +2,8 @@
 
 use mmview_platform::{Detail, Error, MemoryMap, Region, RegionSource, Result, Warning};
 
+use crate::owners::{self, Wanted};
+
 /// A map that changes all the time is taken as the last of this many attempts has it.
 const ATTEMPTS: u32 = 3;
 
@@ -13,14 +15,20 @@ pub(crate) fn unless_replaced<T>(
     attempt(source, read, |_| false)
 }
 
-/// Reads the whole map, and again if the process starts another program meanwhile.
-pub(crate) fn map(source: &mut dyn RegionSource, detail: Detail) -> Result<MemoryMap> {
-    unless_replaced(source, |source| source.read(detail))
+/// Reads the whole map, and what the memory shows; again if the process starts another program meanwhile.
+pub(crate) fn map(source: &mut dyn RegionSource, detail: Detail, wanted: Wanted) -> Result<MemoryMap> {
+    unless_replaced(source, |source| inspected(source, detail, wanted))
 }
 
-/// Reads the whole map, and again if it changes meanwhile.
-pub(crate) fn steady_map(source: &mut dyn RegionSource, detail: Detail) -> Result<MemoryMap> {
-    attempt(source, |source| source.read(detail), |map| is_torn(&map.warnings))
+/// Reads the whole map, and what the memory shows; again if it changes meanwhile.
+pub(crate) fn steady_map(source: &mut dyn RegionSource, detail: Detail, wanted: Wanted) -> Result<MemoryMap> {
+    attempt(source, |source| inspected(source, detail, wanted), |map| is_torn(&map.warnings))
+}
+
+fn inspected(source: &mut dyn RegionSource, detail: Detail, wanted: Wanted) -> Result<MemoryMap> {
+    let mut map = source.read(detail)?;
+    owners::inspect(&mut map, source, wanted)?;
+    Ok(map)
 }
 
 /// Reads the regions alone, and again if they change meanwhile.

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mmview_platform::{Detail, Ending, Error as Cause, ProcessInfo, Region, RegionSource, Warning};
+use mmview_platform::{
+    Detail, Ending, Error as Cause, Evidence, Findings, MemoryMap, ProcessInfo, Region, RegionSource, Warning,
+};
 
 use super::retry;
 use crate::check::{Check, Verdict};
 use crate::classify::{Context, explain_again};
 use crate::diff::{Change, ChangeKind, Diff};
 use crate::error::{Error, Result};
+use crate::owners::{self, Wanted};
 use crate::snapshot::Snapshot;
 
 /// The pause between two samples is at least this many times as long as a sample usually takes, so that the process hardly
@@ -34,6 +37,7 @@ pub enum Seen {
 pub struct Watch {
     source: Box<dyn RegionSource>,
     detail: Detail,
+    wanted: Wanted,
     last: Arc<Snapshot>,
     /// The facts that the last map was explained by.
     context: Context,
@@ -67,11 +71,21 @@ impl Watch {
     /// # Errors
     ///
     /// The map can't be read.
-    pub fn begin(mut source: Box<dyn RegionSource>, detail: Detail) -> Result<Watch> {
-        let last = Snapshot::from(retry::steady_map(source.as_mut(), detail)?);
-        let context = Context::new(&last.process, &last.source);
+    pub fn begin(source: Box<dyn RegionSource>, detail: Detail) -> Result<Watch> {
+        Watch::up_to(source, detail, Evidence::Memory)
+    }
+
+    /// The same with evidence as far as `level`. The memory is read when the map has changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Watch::begin`].
+    pub fn up_to(mut source: Box<dyn RegionSource>, detail: Detail, level: Evidence) -> Result<Watch> {
+        let wanted = Wanted::up_to(level);
+        let last = Snapshot::explained(retry::steady_map(source.as_mut(), detail, wanted)?, level);
+        let context = context(&last, level);
         let pace = Pace { samples: 1, ..Pace::default() };
-        Ok(Watch { source, detail, last: Arc::new(last), context, pace })
+        Ok(Watch { source, detail, wanted, last: Arc::new(last), context, pace })
     }
 
     /// The map as the last sample has it.
@@ -134,19 +148,19 @@ impl Watch {
             Ok(process) => process,
             Err(error) => return self.failed(error),
         };
-        let last = &self.last;
-        let context = Context::new(&process, &last.source);
-        let next = Snapshot {
-            regions: explain_again(&last.regions, &self.context, regions, &context),
-            taken: last.source.time(),
-            source: last.source.clone(),
-            process,
-            detail: last.detail,
-            printed: None,
-            warnings,
-        };
+        let last = Arc::clone(&self.last);
+        let mut map = MemoryMap::new(last.source.clone(), process, last.detail, regions);
+        map.taken = last.source.time();
+        map.warnings = warnings;
+        if let Err(error) = owners::inspect(&mut map, self.source.as_ref(), self.wanted) {
+            return self.failed(error);
+        }
+        // That the memory can't be read was said at the beginning.
+        map.warnings.retain(|warning| !matches!(warning, Warning::NoMemory { .. }));
+        let next = self.explained(map);
+        let context = context(&next, self.wanted.level);
         let diff = Diff::in_place(&last.regions, &next.regions);
-        let is_another = is_another_program(last, &next, &diff);
+        let is_another = is_another_program(&last, &next, &diff);
         (self.last, self.context) = (Arc::new(next), context);
         if is_another {
             return Ok(Seen::Program(Box::new(self.last.process.clone())));
@@ -154,6 +168,19 @@ impl Watch {
         let counts = |change: &Change| change.kind != ChangeKind::Incidental;
         let changes: Vec<_> = diff.changes.into_iter().filter(counts).collect();
         Ok(if changes.is_empty() { Seen::Nothing } else { Seen::Changes(changes) })
+    }
+
+    /// Explains a map: what has not changed since the last sample keeps its meaning, unless the memory decides.
+    fn explained(&self, mut map: MemoryMap) -> Snapshot {
+        let has_claims = |findings: &Findings| !findings.claims.is_empty();
+        if has_claims(&map.findings) || has_claims(&self.last.findings) {
+            return Snapshot::explained(map, self.wanted.level);
+        }
+        let context = Context::new(&map.process, &map.source).up_to(self.wanted.level);
+        let regions = std::mem::take(&mut map.regions);
+        let mut next = Snapshot::explained(map, self.wanted.level);
+        next.regions = explain_again(&self.last.regions, &self.context, regions, &context);
+        next
     }
 
     /// Takes samples until something ends it: the process, the time, the check, `sleep` (which returns whether to go on), or
@@ -190,6 +217,11 @@ impl Watch {
             }
         }
     }
+}
+
+/// The facts that `snapshot` is explained by.
+fn context(snapshot: &Snapshot, level: Evidence) -> Context {
+    Context::new(&snapshot.process, &snapshot.source).with_findings(&snapshot.findings).up_to(level)
 }
 
 /// For how long to watch.

@@ -66,12 +66,18 @@ pub enum ValueType {
     Measured,
     /// An offset in a file.
     Offset,
-    /// A number of regions.
+    /// A number of regions or blocks.
     Count,
+    /// The same, if known.
+    OptionalCount,
+    /// True or false.
+    Truth,
     /// A signed difference of sizes.
     Delta,
     /// A signed difference of counts.
     CountDelta,
+    /// The same, if known.
+    OptionalCountDelta,
     /// Three letters, such as `rw-`.
     Protection,
     /// The same, if known.
@@ -80,6 +86,8 @@ pub enum ValueType {
     Share,
     /// Text.
     Text,
+    /// The same, if known.
+    OptionalText,
     /// One of these identifiers.
     Word(&'static [&'static str]),
     /// A short label before the rest of the row.
@@ -103,8 +111,21 @@ pub enum ValueType {
 impl ValueType {
     /// Whether the values are numbers.
     const fn is_number(self) -> bool {
-        use ValueType::{Address, Count, CountDelta, Delta, Measured, Offset, Size};
-        matches!(self, Address | Size | Measured | Offset | Count | Delta | CountDelta)
+        use ValueType::{
+            Address, Count, CountDelta, Delta, Measured, Offset, OptionalCount, OptionalCountDelta, Size,
+        };
+        matches!(
+            self,
+            Address
+                | Size
+                | Measured
+                | Offset
+                | Count
+                | OptionalCount
+                | Delta
+                | CountDelta
+                | OptionalCountDelta
+        )
     }
 }
 
@@ -115,6 +136,8 @@ pub enum Shows {
     Always,
     /// In every tabular format, but not in a narrow table.
     Wide,
+    /// In CSV, and in tables if everything is asked for.
+    Asked,
     /// In tables and Markdown only: CSV has it in parts.
     People,
     /// In CSV only.
@@ -229,6 +252,12 @@ impl<R> Column<R> {
         get: for<'a> fn(&'a R) -> Cell<'a>,
     ) -> Column<R> {
         Column::new(id, "", value, get).shown(Shows::Machines)
+    }
+
+    /// The same column with another title.
+    #[must_use]
+    pub const fn titled(self, title: &'static str) -> Column<R> {
+        Column { spec: Spec { title, ..self.spec }, ..self }
     }
 
     /// The same column, shown elsewhere.

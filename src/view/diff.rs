@@ -13,9 +13,10 @@ use super::{
     ViewKind, fields, regions,
 };
 use crate::diff::{
-    Change, ChangeKind, Delta, Diff, FileChange, TypeChange, by_file, by_type, is_by_type_only,
+    Change, ChangeKind, Delta, Diff, FileChange, TypeChange, ZoneChange, by_file, by_type, by_zone,
+    is_by_type_only,
 };
-use crate::kind::RegionKind;
+use crate::kind::{Group, RegionKind};
 use crate::snapshot::Snapshot;
 
 /// Two processes that are compared are never read at the same moment; less than this is not worth a word.
@@ -94,6 +95,38 @@ pub const TYPES: Columns<TypeRow> = Columns {
         count("REGION\nCOUNT"),
     ],
     json: &[TYPE_KIND, TYPE, delta()],
+};
+
+type ZoneColumn = Column<ZoneChange>;
+
+/// The columns of the zones.
+pub const ZONES: Columns<ZoneChange> = Columns {
+    tabular: &[
+        ZoneColumn::new("zone", "\nMALLOC ZONE", ValueType::Label, |zone| Cell::text(&*zone.zone)),
+        ZoneColumn::machine("owner", ValueType::Text, |zone| Cell::text(&*zone.owner)),
+        ZoneColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Delta, |zone| {
+            Cell::Delta(Some(zone.virtual_size))
+        }),
+        ZoneColumn::new("resident", "RESIDENT\nSIZE", ValueType::Delta, |zone| Cell::Delta(zone.resident)),
+        ZoneColumn::new("allocations", "ALLOCATION\nCOUNT", ValueType::OptionalCountDelta, |zone| {
+            zone.allocations.map_or(Cell::Delta(None), Cell::CountDelta)
+        }),
+        ZoneColumn::new("allocated", "BYTES\nALLOCATED", ValueType::Delta, |zone| {
+            Cell::Delta(zone.allocated)
+        }),
+        ZoneColumn::machine("exact", ValueType::Truth, |zone| Cell::Value(zone.is_exact.into())),
+    ],
+    json: &[
+        ZoneColumn::machine("zone", ValueType::Text, |zone| Cell::text(&*zone.zone)),
+        ZoneColumn::machine("owner", ValueType::Text, |zone| Cell::text(&*zone.owner)),
+        ZoneColumn::machine("virtual", ValueType::Delta, |zone| Cell::Delta(Some(zone.virtual_size))),
+        ZoneColumn::machine("resident", ValueType::Delta, |zone| Cell::Delta(zone.resident)),
+        ZoneColumn::machine("allocations", ValueType::OptionalCountDelta, |zone| {
+            zone.allocations.map_or(Cell::Delta(None), Cell::CountDelta)
+        }),
+        ZoneColumn::machine("allocated", ValueType::Delta, |zone| Cell::Delta(zone.allocated)),
+        ZoneColumn::machine("exact", ValueType::Truth, |zone| Cell::Value(zone.is_exact.into())),
+    ],
 };
 
 const FILE: Column<FileChange> =
@@ -187,6 +220,7 @@ pub struct Comparison<'a> {
     diff: &'a Diff,
     types: Vec<TypeChange>,
     total: Delta,
+    zones: Vec<ZoneChange>,
     files: Vec<FileChange>,
 }
 
@@ -194,7 +228,8 @@ impl<'a> Comparison<'a> {
     /// The differences between two maps; `diff` has those between their regions.
     pub fn new(before: &'a Snapshot, after: &'a Snapshot, diff: &'a Diff) -> Comparison<'a> {
         let (types, total) = by_type(before, after);
-        Comparison { before, after, diff, types, total, files: by_file(before, after) }
+        let zones = by_zone(before, after);
+        Comparison { before, after, diff, types, total, zones, files: by_file(before, after) }
     }
 
     /// What comes before the rows.
@@ -216,6 +251,7 @@ impl<'a> Comparison<'a> {
             })),
             tables: vec![
                 Table::new(("types", "type"), &TYPES, Layout::Fitted),
+                Table::new(("zones", "zone"), &ZONES, Layout::Fitted),
                 Table::new(("files", "file"), &FILES, Layout::Streamed),
                 Table::new(("changes", "change"), &CHANGES, Layout::Streamed),
             ],
@@ -229,7 +265,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// The rows of each table.
-    pub fn records(&self) -> [Vec<Box<dyn Record + '_>>; 3] {
+    pub fn records(&self) -> [Vec<Box<dyn Record + '_>>; 4] {
         fn boxed<'a>(record: impl Record + 'a) -> Box<dyn Record + 'a> {
             Box::new(record)
         }
@@ -247,7 +283,8 @@ impl<'a> Comparison<'a> {
         }
         let files = self.files.iter().map(|file| boxed(Row::new(&FILES, file)));
         let changes = self.diff.biggest().into_iter().map(|change| boxed(Row::new(&CHANGES, change)));
-        [types, files.collect(), changes.collect()]
+        let zones = self.zones.iter().map(|zone| boxed(Row::new(&ZONES, zone).group(Group::Heap)));
+        [types, zones.collect(), files.collect(), changes.collect()]
     }
 
     /// What comes after the rows.

@@ -39,6 +39,28 @@ pub enum Note {
     Warnings(usize),
     /// How a map was read with little disturbance.
     Gentle(Reading),
+    /// What reading the memory has cost.
+    MemoryRead {
+        /// The system calls.
+        calls: u64,
+        /// The bytes.
+        bytes: Bytes,
+        /// The time, with the time to understand them.
+        time: Duration,
+    },
+    /// The types whose regions are known by their shape alone.
+    ByShape(Vec<String>),
+    /// Rows count parts of regions, and the total counts regions: how many regions have parts.
+    Divided(u64),
+    /// A zone was in motion, or could not be read in full; its name and why, not escaped.
+    ZoneDoubt {
+        /// The zone.
+        zone: String,
+        /// Why.
+        doubts: Vec<String>,
+    },
+    /// Nothing is known about the zones of a target.
+    NoZones,
     /// The largest gap between regions, if there is one.
     LargestGap(Option<AddrRange>),
     /// The listing ended early; why, safe to draw.

@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use mmview_platform::{
-    Bytes, Detail, Origin, PageSize, ProcessInfo, ProcessState, Reading, SourceInfo, Warning,
+    Bytes, Detail, Findings, Inspection, Origin, PageSize, ProcessInfo, ProcessState, Reading, SourceInfo,
+    Warning,
 };
 use serde_json::{Map, Value, json};
 
@@ -25,6 +26,8 @@ pub struct Origins {
     pub taken: Option<SystemTime>,
     /// How much was read of each region.
     pub detail: Detail,
+    /// What the target's memory shows.
+    pub findings: Findings,
 }
 
 impl From<&Snapshot> for Origins {
@@ -34,6 +37,7 @@ impl From<&Snapshot> for Origins {
             process: snapshot.process.clone(),
             taken: snapshot.taken,
             detail: snapshot.detail,
+            findings: snapshot.findings.clone(),
         }
     }
 }
@@ -214,20 +218,41 @@ pub fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Adds how gently a map was read.
-pub fn note_reading(tail: &mut Tail, reading: &Reading) {
-    tail.notes.push(Note::Gentle(*reading));
-    tail.fields.insert(
-        "reading".to_owned(),
-        json!({
+/// Adds how a map was read: gently, if so, and what reading the memory has cost. People see the latter only with `-v`.
+pub fn note_reading(
+    tail: &mut Tail,
+    gently: Option<&Reading>,
+    memory: Option<&Inspection>,
+    is_verbose: bool,
+) {
+    let mut fields = Map::new();
+    if let Some(reading) = gently {
+        tail.notes.push(Note::Gentle(*reading));
+        fields = self::fields(json!({
             "method": reading.method,
             "calls": reading.calls,
             "longest_ms": milliseconds(reading.longest),
             "busy_ms": milliseconds(reading.busy),
             "slept_ms": milliseconds(reading.slept),
             "max_stall_ms": reading.budget.map(milliseconds),
-        }),
-    );
+        }));
+    }
+    if let Some(inspection) = memory {
+        let time = Duration::from_micros(inspection.microseconds);
+        if is_verbose {
+            tail.notes.push(Note::MemoryRead { calls: inspection.calls, bytes: inspection.bytes, time });
+        }
+        let memory = json!({
+            "calls": inspection.calls,
+            "bytes": inspection.bytes,
+            "ms": milliseconds(time),
+            "settled": inspection.settled,
+        });
+        fields.insert("memory".to_owned(), memory);
+    }
+    if !fields.is_empty() {
+        tail.fields.insert("reading".to_owned(), fields.into());
+    }
 }
 
 /// Adds that there are warnings about the map, which standard error has in full.

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use mmview_platform::{AddrRange, Bytes, MacosRegion, NameKind, Warning};
+use mmview_platform::{AddrRange, Bytes, Evidence, MacosRegion, NameKind, Warning};
 use serde_json::{Value, json};
 
 use super::column::{Column, Columns, Joint, Row, Shows, ValueType};
 use super::origins::{Origins, warnings_value};
 use super::{Cell, Head, Layout, Note, Record, Role, Table, Tail, ViewKind, Vocabulary, address_value};
 use crate::kind::Group;
-use crate::region::Classified;
+use crate::region::{Classified, Part};
 
 type RegionColumn = Column<Classified>;
 
@@ -78,6 +78,32 @@ const PAGES: RegionColumn = RegionColumn::machine("pages", ValueType::List("page
     "With --detail pages: runs of pages in the same state, by address. Pages that are neither in memory nor in swap are in no \
      run.",
 );
+const EVIDENCE: RegionColumn =
+    RegionColumn::new("evidence", "EVID", ValueType::Word(EVIDENCE_IDS), |region| {
+        Cell::text(region.evidence().id())
+    })
+    .shown(Shows::Asked)
+    .about(
+        "How the purpose is known: from the kernel, from structures in memory or the headers of files, or from a shape, which \
+         is likely and not certain.",
+    );
+const IMAGE: RegionColumn = RegionColumn::new("image", "BUILD ID", ValueType::OptionalName, |region| {
+    let Some(id) = region.native().linux().and_then(|native| native.build_id.as_deref()) else {
+        return Cell::Empty;
+    };
+    let soname = region.native().linux().and_then(|native| native.soname.as_deref());
+    let text = soname.map_or_else(|| id.to_owned(), |soname| format!("{id} {soname}"));
+    Cell::Name(Cow::Owned(text.into_bytes()))
+})
+.shown(Shows::Asked);
+const PARTS_FIELD: RegionColumn =
+    RegionColumn::machine("parts", ValueType::List("part"), |region| match region.parts() {
+        [] => Cell::Absent,
+        parts => Cell::Records(
+            parts.iter().map(|part| Box::new(Row::new(&PARTS, part)) as Box<dyn Record>).collect(),
+        ),
+    })
+    .about("What the region consists of, if the kernel joined several things; by address.");
 const NATIVE: RegionColumn =
     RegionColumn::machine("native", ValueType::Object("native"), |region| Cell::Data(region.native()));
 
@@ -99,7 +125,9 @@ pub const COLUMNS: Columns<Classified> = Columns {
         SHARE,
         OFFSET,
         PATH,
+        EVIDENCE,
         DETAIL,
+        IMAGE,
     ],
     json: &[
         START,
@@ -110,6 +138,7 @@ pub const COLUMNS: Columns<Classified> = Columns {
         SHARE,
         KIND,
         TYPE,
+        EVIDENCE,
         PATH,
         DETAIL,
         OFFSET,
@@ -121,10 +150,87 @@ pub const COLUMNS: Columns<Classified> = Columns {
         VOLATILE,
         NONVOLATILE,
         EMPTY,
+        PARTS_FIELD,
         PAGES,
         NATIVE,
     ],
 };
+
+/// The identifiers of evidence.
+pub const EVIDENCE_IDS: &[&str] = &[Evidence::Kernel.id(), Evidence::Shape.id(), Evidence::Memory.id()];
+
+type PartColumn = Column<Part>;
+
+const PART_KIND: PartColumn = PartColumn::machine("kind", ValueType::Kind, |part| Cell::Kind(part.kind()));
+const PART_TYPE: PartColumn =
+    PartColumn::new("type", "", ValueType::Type, |part| Cell::text(format!("  {}", part.title())));
+const PART_TITLE: PartColumn = PartColumn::machine("type", ValueType::Type, |part| Cell::text(part.title()));
+const PART_START: PartColumn =
+    PartColumn::new("start", "", ValueType::Address, |part| Cell::Address(part.range().start()));
+const PART_END: PartColumn =
+    PartColumn::new("end", "", ValueType::Address, |part| Cell::Address(part.range().end()));
+const PART_SIZE: PartColumn =
+    PartColumn::new("size", "", ValueType::Size, |part| Cell::Size(Some(part.range().size())));
+const PART_RESIDENT: PartColumn =
+    PartColumn::new("resident", "", ValueType::Measured, |part| Cell::Size(part.counts().resident));
+const PART_DIRTY: PartColumn =
+    PartColumn::new("dirty", "", ValueType::Measured, |part| Cell::Size(part.counts().dirty));
+const PART_SWAPPED: PartColumn =
+    PartColumn::new("swapped", "", ValueType::Measured, |part| Cell::Size(part.counts().swapped));
+const PART_NOTHING: PartColumn = PartColumn::new("", "", ValueType::Text, |_| Cell::Empty);
+const PART_DETAIL: PartColumn = PartColumn::new("detail", "", ValueType::OptionalName, |part| {
+    part.note().map_or(Cell::Empty, |note| Cell::Name(Cow::Borrowed(note.as_bytes())))
+});
+const PART_EVIDENCE: PartColumn =
+    PartColumn::new("evidence", "", ValueType::Word(EVIDENCE_IDS), |part| Cell::text(part.evidence().id()));
+const PART_OWNER: PartColumn = PartColumn::machine("owner", ValueType::OptionalName, |part| {
+    part.owner().map_or(Cell::Empty, |owner| Cell::Name(Cow::Borrowed(owner.as_bytes())))
+});
+const PART_ZONE: PartColumn = PartColumn::machine("zone", ValueType::OptionalName, |part| {
+    part.zone().map_or(Cell::Empty, |zone| Cell::Name(Cow::Borrowed(zone.as_bytes())))
+});
+
+/// A part of a region, under the columns of the regions.
+pub const PARTS: Columns<Part> = Columns {
+    tabular: &[
+        PART_KIND,
+        PART_TYPE,
+        PART_START,
+        PART_END,
+        PART_SIZE,
+        PART_RESIDENT,
+        PART_DIRTY,
+        PART_SWAPPED,
+        PART_NOTHING,
+        PART_NOTHING,
+        PART_NOTHING,
+        PART_NOTHING,
+        PART_NOTHING,
+        PART_NOTHING,
+        PART_NOTHING,
+        PART_EVIDENCE,
+        PART_DETAIL,
+    ],
+    json: &[
+        PART_START,
+        PART_END,
+        PART_SIZE,
+        PART_KIND,
+        PART_TITLE,
+        PART_DETAIL,
+        PART_EVIDENCE,
+        PART_OWNER,
+        PART_ZONE,
+        PART_RESIDENT,
+        PART_DIRTY,
+        PART_SWAPPED,
+    ],
+};
+
+/// The parts of a region as rows, none if it is one thing.
+pub fn parts(region: &Classified) -> impl Iterator<Item = Row<'_, Part>> {
+    region.parts().iter().map(|part| Row::new(&PARTS, part).group(part.kind().group()).role(Role::Part))
+}
 
 /// The columns of a region that explains something else: no sizes in memory.
 pub const SHORT: Columns<Classified> =
@@ -179,9 +285,17 @@ pub fn detail(region: &Classified) -> Cow<'_, [u8]> {
             _ => Cow::Borrowed(name.bytes()),
         },
     };
-    match region.note() {
+    let note = match region.parts().len() {
+        0 => region.note().map(Cow::Borrowed),
+        count => Some(match region.note() {
+            Some(note) => Cow::Owned(format!("{note}; {count} parts")),
+            None => Cow::Owned(format!("{count} parts")),
+        }),
+    };
+    match note {
         None => name,
-        Some(note) if name.is_empty() => Cow::Borrowed(note.as_bytes()),
+        Some(Cow::Borrowed(note)) if name.is_empty() => Cow::Borrowed(note.as_bytes()),
+        Some(note) if name.is_empty() => Cow::Owned(note.into_owned().into_bytes()),
         Some(note) => Cow::Owned([&name, &b" ("[..], note.as_bytes(), b")"].concat()),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Columns, Spec, ValueType, check, diff, regions, summary, watch};
+use super::{Columns, Spec, ValueType, check, diff, heap, regions, summary, watch};
 use crate::demo;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/render/mmview-1.schema.json");
@@ -22,16 +22,21 @@ fn definition<R>(name: &'static str, columns: &Columns<R>, optional: &'static [&
 
 fn definitions() -> Vec<Definition> {
     const PURGEABLE: &[&str] = &["volatile", "nonvolatile", "empty"];
-    const PAGES: &[&str] = &["volatile", "nonvolatile", "empty", "pages"];
+    const PAGES: &[&str] = &["volatile", "nonvolatile", "empty", "pages", "parts"];
     // Of another program there is less to say than of a change.
     const CHANGE_ONLY: &[&str] = &["start", "end", "delta", "before", "after"];
     vec![
         definition("region", &regions::COLUMNS, PAGES),
         definition("gap", &regions::GAP, &[]),
+        definition("part", &regions::PARTS, &[]),
+        definition("zone", &heap::COLUMNS, &[]),
+        definition("size_class", &heap::SIZE_COLUMNS, &[]),
+        definition("allocation", &heap::ALLOCATION_COLUMNS, &[]),
         definition("type_row", &summary::COLUMNS, PURGEABLE),
         definition("check_row", &check::COLUMNS, &[]),
         definition("found", &check::FOUND_COLUMNS, &[]),
         definition("type_change", &diff::TYPES, &[]),
+        definition("zone_change", &diff::ZONES, &[]),
         definition("file_change", &diff::FILES, &[]),
         definition("map_change", &diff::CHANGES, &[]),
         definition("event", &watch::COLUMNS, CHANGE_ONLY),
@@ -57,8 +62,11 @@ fn value(value: ValueType) -> Value {
         ValueType::Address => reference("address"),
         ValueType::Size => reference("size"),
         ValueType::Measured => reference("measured"),
+        ValueType::OptionalText => json!({ "type": ["string", "null"] }),
+        ValueType::OptionalCount => json!({ "type": ["integer", "null"], "minimum": 0 }),
+        ValueType::Truth => json!({ "type": "boolean" }),
         ValueType::Offset | ValueType::Count => json!({ "type": "integer", "minimum": 0 }),
-        ValueType::Delta => json!({ "type": ["integer", "null"] }),
+        ValueType::Delta | ValueType::OptionalCountDelta => json!({ "type": ["integer", "null"] }),
         ValueType::CountDelta => json!({ "type": "integer" }),
         ValueType::Protection => reference("protection"),
         ValueType::MaxProtection => or_null(reference("protection")),

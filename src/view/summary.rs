@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mmview_platform::{Bytes, PrintedSummary, Warning};
+use mmview_platform::{Bytes, Evidence, PrintedSummary, Warning};
 use serde_json::json;
 
 use super::column::{Column, Columns, Row, Shows, Spec, ValueType};
@@ -12,13 +12,14 @@ use super::{
     fields,
 };
 use crate::kind::RegionKind;
-use crate::summary::{Purgeable, Sum, Summary, Totals};
+use crate::summary::{Certainty, Purgeable, Sum, Summary, Totals};
 
 /// A line of the table: the sums of a type, or a total.
 #[derive(Clone, Debug)]
 pub struct TypeRow {
     kind: Option<RegionKind>,
     title: Cow<'static, str>,
+    evidence: Certainty,
     totals: Totals,
 }
 
@@ -63,6 +64,10 @@ const EMPTY: TypeColumn = TypeColumn::new("empty", "EMPTY\nSIZE", ValueType::Mea
 .about("macOS: purgeable memory whose pages the system reclaimed.");
 const REGIONS: TypeColumn =
     TypeColumn::new("regions", "REGION\nCOUNT", ValueType::Count, |row| Cell::Count(row.totals.regions));
+const EVIDENCE: TypeColumn = TypeColumn::machine("evidence", ValueType::OptionalText, |row| {
+    row.evidence.evidence().map_or(Cell::Empty, |evidence| Cell::text(evidence.id()))
+})
+.about("How the purpose of these regions is known; `shape` if that of any is only likely.");
 const NOTE: TypeColumn = TypeColumn::new("note", "", ValueType::Text, |row| match row.kind {
     Some(kind) if kind.is_reserved() => Cell::text("reserved VM address space (unallocated)"),
     _ => Cell::Empty,
@@ -85,10 +90,12 @@ pub const COLUMNS: Columns<TypeRow> = Columns {
         EMPTY,
         REGIONS,
         NOTE,
+        EVIDENCE,
     ],
     json: &[
         KIND,
         TYPE,
+        EVIDENCE,
         REGIONS,
         VIRTUAL,
         RESIDENT,
@@ -162,15 +169,30 @@ pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
         Box::new(row)
     }
     let rule = || {
-        let nothing = TypeRow { kind: None, title: Cow::Borrowed(""), totals: Totals::default() };
+        let nothing = TypeRow {
+            kind: None,
+            title: Cow::Borrowed(""),
+            evidence: Certainty::default(),
+            totals: Totals::default(),
+        };
         boxed(Row::owned(&COLUMNS, nothing).role(Role::Rule))
     };
     let total = |title: &'static str, totals: &Totals| {
-        let row = TypeRow { kind: None, title: Cow::Borrowed(title), totals: *totals };
+        let row = TypeRow {
+            kind: None,
+            title: Cow::Borrowed(title),
+            evidence: Certainty::default(),
+            totals: *totals,
+        };
         boxed(Row::owned(&COLUMNS, row).role(Role::Total))
     };
     let rows = summary.rows.iter().map(|row| {
-        let line = TypeRow { kind: Some(row.kind), title: row.title.clone(), totals: row.totals };
+        let line = TypeRow {
+            kind: Some(row.kind),
+            title: row.title.clone(),
+            evidence: row.evidence,
+            totals: row.totals,
+        };
         boxed(Row::owned(&COLUMNS, line).group(row.kind.group()))
     });
     let unreserved = summary.total_unreserved.iter();
@@ -193,6 +215,14 @@ pub fn tail(summary: &Summary, warnings: &[Warning], limit: Option<u64>) -> Tail
         notes.push(Note::LayoutOnly);
     } else if summary.total.dirty.value().is_none() {
         notes.push(Note::DirtyNotMeasured);
+    }
+    let is_by_shape = |row: &&crate::summary::Row| row.evidence.evidence() == Some(Evidence::Shape);
+    let likely: Vec<_> = summary.rows.iter().filter(is_by_shape).map(|row| row.title.to_string()).collect();
+    if !likely.is_empty() {
+        notes.push(Note::ByShape(likely));
+    }
+    if summary.divided > 0 {
+        notes.push(Note::Divided(summary.divided));
     }
     if let Some(limit) = limit
         && summary.mappings >= limit - limit / 10

@@ -2,8 +2,8 @@
 //! explain them again.
 //!
 //! The format is JSON, one record a line, compressed by gzip. The first record identifies the file and its version. Then come
-//! the process, the summary of a saved vmmap report, the regions by address, the warnings, and an end with the number of
-//! regions. Fields may be added within a version; a reader ignores unknown ones. A new record, or a new value where only
+//! the process, the summary of a saved vmmap report, the regions by address, what the memory showed, the warnings, and an end
+//! with the number of regions. Fields may be added within a version; a reader ignores unknown ones. A new record, or a new value where only
 //! certain values are allowed, needs a new version.
 //!
 //! gzip rather than zstd, because every Mac and every Python has it, it includes a checksum, and a well-maintained
@@ -22,13 +22,18 @@ use serde::{Deserialize, Serialize};
 use crate::detail::Detail;
 use crate::error::{Error, Result};
 use crate::memory_map::MemoryMap;
-use crate::model::{Capabilities, CaptureFormat, Origin, SourceInfo, TargetArch};
+use crate::model::{Capabilities, CaptureFormat, Findings, Origin, SourceInfo, TargetArch};
 use crate::model::{PageSize, PrintedSummary, ProcessInfo, Region, time};
 use crate::order::in_order;
 use crate::warning::Warning;
 
-/// The version to write, and the newest that can be read.
-const VERSION: u32 = 1;
+/// The newest version that can be read.
+const VERSION: u32 = 2;
+
+/// The version to write: with findings it has a record that version 1 lacks.
+const fn version(has_findings: bool) -> u32 {
+    if has_findings { 2 } else { 1 }
+}
 
 /// The beginning of every archive after decompression.
 pub(super) const START: &[u8] = b"{\"mmview-archive\":";
@@ -45,6 +50,7 @@ enum Record<'a> {
     Process(Box<Cow<'a, ProcessInfo>>),
     Printed(Cow<'a, PrintedSummary>),
     Region(Cow<'a, Region>),
+    Findings(Box<Cow<'a, Findings>>),
     Warning(Cow<'a, Warning>),
     End { regions: usize },
 }
@@ -92,8 +98,9 @@ pub fn write_archive(map: &MemoryMap, out: &mut dyn Write) -> io::Result<()> {
         }
         out.write_all(&line)
     };
+    let has_findings = map.findings != Findings::default();
     write(&Record::MmviewArchive(Head {
-        version: VERSION,
+        version: version(has_findings),
         os: map.source.os.into(),
         page_size: map.source.page_size,
         arch: map.source.arch,
@@ -107,6 +114,9 @@ pub fn write_archive(map: &MemoryMap, out: &mut dyn Write) -> io::Result<()> {
     }
     for region in &map.regions {
         write(&Record::Region(Cow::Borrowed(region)))?;
+    }
+    if has_findings {
+        write(&Record::Findings(Box::new(Cow::Borrowed(&map.findings))))?;
     }
     for warning in &map.warnings {
         write(&Record::Warning(Cow::Borrowed(warning)))?;
@@ -149,6 +159,7 @@ pub(super) fn read(path: &Path, text: impl BufRead) -> Result<MemoryMap> {
                 reading.regions += 1;
                 map.regions.push(region.into_owned());
             }
+            Some(Record::Findings(findings)) => map.findings = findings.into_owned(),
             Some(Record::Warning(warning)) => map.warnings.push(warning.into_owned()),
             Some(Record::End { regions }) if regions == reading.regions => break,
             Some(Record::End { regions }) => {
@@ -351,8 +362,8 @@ mod tests {
         assert!(missing.contains("its end record counts 2 regions, but it has 1"), "{missing}");
         let twice = problem(changed(&map, |text| format!("{text}{text}")));
         assert!(twice.contains("it has data after its end record"), "{twice}");
-        let newer = problem(changed(&map, |text| text.replace("\"version\":1", "\"version\":2,\"new\":[]")));
-        assert!(newer.contains("of version 2, but this mmview reads only up to version 1"), "{newer}");
+        let newer = problem(changed(&map, |text| text.replace("\"version\":1", "\"version\":3,\"new\":[]")));
+        assert!(newer.contains("of version 3, but this mmview reads only up to version 2"), "{newer}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::detail::Detail;
 use crate::error::Result;
 use crate::memory_map::MemoryMap;
-use crate::model::{Native, PageCounts, PrintedSummary, ProcessInfo, Region, SourceInfo};
+use crate::model::{Findings, Native, PageCounts, PrintedSummary, ProcessInfo, Region, SourceInfo};
 use crate::source::{RegionSource, Regions};
 use crate::warning::Warning;
 
@@ -30,6 +30,10 @@ impl RegionSource for Saved {
 
     fn printed(&self) -> Option<&PrintedSummary> {
         self.0.printed.as_ref()
+    }
+
+    fn findings(&self) -> Option<&Findings> {
+        Some(&self.0.findings)
     }
 
     fn take_warnings(&mut self) -> Vec<Warning> {

@@ -3,6 +3,7 @@
 mod around;
 mod directory;
 mod facts;
+mod files;
 mod listing;
 mod memory;
 mod pages;

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use std::sync::Arc;
+
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -99,6 +101,12 @@ pub struct LinuxRegion {
     /// `ProtectionKey`: the memory protection key (4.9).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protection_key: Option<u32>,
+    /// The build ID of the image that the region is a part of, in hexadecimal, from the ELF notes of its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<Arc<str>>,
+    /// The name by which other images load that image (`DT_SONAME`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soname: Option<Arc<str>>,
     /// Lines of smaps with a key that this version does not know, in their order.
     #[serde(default, skip_serializing_if = "<[UnknownField]>::is_empty")]
     pub unknown: Box<[UnknownField]>,

@@ -16,11 +16,17 @@ pub fn decide(expr: &Expr, evidence: Evidence<'_>) -> Verdict {
 pub fn decide_atom(atom: &Atom, evidence: Evidence<'_>) -> Verdict {
     match atom {
         Atom::Mapped(pattern) => evidence.any(|region| pattern.matches_path(region)),
-        Atom::Regions(Quantity::Any, filter) => evidence.any(|region| passes(filter.as_ref(), region)),
-        Atom::Regions(Quantity::None, filter) => !evidence.any(|region| passes(filter.as_ref(), region)),
-        Atom::Regions(Quantity::All, filter) => !evidence.any(|region| !passes(filter.as_ref(), region)),
+        Atom::Regions(quantity, filter) => {
+            let filter = filter.as_ref();
+            let evidence = evidence.for_filter(filter);
+            match quantity {
+                Quantity::Any => evidence.any(|region| passes(filter, region)),
+                Quantity::None => !evidence.any(|region| passes(filter, region)),
+                Quantity::All => !evidence.any(|region| !passes(filter, region)),
+            }
+        }
         Atom::Compare(left, op, right) => Span::of(left, evidence).compare(*op, Span::of(right, evidence)),
-        Atom::At(address, condition) => match evidence.at(*address) {
+        Atom::At(address, condition) => match evidence.for_filter(condition.filter()).at(*address) {
             Some(region) => meets(condition, region),
             None => match condition {
                 Condition::Unmapped => !evidence.unread(),

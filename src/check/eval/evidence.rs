@@ -1,6 +1,9 @@
 //! What a check is decided on.
 
+use mmview_platform::Zone;
+
 use super::verdict::Verdict;
+use crate::check::language::{Filter, Test};
 use crate::completeness::Missing;
 use crate::region::{Classified, region_at};
 use crate::snapshot::Snapshot;
@@ -13,19 +16,28 @@ use crate::snapshot::Snapshot;
 pub struct Evidence<'a> {
     /// The regions that were read, by address.
     pub regions: &'a [Classified],
+    /// The same, each part of a region as a region of its own: what a condition on the purpose applies to.
+    pub parts: &'a [Classified],
+    /// What is allocated in the zones of the process; `None` if its memory was not read.
+    pub zones: Option<&'a [Zone]>,
     /// Why regions may be missing. If some may, no check can conclude that a region does *not* exist.
     pub missing: Option<Missing<'a>>,
 }
 
 impl<'a> From<&'a Snapshot> for Evidence<'a> {
     fn from(snapshot: &'a Snapshot) -> Evidence<'a> {
-        Evidence { regions: &snapshot.regions, missing: snapshot.missing() }
+        Evidence {
+            regions: &snapshot.regions,
+            parts: snapshot.pieces(),
+            zones: snapshot.findings.inspection.is_some().then_some(&snapshot.findings.zones),
+            missing: snapshot.missing(),
+        }
     }
 }
 
 impl<'a> From<&'a [Classified]> for Evidence<'a> {
     fn from(regions: &'a [Classified]) -> Evidence<'a> {
-        Evidence { regions, missing: None }
+        Evidence { regions, parts: regions, zones: None, missing: None }
     }
 }
 
@@ -36,6 +48,17 @@ impl<'a> From<&'a Vec<Classified>> for Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
+    /// The evidence for a filter: the parts of regions if it asks for their purpose, else whole regions.
+    pub(crate) fn for_filter(self, filter: Option<&Filter>) -> Evidence<'a> {
+        let mut asks_for_purpose = false;
+        if let Some(filter) = filter {
+            filter.for_each_atom(&mut |predicate| {
+                asks_for_purpose |= matches!(predicate.test, Test::Kind(_) | Test::Type(_));
+            });
+        }
+        if asks_for_purpose { Evidence { regions: self.parts, ..self } } else { self }
+    }
+
     /// The region that holds `address`. Costs a binary search.
     pub(crate) fn at(self, address: u64) -> Option<&'a Classified> {
         region_at(self.regions, address)

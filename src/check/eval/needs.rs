@@ -27,7 +27,7 @@ fn of_value(value: &Value) -> Detail {
             of_measure(*measure).max(of_optional(filter))
         }
         Value::Count(filter) => of_optional(filter),
-        Value::Number(_) => Detail::Layout,
+        Value::Number(_) | Value::Allocated(..) => Detail::Layout,
     }
 }
 

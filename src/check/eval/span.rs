@@ -1,9 +1,11 @@
 //! Numbers that are partly known.
 
+use mmview_platform::Bytes;
+
 use super::evidence::Evidence;
 use super::region::passes;
 use super::verdict::Verdict;
-use crate::check::language::{Op, Value};
+use crate::check::language::{Allocated, Op, TypeGlob, Value};
 
 /// What is known of a number: the least that it can be, and the most if there is a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +22,12 @@ impl Span {
     pub fn of(value: &Value, evidence: Evidence<'_>) -> Span {
         let (measure, filter) = match value {
             Value::Number(number) => return Span { least: number.value, most: Some(number.value) },
+            Value::Allocated(what, zone) => return Span::of_zones(*what, zone.as_ref(), evidence),
             Value::Count(filter) => (None, filter),
             Value::Sum(measure, filter) | Value::Max(measure, filter) => (Some(*measure), filter),
         };
         let join = if matches!(value, Value::Max(..)) { u64::max } else { u64::saturating_add };
+        let evidence = evidence.for_filter(filter.as_ref());
         let mut span = Span { least: 0, most: evidence.missing.is_none().then_some(0) };
         for region in evidence.regions {
             let verdict = passes(filter.as_ref(), region);
@@ -35,6 +39,21 @@ impl Span {
                 span.least = join(span.least, one.unwrap_or(0));
             }
             span.most = span.most.zip(one).map(|(most, one)| join(most, one));
+        }
+        span
+    }
+
+    /// Adds up zones. A zone without the figure leaves the sum open.
+    fn of_zones(what: Allocated, name: Option<&TypeGlob>, evidence: Evidence<'_>) -> Span {
+        let Some(zones) = evidence.zones else { return Span::UNKNOWN };
+        let mut span = Span { least: 0, most: Some(0) };
+        for zone in zones.iter().filter(|zone| name.is_none_or(|name| name.matches(&zone.name))) {
+            let one = match what {
+                Allocated::Bytes => zone.allocated.map(|Bytes(size)| size),
+                Allocated::Blocks => zone.allocations,
+            };
+            span.least = span.least.saturating_add(one.unwrap_or(0));
+            span.most = span.most.zip(one).map(|(most, one)| most.saturating_add(one));
         }
         span
     }

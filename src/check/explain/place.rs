@@ -9,6 +9,7 @@ use crate::units::Units;
 
 /// Finds the region at an address, or the gap around it and its neighbors.
 pub fn place<'a>(address: u64, condition: &Condition, evidence: Evidence<'a>) -> Finding<'a> {
+    let evidence = evidence.for_filter(condition.filter());
     let Some(region) = evidence.at(address) else { return gap(address, evidence) };
     let mut found = FoundRegion::plain(region);
     if meets(condition, region) != Verdict::Holds {

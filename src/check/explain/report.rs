@@ -55,7 +55,15 @@ impl<'a> Report<'a> {
             self.found.unmeasured.extend(unmeasured);
             return;
         }
-        let holds = verdict == Verdict::Holds;
+        let whole = self.evidence;
+        if let Atom::Regions(_, filter) = atom {
+            self.evidence = whole.for_filter(filter.as_ref());
+        }
+        self.decided(atom, verdict == Verdict::Holds, is_wanted);
+        self.evidence = whole;
+    }
+
+    fn decided(&mut self, atom: &Atom, holds: bool, is_wanted: bool) {
         let is_trouble = holds != is_wanted;
         match atom {
             Atom::Mapped(pattern) if holds => self.mappings(pattern),
@@ -88,7 +96,7 @@ impl<'a> Report<'a> {
         let is_empty = finding.regions.is_empty();
         self.push(finding);
         if let Some(filter) = value.filter().filter(|_| is_empty && is_trouble) {
-            self.push(nearest(filter, self.evidence));
+            self.push(nearest(filter, self.evidence.for_filter(Some(filter))));
         }
     }
 

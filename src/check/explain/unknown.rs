@@ -9,6 +9,9 @@ use crate::check::eval::{Evidence, Span, Verdict, decide_atom, passes};
 use crate::check::language::{Atom, Condition, Filter, Measure, Value};
 use crate::region::Classified;
 
+/// What is allocated, as [`Found::unmeasured`](super::Found) names it.
+const ZONES: &str = "zones";
+
 /// Finds what was not measured, and for which regions; or else why regions may be missing.
 pub fn unknown<'a>(atom: &Atom, evidence: Evidence<'a>) -> (Vec<Finding<'a>>, BTreeSet<&'static str>) {
     debug_assert!(decide_atom(atom, evidence) == Verdict::Unknown);
@@ -22,7 +25,9 @@ pub fn unknown<'a>(atom: &Atom, evidence: Evidence<'a>) -> (Vec<Finding<'a>>, BT
     }
     let mut unmeasured = BTreeSet::new();
     let undecided = undecided(atom, evidence, &mut unmeasured);
-    if !undecided.is_empty() {
+    if unmeasured.contains(ZONES) {
+        findings.push(Finding::new("what is allocated is unknown: the memory of the process was not read"));
+    } else if !undecided.is_empty() {
         findings.push(gaps_in(undecided, &unmeasured, evidence));
     } else if let Some(why) = evidence.missing {
         findings.push(Finding::new(format!("regions may be missing: {why}")));
@@ -44,6 +49,10 @@ fn undecided<'a>(
             .collect();
         unmeasured.extend((!undecided.is_empty()).then_some(PATH));
         return undecided;
+    }
+    if let Atom::Compare(left, _, right) = atom {
+        let asks_for_zones = [left, right].into_iter().any(|value| matches!(value, Value::Allocated(..)));
+        unmeasured.extend((asks_for_zones && evidence.zones.is_none()).then_some(ZONES));
     }
     let needs = needs(atom);
     let candidates: Vec<&Classified> = match atom {
@@ -82,7 +91,7 @@ fn needs(atom: &Atom) -> Vec<Need<'_>> {
         Atom::Regions(_, filter) => vec![Need { filter: filter.as_ref(), measure: None }],
         Atom::Compare(left, _, right) => [left, right]
             .into_iter()
-            .filter(|value| !matches!(value, Value::Number(_)))
+            .filter(|value| !matches!(value, Value::Number(_) | Value::Allocated(..)))
             .map(|value| Need { filter: value.filter(), measure: value.measure() })
             .collect(),
         Atom::At(_, Condition::Filter(filter)) => vec![Need { filter: Some(filter), measure: None }],

@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 
+use mmview_platform::Zone;
+
 use super::finding::{Finding, FoundRegion, MATCHES, amount};
 use crate::check::eval::{Evidence, Span, Verdict, passes};
-use crate::check::language::{Filter, Measure, Op, Value};
+use crate::check::language::{Allocated, Filter, Measure, Op, Value};
 use crate::region::Classified;
 
 /// How many of the regions that make up a sum are listed, and how many of the largest.
@@ -24,8 +26,10 @@ pub fn value<'a>(
         _ => None,
     };
     let measure = value.measure();
-    let format = |value: u64| if measure.is_some() { amount(value, other_number) } else { value.to_string() };
+    let is_size = measure.is_some() || matches!(value, Value::Allocated(Allocated::Bytes, _));
+    let format = |value: u64| if is_size { amount(value, other_number) } else { value.to_string() };
     let is = match (span.exact(), span.most) {
+        (Some(about), _) if is_in_motion(value, evidence) => format!("is about {}", format(about)),
         (Some(exact), _) => format!("is {}", format(exact)),
         (None, Some(most)) => format!("is between {} and {}", format(span.least), format(most)),
         (None, None) => format!("is at least {}", format(span.least)),
@@ -35,6 +39,7 @@ pub fn value<'a>(
         Value::Number(number) if !holds => format!(", not {} {}", op.as_str(), number.text),
         _ => String::new(),
     };
+    let evidence = evidence.for_filter(value.filter());
     let (first, more) = contributors(value, evidence)?;
     let mut finding = Finding {
         sentence: format!("{value} {is}{not}"),
@@ -53,10 +58,18 @@ pub fn value<'a>(
     Some(finding)
 }
 
+/// Whether a value is that of zones which changed while they were read.
+fn is_in_motion(value: &Value, evidence: Evidence<'_>) -> bool {
+    let Value::Allocated(_, name) = value else { return false };
+    let is_asked = |zone: &&Zone| name.as_ref().is_none_or(|name| name.matches(&zone.name));
+    evidence.zones.into_iter().flatten().filter(is_asked).any(|zone| !zone.is_exact())
+}
+
 /// The first of the regions that a value is computed from, and how many more contribute to it.
 fn contributors<'a>(value: &Value, evidence: Evidence<'a>) -> Option<(Vec<&'a Classified>, usize)> {
     Some(match value {
         Value::Number(_) => return None,
+        Value::Allocated(..) => (Vec::new(), 0),
         Value::Count(filter) => {
             let is_counted = |region: &&Classified| passes(filter.as_ref(), region) == Verdict::Holds;
             let mut counted = evidence.regions.iter().filter(is_counted);

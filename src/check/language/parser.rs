@@ -5,7 +5,7 @@ use super::lexer::{Lexed, Token, lex};
 use super::literal::{Number, Op, Perm, Share};
 use super::pattern::{Pattern, Quoted, TypeGlob};
 use super::syntax::{SyntaxError, nearest, suggestion};
-use super::tree::{Atom, Condition, Expr, Filter, Logic, Quantity, Value};
+use super::tree::{Allocated, Atom, Condition, Expr, Filter, Logic, Quantity, Value};
 use crate::criteria::{InvalidPermissions, parse_address, parse_addresses};
 use crate::kind::RegionKind;
 use crate::units::parse_size;
@@ -306,16 +306,45 @@ impl Parser<'_> {
             "count" => {
                 self.take();
                 let opened = self.open("count(kind=stack)")?;
+                if self.takes_word("allocations") {
+                    return Ok(Value::Allocated(Allocated::Blocks, self.zone_until(opened)?));
+                }
                 Ok(Value::Count(self.filter_until(opened)?))
             }
             "sum" | "max" => {
                 self.take();
                 let opened = self.open(&format!("{word}(resident, kind=heap)"))?;
+                if word == "sum" && self.takes_word("allocated") {
+                    return Ok(Value::Allocated(Allocated::Bytes, self.zone_until(opened)?));
+                }
                 let (measure, filter) = self.measured(opened)?;
                 Ok(if word == "sum" { Value::Sum(measure, filter) } else { Value::Max(measure, filter) })
             }
             _ => self.number().map(Value::Number),
         }
+    }
+
+    /// An optional `, zone="…"`, up to the parenthesis that closes the one at `opened`.
+    fn zone_until(&mut self, opened: usize) -> Parsed<Option<TypeGlob>> {
+        const EXAMPLE: &str = "a comma and a zone, as in `, zone=\"main arena\"`, or `)`";
+        if !self.takes(&Token::Comma) {
+            return match self.peek() {
+                Token::End => Err(self.error(opened, "unclosed parenthesis")),
+                Token::Close => self.close(opened).map(|()| None),
+                _ => Err(self.unexpected(EXAMPLE)),
+            };
+        }
+        if !self.takes_word("zone") || !self.takes(&Token::Op(Op::Equal)) {
+            return Err(self.unexpected("`zone=\"…\"`"));
+        }
+        let name = match self.peek() {
+            Token::Word(word) => word.clone(),
+            Token::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            _ => return Err(self.unexpected("the name of a zone, such as \"main arena\"")),
+        };
+        self.take();
+        self.close(opened)?;
+        Ok(Some(TypeGlob::new(&name)))
     }
 
     /// The field of `sum` or `max`, and the filter after it.

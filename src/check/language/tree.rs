@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::field::{Measure, Predicate};
 use super::literal::{Number, Op, Perm};
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Quoted, TypeGlob};
 
 /// Atoms joined by `and`, `or` and `not`.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +47,18 @@ pub enum Value {
     Sum(Measure, Option<Filter>),
     Max(Measure, Option<Filter>),
     Count(Option<Filter>),
+    /// What is allocated in all zones, or in those whose names match.
+    Allocated(Allocated, Option<TypeGlob>),
     Number(Number),
+}
+
+/// What to add up of zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocated {
+    /// The bytes in blocks in use.
+    Bytes,
+    /// The number of those blocks.
+    Blocks,
 }
 
 /// A condition on the place at an address.
@@ -59,12 +70,22 @@ pub enum Condition {
     Filter(Filter),
 }
 
+impl Condition {
+    /// The filter, if it is one.
+    pub fn filter(&self) -> Option<&Filter> {
+        match self {
+            Condition::Filter(filter) => Some(filter),
+            _ => None,
+        }
+    }
+}
+
 impl Value {
     /// The filter, if it has one.
     pub fn filter(&self) -> Option<&Filter> {
         match self {
             Value::Sum(_, filter) | Value::Max(_, filter) | Value::Count(filter) => filter.as_ref(),
-            Value::Number(_) => None,
+            Value::Number(_) | Value::Allocated(..) => None,
         }
     }
 
@@ -72,7 +93,7 @@ impl Value {
     pub fn measure(&self) -> Option<Measure> {
         match self {
             Value::Sum(measure, _) | Value::Max(measure, _) => Some(*measure),
-            Value::Count(_) | Value::Number(_) => None,
+            Value::Count(_) | Value::Number(_) | Value::Allocated(..) => None,
         }
     }
 }
@@ -146,6 +167,16 @@ impl fmt::Display for Value {
             Value::Max(measure, filter) => filtered(f, "max", measure, filter),
             Value::Count(None) => f.write_str("count()"),
             Value::Count(Some(filter)) => write!(f, "count({filter})"),
+            Value::Allocated(what, zone) => {
+                f.write_str(match what {
+                    Allocated::Bytes => "sum(allocated",
+                    Allocated::Blocks => "count(allocations",
+                })?;
+                if let Some(zone) = zone {
+                    write!(f, ", zone={}", Quoted(zone.text().as_bytes()))?;
+                }
+                f.write_str(")")
+            }
             Value::Number(number) => f.write_str(&number.text),
         }
     }

@@ -12,10 +12,11 @@ use crate::cli::args::CheckArgs;
 use crate::cli::exit::Exit;
 use crate::cli::options::{usage, usage_error};
 use crate::cli::session::Session;
-use crate::cli::shown::{Shown, classified, each};
+use crate::cli::shown::{Shown, each};
 use crate::cli::target::Target;
 use crate::completeness::Missing;
 use crate::error::{Context as _, Error, Result};
+use crate::region::divided;
 use crate::render::picture;
 use crate::text::printable;
 use crate::view;
@@ -117,11 +118,18 @@ fn make(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
     let least = if shown.is_live() { Detail::Layout } else { Detail::Counts };
     let needs = checks.iter().map(Check::needs).fold(least, Detail::max);
     let detail = shown.options.detail.map_or(needs, |detail| detail.max(needs));
-    let (origins, regions) =
-        shown.read(detail, |source, origins| classified(source, origins)?.collect::<Result<Vec<_>, _>>())?;
+    let wanted = shown.options.wanted();
+    let (origins, regions) = shown.read(detail, wanted, |regions| regions.collect::<Result<Vec<_>, _>>())?;
     let warnings = shown.take_warnings();
     let missing = Missing::from_map(&regions, shown.source.printed(), &warnings);
-    let evidence = Evidence { regions: &regions, missing };
+    let parts = divided(&regions);
+    let findings = &origins.findings;
+    let evidence = Evidence {
+        regions: &regions,
+        parts: parts.as_deref().unwrap_or(&regions),
+        zones: findings.inspection.is_some().then_some(findings.zones.as_slice()),
+        missing,
+    };
     let mut records: Vec<_> =
         checks.iter().map(|check| CheckRecord::new(check, evidence, &origins)).collect();
     let is_passed = view::check::is_passed(&records);
@@ -131,7 +139,7 @@ fn make(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
         records.retain(|record| record.verdict() != Verdict::Holds);
     }
     if !(plan.is_quiet && is_passed) {
-        shown.remark(&mut tail, &warnings);
+        shown.remark(&mut tail, &origins, &warnings);
     }
     let mut draw = || {
         shown.render.begin(&head)?;

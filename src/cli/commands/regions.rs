@@ -15,7 +15,8 @@ use crate::cli::target::Target;
 use crate::error::{Error, Result};
 use crate::filter::{Filter, SortKey};
 use crate::region::Classified;
-use crate::view::origins::{Origins, note_warnings};
+use crate::render::Render;
+use crate::view::origins::Origins;
 use crate::view::{self, Note, Tail};
 
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct Plan {
     sort: Option<SortKey>,
     is_reversed: bool,
     has_gaps: bool,
+    has_parts: bool,
 }
 
 pub(super) fn plan(args: RegionsArgs) -> Result<Task> {
@@ -42,7 +44,14 @@ pub(super) fn plan(args: RegionsArgs) -> Result<Task> {
         min_size: args.min_size,
     };
     let sort = args.sort.map(SortKey::from).or(args.reverse.then_some(SortKey::Address));
-    Ok(Task::Regions(Plan { targets, filter, sort, is_reversed: args.reverse, has_gaps: args.gaps }))
+    Ok(Task::Regions(Plan {
+        targets,
+        filter,
+        sort,
+        is_reversed: args.reverse,
+        has_gaps: args.gaps,
+        has_parts: args.parts,
+    }))
 }
 
 pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
@@ -56,7 +65,7 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
 fn streamed(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
     let mut origins = shown.origins(shown.options.detail(Detail::Counts))?;
     let mut gaps = plan.has_gaps.then(Gaps::default);
-    let failure = match stream(shown, &mut origins, &plan.filter, gaps.as_mut()) {
+    let failure = match stream(shown, &mut origins, plan, gaps.as_mut()) {
         Ok(()) => None,
         Err(Failure::Midway(error)) => Some(error),
         Err(Failure::Start(error)) => return shown.refused(error.into(), Some(&origins)),
@@ -64,7 +73,7 @@ fn streamed(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
     };
     let warnings = shown.take_warnings();
     let mut tail = view::regions::tail(&warnings, gaps.map(|gaps| gaps.largest));
-    shown.remark(&mut tail, &warnings);
+    shown.remark(&mut tail, &origins, &warnings);
     end(shown, tail, failure)
 }
 
@@ -84,10 +93,12 @@ impl From<io::Error> for Failure {
 fn stream(
     shown: &mut Shown<'_>,
     origins: &mut Origins,
-    filter: &Filter,
+    plan: &Plan,
     mut gaps: Option<&mut Gaps>,
 ) -> Result<(), Failure> {
-    let regions = classified(shown.source, origins).map_err(Failure::Start)?;
+    let (filter, has_parts) = (&plan.filter, plan.has_parts);
+    let wanted = shown.options.wanted();
+    let regions = classified(shown.source, origins, wanted, &mut shown.warnings).map_err(Failure::Start)?;
     shown.render.begin(&view::regions::head(origins))?;
     for region in regions {
         let region = region.map_err(Failure::Midway)?;
@@ -98,27 +109,35 @@ fn stream(
             shown.render.row(&view::regions::gap(&gap))?;
         }
         if filter.lets_through(&region) {
-            shown.render.row(&view::regions::row(&region))?;
+            list(shown.render, &region, has_parts)?;
         }
     }
     Ok(())
 }
 
+/// Lists a region, and its parts if they are wanted.
+fn list(render: &mut dyn Render, region: &Classified, has_parts: bool) -> io::Result<()> {
+    render.row(&view::regions::row(region))?;
+    let mut parts = has_parts.then(|| view::regions::parts(region)).into_iter().flatten();
+    parts.try_for_each(|part| render.row(&part))
+}
+
 /// Lists the regions once all of them are read and sorted.
 fn sorted(shown: &mut Shown<'_>, plan: &Plan, key: SortKey) -> Result<Exit> {
-    let (origins, mut regions) = shown.read(shown.options.detail(Detail::Counts), |source, origins| {
+    let (detail, wanted) = (shown.options.detail(Detail::Counts), shown.options.wanted());
+    let (origins, mut regions) = shown.read(detail, wanted, |regions| {
         let is_listed = |region: &mmview_platform::Result<Classified>| {
             region.as_ref().map_or(true, |region| plan.filter.lets_through(region))
         };
-        classified(source, origins)?.filter(is_listed).collect::<mmview_platform::Result<Vec<_>>>()
+        regions.filter(is_listed).collect::<mmview_platform::Result<Vec<_>>>()
     })?;
     key.sort(&mut regions, plan.is_reversed);
     let warnings = shown.take_warnings();
     let mut tail = view::regions::tail(&warnings, None);
-    note_warnings(&mut tail, &warnings);
+    shown.remark(&mut tail, &origins, &warnings);
     let mut draw = || {
         shown.render.begin(&view::regions::head(&origins))?;
-        regions.iter().try_for_each(|region| shown.render.row(&view::regions::row(region)))
+        regions.iter().try_for_each(|region| list(shown.render, region, plan.has_parts))
     };
     draw().map_err(Error::output)?;
     end(shown, tail, None)

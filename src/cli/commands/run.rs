@@ -70,6 +70,7 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
     let needs = plan.until.as_ref().map_or(Detail::Layout, Check::needs);
     let goal = Goal {
         detail: needs.max(session.options.detail(Detail::Counts)),
+        wanted: session.options.wanted(),
         at_exit: plan.at_exit,
         until: plan.until.clone(),
         interval: plan.interval,

@@ -44,7 +44,7 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
 
 fn read(plan: &Plan, session: &Session<'_>) -> Result<MemoryMap> {
     let mut source = plan.target.open(&session.options.open)?;
-    let map = retry::map(source.as_mut(), session.options.detail(Detail::Counts))?;
+    let map = retry::map(source.as_mut(), session.options.detail(Detail::Counts), session.options.wanted())?;
     session.diagnostics.warnings(&plan.target.title(), &map.warnings);
     Ok(map)
 }

@@ -1,6 +1,6 @@
 //! `mmview TARGET`: the summary.
 
-use mmview_platform::{Detail, RegionSource};
+use mmview_platform::{Detail, RegionSource, Warning};
 
 use super::Task;
 use crate::cli::args::Targets;
@@ -11,6 +11,8 @@ use crate::cli::shown::{Shown, classified, each};
 use crate::cli::target::Target;
 use crate::completeness::miscounted;
 use crate::error::{Error, Result};
+use crate::heap::{self, Zones};
+use crate::owners::Wanted;
 use crate::render::Audience;
 use crate::summary::{Builder, Summary};
 use crate::units::Units;
@@ -29,7 +31,9 @@ pub(super) fn run(targets: &[Target], session: &mut Session<'_>) -> Result<Exit>
 }
 
 fn show(shown: &mut Shown<'_>) -> Result<Exit> {
-    let (origins, summary) = shown.read(shown.options.detail(Detail::Counts), add_up)?;
+    let (detail, wanted) = (shown.options.detail(Detail::Counts), shown.options.wanted());
+    let (origins, (summary, zones)) =
+        shown.read_with(detail, |source, origins, warnings| add_up(source, origins, wanted, warnings))?;
     let warnings = shown.take_warnings();
     let printed = shown.source.printed().cloned();
     let lists_regions = !summary.rows.is_empty();
@@ -45,18 +49,26 @@ fn show(shown: &mut Shown<'_>) -> Result<Exit> {
             };
             let unlisted = printed.as_ref().and_then(|printed| miscounted(printed, &summary));
             let is_exact = unlisted.is_none() && shown.options.style.units == Units::Auto;
-            let head = view::summary::head(&origins, &summary, printed.as_ref().filter(|_| is_exact));
+            let mut head = view::summary::head(&origins, &summary, printed.as_ref().filter(|_| is_exact));
+            head.tables.extend(view::heap::table(&zones));
             let mut tail = view::summary::tail(&summary, &warnings, origins.process.mapping_limit);
             let listed = summary.total.regions;
             tail.notes.extend(unlisted.map(|counted| Note::Unlisted { listed, counted }));
+            view::heap::add_to_summary(&mut tail, &zones);
             (head, tail, Some(summary))
         }
     };
-    shown.remark(&mut tail, &warnings);
+    shown.remark(&mut tail, &origins, &warnings);
     let mut draw = || {
         shown.render.begin(&head)?;
         for record in summary.iter().flat_map(view::summary::records) {
             shown.render.row(record.as_ref())?;
+        }
+        if summary.is_some() && view::heap::table(&zones).is_some() {
+            shown.render.next_table()?;
+            for record in view::heap::records(&zones) {
+                shown.render.row(record.as_ref())?;
+            }
         }
         shown.render.end(&tail)
     };
@@ -64,14 +76,22 @@ fn show(shown: &mut Shown<'_>) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Adds up the regions as they are read: no region is kept.
-fn add_up(source: &mut dyn RegionSource, origins: &mut Origins) -> mmview_platform::Result<Summary> {
+/// Adds up the regions and the zones: no region is kept.
+fn add_up(
+    source: &mut dyn RegionSource,
+    origins: &mut Origins,
+    wanted: Wanted,
+    warnings: &mut Vec<Warning>,
+) -> mmview_platform::Result<(Summary, Zones)> {
     let mut summary = Builder::default();
-    for region in classified(source, origins)? {
-        summary.add(&region?);
+    let mut zones = heap::Builder::default();
+    for region in classified(source, origins, wanted, warnings)? {
+        let region = region?;
+        summary.add(&region);
+        zones.add(&region);
     }
     for row in source.printed().map(|printed| printed.off_map.as_slice()).unwrap_or_default() {
         summary.add_off_map(row);
     }
-    Ok(summary.finish(&origins.process))
+    Ok((summary.finish(&origins.process), zones.finish(&origins.findings.zones)))
 }

@@ -115,7 +115,7 @@ fn begin(plan: &Plan, options: &Options) -> Result<Watch> {
         return usage("a saved map doesn't change: `mmview diff A B` compares two");
     }
     let needs = plan.until.as_ref().map_or(Detail::Layout, Check::needs);
-    Watch::begin(source, options.detail.unwrap_or(Detail::Layout).max(needs))
+    Watch::up_to(source, options.detail.unwrap_or(Detail::Layout).max(needs), options.evidence)
 }
 
 fn reason(stop: &Stop) -> StopReason {

@@ -44,6 +44,27 @@ pub fn note(note: &Note, units: Units) -> String {
                 milliseconds(reading.slept),
             )
         }
+        Note::MemoryRead { calls, bytes, time } => format!(
+            "Read {} of its memory in {calls} system calls; {} ms in all.",
+            units.format(*bytes),
+            milliseconds(*time),
+        ),
+        Note::ByShape(titles) => {
+            format!("Likely, by size and neighbors alone: {}.", titles.join(", "))
+        }
+        Note::Divided(1) => {
+            "Rows count parts: the kernel joined several in one region, and TOTAL counts regions.".to_owned()
+        }
+        Note::Divided(count) => format!(
+            "Rows count parts: the kernel joined several in each of {count} regions, and TOTAL counts regions."
+        ),
+        Note::ZoneDoubt { zone, doubts } => {
+            let doubts: Vec<_> = doubts.iter().map(|doubt| printable_line(doubt)).collect();
+            format!("About right, not exact: {}: {}.", printable_line(zone), doubts.join("; "))
+        }
+        Note::NoZones => {
+            "Nothing is known of its heap: its memory can't be read, or its allocator is none that mmview knows.".to_owned()
+        }
         Note::LargestGap(Some(gap)) => format!("Largest gap: {gap}, {} free.", units.format(gap.size())),
         Note::LargestGap(None) => "There is no gap between the regions.".to_owned(),
         Note::Incomplete(why) => format!("INCOMPLETE: {why}."),

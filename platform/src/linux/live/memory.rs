@@ -13,13 +13,15 @@ use rustix::process::Pid;
 use super::as_pid;
 use super::directory::Directory;
 use super::facts;
+use super::files::{self, Mounts};
 use super::query::{self, Answer};
 use super::refused;
+use super::scan::{Scanner, Split, page_runs};
 use super::sys::{self, PageRegion};
 use crate::error::{Error, Result};
 use crate::linux::parse::maps::MapsLine;
 use crate::memory::{Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces};
-use crate::model::{AddrRange, PageSize};
+use crate::model::{AddrRange, PageRun, PageSize, PageState, Region, join};
 
 /// `PAGE_IS_PRESENT` of `include/uapi/linux/fs.h`.
 const PAGE_IS_PRESENT: u64 = 1 << 3;
@@ -31,6 +33,7 @@ const SCAN_ENTRIES: usize = 1024;
 /// bits 0 to 54 are its frame number.
 const ENTRY_SIZE: usize = size_of::<u64>();
 const ENTRY_PRESENT: u64 = 1 << 63;
+const ENTRY_SWAPPED: u64 = 1 << 62;
 const ENTRY_FRAME: u64 = (1 << 55) - 1;
 
 /// How many entries of `pagemap` one call reads.
@@ -51,6 +54,7 @@ pub(super) struct LiveMemory {
     pagemap: OnceLock<File>,
     mem: OnceLock<File>,
     maps: OnceLock<File>,
+    mounts: Mounts,
     /// Whether this kernel has no `PAGEMAP_SCAN` (before 6.7).
     lacks_scan: AtomicBool,
     /// Whether `process_vm_readv` was refused.
@@ -76,6 +80,7 @@ impl LiveMemory {
             pagemap: OnceLock::new(),
             mem: OnceLock::new(),
             maps: OnceLock::new(),
+            mounts: Mounts::default(),
             lacks_scan: AtomicBool::new(false),
             lacks_readv: AtomicBool::new(false),
             is_stale: AtomicBool::new(false),
@@ -302,6 +307,30 @@ impl Memory for LiveMemory {
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
         self.check_identity()?;
         self.present(range.of_whole_pages(self.page_size)).map(joined)
+    }
+
+    fn pages(&self, range: AddrRange) -> Result<Vec<PageRun>> {
+        self.check_identity()?;
+        let range = range.of_whole_pages(self.page_size);
+        let pagemap = self.pagemap()?.try_clone().map_err(|source| self.error(source, "open", "pagemap"))?;
+        if let Some(mut scanner) = Scanner::new(pagemap, false, self.page_size, None) {
+            let runs = self.meter.call(|| scanner.scan(range));
+            let runs = runs.map_err(|error| self.error(error.into(), "scan", "pagemap"))?;
+            return Ok(page_runs(Split::new(runs).take(range)).into());
+        }
+        let mut runs = Vec::new();
+        let page = self.page_size.bytes();
+        self.entries(range, |index, entry| {
+            let state = PageState::default()
+                .with_if(PageState::PRESENT, entry & ENTRY_PRESENT != 0)
+                .with_if(PageState::SWAPPED, entry & ENTRY_SWAPPED != 0);
+            runs.extend(AddrRange::with_size(index * page.0, page).map(|range| PageRun { range, state }));
+        })?;
+        Ok(join(runs).into())
+    }
+
+    fn open_file(&self, region: &Region) -> Option<File> {
+        self.meter.call(|| files::open(&self.process, region, &self.mounts))
     }
 
     fn frames(&self, range: AddrRange) -> Result<Vec<Option<u64>>> {

@@ -1,0 +1,68 @@
+//! `mmview heap`: what is allocated in each zone.
+
+use mmview_platform::Detail;
+
+use super::Task;
+use crate::cli::args::HeapArgs;
+use crate::cli::exit::Exit;
+use crate::cli::options::no_address;
+use crate::cli::session::Session;
+use crate::cli::shown::{Shown, each};
+use crate::cli::target::Target;
+use crate::error::{Error, Result};
+use crate::heap::Builder;
+use crate::owners::Wanted;
+use crate::render::Audience;
+use crate::view;
+use crate::view::heap::Extras;
+
+#[derive(Debug)]
+pub struct Plan {
+    targets: Vec<Target>,
+    extras: Extras,
+}
+
+pub(super) fn plan(args: HeapArgs) -> Result<Task> {
+    let extras = Extras { sizes: args.sizes, largest: args.largest.map(usize::from), free: args.free };
+    Ok(Task::Heap(Plan { targets: no_address(args.targets, "heap")?, extras }))
+}
+
+pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
+    each(session, &plan.targets, |shown| show(shown, plan.extras))
+}
+
+fn show(shown: &mut Shown<'_>, extras: Extras) -> Result<Exit> {
+    let usual = shown.options.wanted();
+    let wanted = Wanted { largest: extras.largest.unwrap_or(usual.largest), ..usual };
+    let detail = shown.options.detail(Detail::Counts);
+    let (origins, heap) = shown.read(detail, wanted, |regions| {
+        let mut heap = Builder::default();
+        for region in regions {
+            heap.add(&region?);
+        }
+        Ok(heap)
+    })?;
+    let zones = heap.finish(&origins.findings.zones);
+    let warnings = shown.take_warnings();
+    let is_for_people = shown.options.format.audience() == Audience::Terminal;
+    let head = view::heap::head(&origins, &zones, extras, is_for_people);
+    let mut tail = view::heap::tail(&zones, &warnings);
+    shown.remark(&mut tail, &origins, &warnings);
+    let mut draw = || {
+        shown.render.begin(&head)?;
+        for record in view::heap::records(&zones) {
+            shown.render.row(record.as_ref())?;
+        }
+        if is_for_people {
+            for records in view::heap::more_records(&zones, extras) {
+                shown.render.next_table()?;
+                for record in records {
+                    shown.render.row(record.as_ref())?;
+                }
+            }
+        }
+        shown.render.end(&tail)
+    };
+    draw().map_err(Error::output)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,143 @@
+//! Whose memory it is, by evidence in the memory itself: one file for each allocator or runtime.
+//!
+//! A [`Recognizer`] reads structures in the target's memory through [`Target`] and makes claims: ranges, often parts of
+//! regions, with an owner and a kind. What it reads is hostile: it checks each pointer against the map, bounds each list, and
+//! drops a claim that contradicts itself. It reads resident pages only, and never stops the target.
+
+mod claims;
+mod elf;
+mod glibc_malloc;
+mod glibc_threads;
+mod images;
+mod musl_threads;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use mmview_platform::{
+    Bytes, Error, Evidence, Findings, Inspection, MemoryCost, MemoryMap, RegionSource, Result, Warning,
+};
+
+use claims::Claims;
+use images::Images;
+use target::Target;
+
+/// Knows one allocator or runtime.
+trait Recognizer {
+    /// Whether the images and the map allow that the target uses it. Reads no memory.
+    fn may_apply(&self, target: &Target<'_>) -> bool;
+
+    /// Claims what belongs to it, and reports what is allocated in it.
+    ///
+    /// # Errors
+    ///
+    /// The memory can't be read at all: not permitted, or the process is gone.
+    fn recognize(&mut self, target: &Target<'_>, claims: &mut Claims<'_>) -> Result<()>;
+}
+
+/// How many of the largest blocks each zone lists, unless asked for another number.
+const LARGEST: usize = 10;
+
+/// What to look for in the target's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// How far to go: the memory is read only with [`Evidence::Memory`].
+    pub level: Evidence,
+    /// How many of the largest blocks of each zone to list.
+    pub largest: usize,
+}
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        Wanted::up_to(Evidence::Memory)
+    }
+}
+
+impl Wanted {
+    /// The usual, as far as `level`.
+    pub const fn up_to(level: Evidence) -> Wanted {
+        Wanted { level, largest: LARGEST }
+    }
+}
+
+/// Reads the target's memory and adds to `map` whose it is. Leaves a map alone whose source has no memory: an archive has what
+/// was found once.
+///
+/// If the memory may not be read, that becomes a warning.
+///
+/// # Errors
+///
+/// [`Error::Replaced`] if the process has started another program since the map was read.
+pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wanted) -> Result<()> {
+    if wanted.level < Evidence::Memory {
+        map.findings = Findings::default();
+        return Ok(());
+    }
+    let Some(memory) = source.memory() else { return Ok(()) };
+    let Some(arch) = map.source.arch else { return Ok(()) };
+    if map.regions.is_empty() {
+        return Ok(());
+    }
+    let began = Instant::now();
+    let before = memory.cost();
+    let facts = Images::find(&map.regions, memory.as_ref(), arch, map.source.page_size);
+    facts.describe(&mut map.regions);
+    let target = Target::new(map, memory.as_ref(), arch, facts);
+    let mut claims = Claims::new(&map.regions, target.page());
+    let result = recognize(&target, &mut claims, wanted).and_then(|()| claims.count(&target, map.detail));
+    let cost = since(before, memory.cost());
+    map.findings = claims.finish();
+    map.findings.inspection.get_or_insert_default().add(cost, began);
+    match result {
+        Ok(()) => {}
+        // The map is that of another program.
+        Err(error @ Error::Replaced { .. }) => return Err(error),
+        // What was read is still right.
+        Err(Error::Vanished { .. } | Error::Zombie { .. } | Error::NoSuchProcess { .. }) => {}
+        Err(error) => map.warnings.push(refused(&error)),
+    }
+    Ok(())
+}
+
+fn recognize(target: &Target<'_>, claims: &mut Claims<'_>, wanted: Wanted) -> Result<()> {
+    target.images.claim(claims);
+    let mut recognizers: [Box<dyn Recognizer>; 3] = [
+        Box::new(glibc_threads::GlibcThreads),
+        Box::new(musl_threads::MuslThreads),
+        // Its mapped blocks have the weakest proof, so it comes last.
+        Box::new(glibc_malloc::GlibcMalloc::new(wanted)),
+    ];
+    for recognizer in recognizers.iter_mut().filter(|recognizer| recognizer.may_apply(target)) {
+        recognizer.recognize(target, claims)?;
+    }
+    Ok(())
+}
+
+/// The warning for a memory that may not be read.
+fn refused(error: &Error) -> Warning {
+    let mut why = error.to_string();
+    if let Error::NotPermitted { hints, .. } = error
+        && let Some(hint) = hints.last()
+    {
+        why = format!("{why} ({hint})");
+    }
+    Warning::NoMemory { why }
+}
+
+fn since(before: MemoryCost, after: MemoryCost) -> (u64, Bytes) {
+    (after.calls - before.calls, Bytes(after.bytes - before.bytes))
+}
+
+trait Add {
+    fn add(&mut self, cost: (u64, Bytes), began: Instant);
+}
+
+impl Add for Inspection {
+    fn add(&mut self, (calls, bytes): (u64, Bytes), began: Instant) {
+        self.calls += calls;
+        self.bytes += bytes;
+        self.microseconds += u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    }
+}

@@ -1,0 +1,171 @@
+//! Programs and libraries, by the headers of their files: the exact bounds of their data.
+//!
+//! The kernel joins anonymous memory with the zero-initialized data before it, so such a region can hold the memory of
+//! others. The headers say where the image's own part ends.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mmview_platform::{AddrRange, Claim, Device, Memory, Native, PageSize, Protection, Region, TargetArch};
+
+use super::claims::Claims;
+use super::elf::{Elf, Segment};
+use super::target::{is_brk, page_of};
+use crate::kind::RegionKind;
+
+/// How many images are read at most. Chromium has some hundred.
+const MOST_IMAGES: usize = 4096;
+
+/// An image in memory.
+pub(super) struct Image {
+    pub elf: Rc<Elf>,
+    /// Its path.
+    pub path: Arc<[u8]>,
+    /// What the loader adds to the addresses in the file.
+    bias: u64,
+    inode: u64,
+    device: Device,
+    page: u64,
+}
+
+/// The images of a process, by address.
+pub(super) struct Images(pub Vec<Image>);
+
+impl Images {
+    /// Finds the images in a map: files that are mapped from their start, and executable somewhere.
+    pub fn find(
+        regions: &[Region],
+        memory: &dyn Memory,
+        arch: TargetArch,
+        page_size: Option<PageSize>,
+    ) -> Images {
+        let file = |region: &Region| {
+            let native = region.native.linux()?;
+            (native.inode != 0 && !region.share.is_shared()).then_some((native.device, native.inode))
+        };
+        let is_code = |region: &&Region| region.protection.is_executable();
+        let executable: HashSet<_> = regions.iter().filter(is_code).filter_map(file).collect();
+        let mut read: HashMap<(Device, u64), Option<Rc<Elf>>> = HashMap::new();
+        let mut images = Vec::new();
+        for region in regions.iter().filter(|region| region.offset == 0) {
+            let Some(key) = file(region).filter(|key| executable.contains(key)) else { continue };
+            if !read.contains_key(&key) && read.len() >= MOST_IMAGES {
+                break;
+            }
+            let elf = read.entry(key).or_insert_with(|| {
+                let elf = memory.open_file(region).and_then(Elf::read)?;
+                (elf.word_size() == arch.word_size.0).then(|| Rc::new(elf))
+            });
+            let Some(elf) = elf.clone() else { continue };
+            let page = page_of(page_size);
+            let (first, start) = (elf.segments[0], region.range.start());
+            let Some(base) = first.address.checked_sub(first.offset) else { continue };
+            images.push(Image {
+                bias: start.wrapping_sub(base - base % page),
+                path: region.name.as_ref().map_or_else(|| Arc::from(&b""[..]), |name| name.bytes().into()),
+                elf,
+                device: key.0,
+                inode: key.1,
+                page,
+            });
+        }
+        Images(images)
+    }
+
+    /// The images that export a symbol, with its address in memory.
+    pub fn exporting<'a>(&'a self, symbol: &'a str) -> impl Iterator<Item = (&'a Image, u64)> {
+        self.0.iter().filter_map(move |image| {
+            let address = image.elf.export(symbol)?;
+            Some((image, image.bias.wrapping_add(address)))
+        })
+    }
+
+    /// Adds to the regions of each image its build ID and its name.
+    pub fn describe(&self, regions: &mut [Region]) {
+        for image in &self.0 {
+            let (id, name) = (&image.elf.build_id, &image.elf.soname);
+            let (id, name): (Option<Arc<str>>, Option<Arc<str>>) =
+                (id.as_deref().map(Into::into), name.as_deref().map(Into::into));
+            for range in image.segments().map(|(range, _)| range) {
+                let first = regions.partition_point(|region| region.range.end() <= range.start());
+                let inside =
+                    regions[first..].iter_mut().take_while(|region| region.range.start() < range.end());
+                for region in inside {
+                    if image.is_of(region)
+                        && let Native::Linux(native) = &mut region.native
+                    {
+                        (native.build_id, native.soname) = (id.clone(), name.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Claims the data of every image: initialized, read-only after relocation, and zero-initialized.
+    pub fn claim(&self, claims: &mut Claims<'_>) {
+        for image in &self.0 {
+            image.claim(claims);
+        }
+    }
+}
+
+impl Image {
+    /// Its name for people: the one that others load it by, or the last part of its path.
+    pub fn name(&self) -> String {
+        let last = self.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        self.elf.soname.clone().unwrap_or_else(|| String::from_utf8_lossy(last).into_owned())
+    }
+
+    /// The addresses of its segments, in whole pages.
+    fn segments(&self) -> impl Iterator<Item = (AddrRange, Segment)> {
+        self.elf.segments.iter().filter_map(|segment| {
+            let start = self.bias.wrapping_add(segment.address);
+            let end = start.checked_add(segment.memory_size)?.checked_next_multiple_of(self.page)?;
+            Some((AddrRange::new(start - start % self.page, end)?, *segment))
+        })
+    }
+
+    /// The addresses of its writable segments, zero-initialized data included.
+    pub fn data(&self) -> impl Iterator<Item = AddrRange> {
+        self.segments().filter(|(_, segment)| segment.is_writable).map(|(range, _)| range)
+    }
+
+    /// Whether a region maps its file.
+    fn is_of(&self, region: &Region) -> bool {
+        let native = region.native.linux();
+        native.is_some_and(|native| (native.device, native.inode) == (self.device, self.inode))
+    }
+
+    fn claim(&self, claims: &mut Claims<'_>) {
+        let owner = self.name();
+        let claim = |range, kind: RegionKind| Claim::new(range, owner.clone(), kind.id());
+        let relro = self.elf.relro.and_then(|(address, size)| {
+            let start = self.bias.wrapping_add(address);
+            let end = start.checked_add(size)?;
+            AddrRange::new(start - start % self.page, end - end % self.page)
+        });
+        for (range, segment) in self.segments().filter(|(_, segment)| segment.is_writable) {
+            let file_end = self.bias.wrapping_add(segment.address).saturating_add(segment.file_size);
+            let file_end = file_end.checked_next_multiple_of(self.page).unwrap_or(file_end);
+            let file_end = if segment.file_size == 0 { range.start() } else { file_end.min(range.end()) };
+            let is_read_only = |region: &Region| self.is_of(region) && region.protection == Protection::READ;
+            if let Some(relro) = relro.and_then(|relro| relro.overlap(range)) {
+                claims.add(&claim(relro, RegionKind::Relro), is_read_only);
+            }
+            if let Some(data) = AddrRange::new(range.start(), file_end) {
+                let is_data = |region: &Region| self.is_of(region) && region.protection.is_writable();
+                claims.add(&claim(data, RegionKind::Data), is_data);
+            }
+            if let Some(bss) = AddrRange::new(file_end, range.end()).filter(|bss| !bss.is_empty()) {
+                // Without randomized addresses, the kernel's heap begins in the same region.
+                let is_bss = |region: &Region| {
+                    (region.is_unnamed() || is_brk(region))
+                        && !region.share.is_shared()
+                        && !region.protection.is_none()
+                };
+                claims.add(&claim(bss, RegionKind::Bss), is_bss);
+            }
+        }
+    }
+}

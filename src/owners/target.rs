@@ -1,0 +1,197 @@
+//! The process under inspection: its map, its images, and its memory, read in the words of its machine.
+
+use std::ops::Range;
+
+use mmview_platform::{
+    AddrRange, ByteOrder, Memory, MemoryMap, Name, NameKind, PageSize, Piece, ProcessInfo, Region, Result,
+    TargetArch,
+};
+
+use super::images::Images;
+
+/// The process under inspection.
+pub(super) struct Target<'a> {
+    pub regions: &'a [Region],
+    pub process: &'a ProcessInfo,
+    pub images: Images,
+    /// The size of a word: 4 or 8.
+    pub word: u64,
+    order: ByteOrder,
+    page: u64,
+    memory: &'a dyn Memory,
+}
+
+impl<'a> Target<'a> {
+    pub fn new(map: &'a MemoryMap, memory: &'a dyn Memory, arch: TargetArch, images: Images) -> Target<'a> {
+        Target {
+            regions: &map.regions,
+            process: &map.process,
+            images,
+            word: arch.word_size.0,
+            order: arch.byte_order,
+            page: page_of(map.source.page_size),
+            memory,
+        }
+    }
+
+    /// The size of a page.
+    pub fn page(&self) -> u64 {
+        self.page
+    }
+
+    /// The region that holds `address`.
+    pub fn region_at(&self, address: u64) -> Option<&'a Region> {
+        let after = self.regions.partition_point(|region| region.range.end() <= address);
+        self.regions.get(after).filter(|region| region.range.contains(address))
+    }
+
+    /// Whether all of `range` lies in regions that are `wanted`, without a gap.
+    pub fn is_within(&self, range: AddrRange, wanted: impl Fn(&Region) -> bool) -> bool {
+        let mut next = range.start();
+        while next < range.end() {
+            match self.region_at(next) {
+                Some(region) if wanted(region) => next = region.range.end(),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether `address` lies in private writable memory without a file: where allocators keep theirs.
+    pub fn is_plain(&self, address: u64) -> bool {
+        self.region_at(address).is_some_and(is_plain)
+    }
+
+    /// Whether `address` lies in private writable memory, of a file or not.
+    pub fn is_writable(&self, address: u64) -> bool {
+        let is_own = |region: &Region| region.protection.is_writable() && !region.share.is_shared();
+        self.region_at(address).is_some_and(is_own)
+    }
+
+    /// The resident parts of `range`.
+    pub fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
+        self.memory.resident(range)
+    }
+
+    /// The memory itself, for what needs the states of pages.
+    pub fn memory(&self) -> &'a dyn Memory {
+        self.memory
+    }
+
+    /// Reads from `address` on into `buffer`. Returns how many bytes are resident and were read.
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize> {
+        let mut pieces = [Piece::new(address, buffer)];
+        self.memory.read(&mut pieces)?;
+        Ok(pieces[0].bytes().len())
+    }
+
+    /// Reads up to `size` bytes at `address`: as many as are resident.
+    pub fn bytes(&self, address: u64, size: usize) -> Result<Vec<u8>> {
+        let mut buffer = vec![0; size];
+        let read = self.read(address, &mut buffer)?;
+        buffer.truncate(read);
+        Ok(buffer)
+    }
+
+    /// Reads `size` bytes at each address, in few calls.
+    pub fn gather(&self, addresses: impl IntoIterator<Item = u64>, size: usize) -> Result<Gathered> {
+        let addresses: Vec<_> = addresses.into_iter().collect();
+        let mut bytes = vec![0; addresses.len() * size];
+        let mut pieces: Vec<_> = addresses
+            .iter()
+            .zip(bytes.chunks_exact_mut(size))
+            .map(|(&address, buffer)| Piece::new(address, buffer))
+            .collect();
+        self.memory.read(&mut pieces)?;
+        let complete = pieces.iter().map(Piece::is_complete).collect();
+        Ok(Gathered { bytes, size, complete })
+    }
+
+    /// The word at `offset` of `bytes`; `None` if they end before it.
+    pub fn word_in(&self, bytes: &[u8], offset: u64) -> Option<u64> {
+        if self.word == 8 { self.u64_in(bytes, offset) } else { self.u32_in(bytes, offset).map(u64::from) }
+    }
+
+    pub fn u64_in(&self, bytes: &[u8], offset: u64) -> Option<u64> {
+        let bytes = part(bytes, offset, 8)?.try_into().ok()?;
+        Some(if self.order == ByteOrder::Big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
+    }
+
+    pub fn u32_in(&self, bytes: &[u8], offset: u64) -> Option<u32> {
+        let bytes = part(bytes, offset, 4)?.try_into().ok()?;
+        Some(if self.order == ByteOrder::Big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    pub fn u16_in(&self, bytes: &[u8], offset: u64) -> Option<u16> {
+        let bytes = part(bytes, offset, 2)?.try_into().ok()?;
+        Some(if self.order == ByteOrder::Big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    }
+
+    /// The title of a thread, such as `thread 4243 worker`.
+    pub fn thread_title(&self, id: u32) -> String {
+        let thread = self.process.threads.iter().find(|thread| thread.id == u64::from(id));
+        match thread.and_then(|thread| thread.name.as_deref()) {
+            Some(name) => format!("thread {id} {}", String::from_utf8_lossy(name)),
+            None => format!("thread {id}"),
+        }
+    }
+
+    pub fn is_thread(&self, id: u32) -> bool {
+        self.process.threads.iter().any(|thread| thread.id == u64::from(id))
+    }
+}
+
+fn part(bytes: &[u8], offset: u64, size: usize) -> Option<&[u8]> {
+    let start = usize::try_from(offset).ok()?;
+    bytes.get(start..start.checked_add(size)?)
+}
+
+/// The size of a page; if it is unknown, the smallest in use.
+pub(super) fn page_of(page_size: Option<PageSize>) -> u64 {
+    page_size.map_or(4096, |page| page.bytes().0)
+}
+
+/// Whether a region is private writable memory without a file, such as allocators use. The kernel must not refuse or block a
+/// read: memory of devices and memory whose faults a program handles (userfaultfd) doesn't count.
+pub(super) fn is_plain(region: &Region) -> bool {
+    let is_anonymous = region.name.as_ref().is_none_or(|name| match name.kind() {
+        NameKind::Given => true,
+        NameKind::Kernel => name.bytes() == b"[heap]",
+        _ => false,
+    });
+    let has = |flag| region.native.linux().and_then(|native| native.has_flag(flag)).unwrap_or(false);
+    is_anonymous
+        && region.protection.is_writable()
+        && region.protection.is_readable()
+        && !region.share.is_shared()
+        && ![b"io", b"pf", b"um", b"uw"].into_iter().any(has)
+}
+
+/// Whether a region is what the kernel calls the heap.
+pub(super) fn is_brk(region: &Region) -> bool {
+    region.name.as_ref().is_some_and(|name: &Name| name.bytes() == b"[heap]")
+}
+
+/// Pieces of the same size that were read together.
+pub(super) struct Gathered {
+    bytes: Vec<u8>,
+    size: usize,
+    complete: Vec<bool>,
+}
+
+impl Gathered {
+    /// The piece of this index, if all of it was read.
+    pub fn get(&self, index: usize) -> Option<&[u8]> {
+        self.complete.get(index).filter(|complete| **complete)?;
+        let range: Range<usize> = index * self.size..(index + 1) * self.size;
+        self.bytes.get(range)
+    }
+
+    pub fn len(&self) -> usize {
+        self.complete.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        (0..self.len()).map(|index| self.get(index))
+    }
+}

@@ -1,0 +1,1 @@
+//! Hostile and torn memory.

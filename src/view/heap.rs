@@ -1,0 +1,335 @@
+//! Zones of malloc: what is allocated, and what its memory costs. A view of its own, and the second table of the summary.
+
+use mmview_platform::{Allocation, SizeClass, Warning, Zone};
+use serde_json::json;
+
+use super::column::{Column, Columns, Row, Shows, ValueType};
+use super::origins::{Origins, warnings_value};
+use super::{Cell, Head, Layout, Note, Record, Role, Table, Tail, ViewKind, fields};
+use crate::heap::{HeapZone, Zones};
+use crate::kind::Group;
+
+type ZoneColumn = Column<HeapZone>;
+
+const ZONE: ZoneColumn =
+    ZoneColumn::new("zone", "\nMALLOC ZONE", ValueType::Label, |zone| Cell::text(&*zone.zone.name));
+const OWNER: ZoneColumn = ZoneColumn::machine("owner", ValueType::Text, |zone| Cell::text(&*zone.zone.owner));
+const VIRTUAL: ZoneColumn = ZoneColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Size, |zone| {
+    Cell::Size(Some(zone.memory.virtual_size))
+});
+const RESIDENT: ZoneColumn = ZoneColumn::new("resident", "RESIDENT\nSIZE", ValueType::Measured, |zone| {
+    Cell::Size(zone.memory.resident.whole())
+});
+const DIRTY: ZoneColumn = ZoneColumn::new("dirty", "DIRTY\nSIZE", ValueType::Measured, |zone| {
+    Cell::Size(zone.memory.dirty.whole())
+});
+const SWAPPED: ZoneColumn = ZoneColumn::new("swapped", "SWAPPED\nSIZE", ValueType::Measured, |zone| {
+    Cell::Size(zone.memory.swapped.whole())
+});
+const ALLOCATIONS: ZoneColumn =
+    ZoneColumn::new("allocations", "ALLOCATION\nCOUNT", ValueType::OptionalCount, |zone| {
+        zone.zone.allocations.map_or(Cell::Size(None), Cell::Count)
+    })
+    .about("The number of blocks in use; null if unknown.");
+const ALLOCATED: ZoneColumn = ZoneColumn::new("allocated", "BYTES\nALLOCATED", ValueType::Measured, |zone| {
+    Cell::Size(zone.zone.allocated)
+})
+.about("Their size, with the headers of malloc.");
+const FREE: ZoneColumn =
+    ZoneColumn::new("free", "BYTES\nFREE", ValueType::Measured, |zone| Cell::Size(zone.zone.free))
+        .shown(Shows::Machines)
+        .about("The size of the free blocks and of the top.");
+const FREE_BLOCKS: ZoneColumn = ZoneColumn::machine("free_blocks", ValueType::OptionalCount, |zone| {
+    zone.zone.free_blocks.map_or(Cell::Size(None), Cell::Count)
+});
+const LARGEST_FREE: ZoneColumn =
+    ZoneColumn::machine("largest_free", ValueType::Measured, |zone| Cell::Size(zone.zone.largest_free))
+        .about("The largest free block, or the top if that is larger.");
+const TOP: ZoneColumn = ZoneColumn::machine("top", ValueType::Measured, |zone| Cell::Size(zone.zone.top))
+    .about("The unused rest at the end.");
+const TRIMMABLE: ZoneColumn =
+    ZoneColumn::machine("trimmable", ValueType::Measured, |zone| Cell::Size(zone.zone.trimmable))
+        .about("The resident memory that malloc_trim(0) could return to the system.");
+const CACHED: ZoneColumn =
+    ZoneColumn::machine("cached", ValueType::Measured, |zone| Cell::Size(zone.zone.cached))
+        .about("Freed blocks that wait in caches of threads and in fast bins.");
+const CACHED_BLOCKS: ZoneColumn = ZoneColumn::machine("cached_blocks", ValueType::OptionalCount, |zone| {
+    zone.zone.cached_blocks.map_or(Cell::Size(None), Cell::Count)
+});
+const FRAGMENTATION: ZoneColumn =
+    ZoneColumn::new("fragmentation", "FRAG\nSIZE", ValueType::Measured, |zone| {
+        Cell::Size(zone.fragmentation())
+    })
+    .about("Dirty and swapped memory without a block in use.");
+const PERCENT: ZoneColumn =
+    ZoneColumn::new("fragmentation_percent", "%\nFRAG", ValueType::OptionalCount, |zone| {
+        zone.fragmentation_percent().map_or(Cell::Size(None), Cell::Count)
+    });
+const REGIONS: ZoneColumn =
+    ZoneColumn::new("regions", "REGION\nCOUNT", ValueType::Count, |zone| Cell::Count(zone.memory.regions));
+const EXACT: ZoneColumn =
+    ZoneColumn::machine("exact", ValueType::Truth, |zone| Cell::Value(zone.zone.is_exact().into()))
+        .about("Whether the zone was at rest while it was read, and the figures are exact.");
+const DOUBTS: ZoneColumn =
+    ZoneColumn::machine("doubts", ValueType::List("text"), |zone| Cell::Value(json!(zone.zone.doubts)))
+        .about("Why they may not be.");
+const SIZES: ZoneColumn = ZoneColumn::machine("sizes", ValueType::List("size_class"), |zone| {
+    Cell::Records(zone.zone.sizes.iter().map(|class| boxed(Row::new(&SIZE_COLUMNS, class))).collect())
+})
+.about("The blocks in use by size class.");
+const LARGEST: ZoneColumn = ZoneColumn::machine("largest", ValueType::List("allocation"), |zone| {
+    Cell::Records(zone.zone.largest.iter().map(|block| boxed(Row::new(&ALLOCATION_COLUMNS, block))).collect())
+})
+.about("The largest blocks in use.");
+
+/// The columns of a zone.
+pub const COLUMNS: Columns<HeapZone> = Columns {
+    tabular: &[
+        ZONE,
+        OWNER,
+        VIRTUAL,
+        RESIDENT,
+        DIRTY,
+        SWAPPED,
+        ALLOCATIONS,
+        ALLOCATED,
+        FREE,
+        LARGEST_FREE,
+        TRIMMABLE,
+        CACHED,
+        FRAGMENTATION,
+        PERCENT,
+        REGIONS,
+        EXACT,
+    ],
+    json: &[
+        ZONE,
+        OWNER,
+        VIRTUAL,
+        RESIDENT,
+        DIRTY,
+        SWAPPED,
+        ALLOCATIONS,
+        ALLOCATED,
+        FREE,
+        FREE_BLOCKS,
+        LARGEST_FREE,
+        TOP,
+        TRIMMABLE,
+        CACHED,
+        CACHED_BLOCKS,
+        FRAGMENTATION,
+        PERCENT,
+        REGIONS,
+        EXACT,
+        DOUBTS,
+        SIZES,
+        LARGEST,
+    ],
+};
+
+const fn titled(column: ZoneColumn, title: &'static str) -> ZoneColumn {
+    column.titled(title).shown(Shows::Always)
+}
+
+/// The columns of `--free`.
+const FREE_COLUMNS: Columns<HeapZone> = Columns {
+    tabular: &[
+        ZONE,
+        titled(FREE, "BYTES\nFREE"),
+        titled(FREE_BLOCKS, "FREE\nBLOCKS"),
+        titled(LARGEST_FREE, "LARGEST\nFREE"),
+        titled(TOP, "\nTOP"),
+        titled(CACHED, "BYTES\nCACHED"),
+        titled(CACHED_BLOCKS, "CACHED\nBLOCKS"),
+        titled(TRIMMABLE, "COULD BE\nTRIMMED"),
+    ],
+    json: COLUMNS.json,
+};
+
+type SizeColumn = Column<SizeClass>;
+
+const CLASS: SizeColumn =
+    SizeColumn::new("size", "UP TO", ValueType::Size, |class| Cell::Size(Some(class.size)))
+        .about("The largest size in the class, with the header of malloc.");
+const CLASS_ALLOCATIONS: SizeColumn =
+    SizeColumn::new("allocations", "ALLOCATIONS", ValueType::Count, |class| Cell::Count(class.allocations));
+const CLASS_ALLOCATED: SizeColumn =
+    SizeColumn::new("allocated", "BYTES", ValueType::Size, |class| Cell::Size(Some(class.allocated)));
+
+/// The columns of a size class.
+pub const SIZE_COLUMNS: Columns<SizeClass> = Columns {
+    tabular: &[CLASS, CLASS_ALLOCATIONS, CLASS_ALLOCATED],
+    json: &[CLASS, CLASS_ALLOCATIONS, CLASS_ALLOCATED],
+};
+
+/// The columns of a block.
+pub const ALLOCATION_COLUMNS: Columns<Allocation> = Columns {
+    tabular: &[],
+    json: &[
+        Column::machine("address", ValueType::Address, |block: &Allocation| Cell::Address(block.address)),
+        Column::machine("size", ValueType::Size, |block: &Allocation| Cell::Size(Some(block.size))),
+    ],
+};
+
+/// A block and its zone.
+#[derive(Clone, Debug)]
+struct Block {
+    zone: String,
+    block: Allocation,
+}
+
+/// The columns of `--largest`.
+const BLOCKS: Columns<Block> = Columns {
+    tabular: &[
+        Column::new("address", "LARGEST BLOCKS", ValueType::Address, |block| {
+            Cell::Address(block.block.address)
+        }),
+        Column::new("size", "SIZE", ValueType::Size, |block| Cell::Size(Some(block.block.size))),
+        Column::new("zone", "ZONE", ValueType::Label, |block| Cell::text(&*block.zone)),
+    ],
+    json: &[],
+};
+
+fn boxed<'a, R: Clone + 'static>(row: Row<'a, R>) -> Box<dyn Record + 'a> {
+    Box::new(row)
+}
+
+/// What to show beside the zones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras {
+    /// The blocks in use by size.
+    pub sizes: bool,
+    /// So many of the largest blocks.
+    pub largest: Option<usize>,
+    /// What is free.
+    pub free: bool,
+}
+
+/// The table of zones, if there are any.
+pub fn table(zones: &Zones) -> Option<Table> {
+    (!zones.zones.is_empty()).then(|| Table::new(("zones", "zone"), &COLUMNS, Layout::Fitted))
+}
+
+/// What comes before the rows.
+pub fn head(origins: &Origins, zones: &Zones, extras: Extras, is_for_people: bool) -> Head {
+    let mut tables = vec![Table::new(("zones", "zone"), &COLUMNS, Layout::Fitted)];
+    if is_for_people && !zones.zones.is_empty() {
+        // Machines have all of it in each zone.
+        if extras.free {
+            tables.push(Table::new(("free", "free"), &FREE_COLUMNS, Layout::Fitted));
+        }
+        if extras.sizes {
+            tables.push(Table::new(("sizes", "size"), &SIZE_COLUMNS, Layout::Fitted));
+        }
+        if extras.largest.is_some() {
+            tables.push(Table::new(("blocks", "block"), &BLOCKS, Layout::Fitted));
+        }
+    }
+    Head {
+        view: ViewKind::Heap,
+        target: origins.target(),
+        sections: vec![origins.section(None)],
+        fields: origins.fields(ViewKind::Heap),
+        tables,
+    }
+}
+
+/// The zones, and for people their total below them.
+pub fn records(zones: &Zones) -> Vec<Box<dyn Record + '_>> {
+    zone_rows(zones, &COLUMNS)
+}
+
+fn zone_rows<'a>(zones: &'a Zones, columns: &'static Columns<HeapZone>) -> Vec<Box<dyn Record + 'a>> {
+    if zones.zones.is_empty() {
+        return Vec::new();
+    }
+    let rule = || boxed(Row::owned(columns, HeapZone::default()).role(Role::Rule));
+    let rows = zones.zones.iter().map(|zone| boxed(Row::new(columns, zone).group(Group::Heap)));
+    let total = boxed(Row::new(columns, &zones.total).role(Role::Total));
+    std::iter::once(rule()).chain(rows).chain([rule(), total]).collect()
+}
+
+/// The rows of each table after the first.
+pub fn more_records(zones: &Zones, extras: Extras) -> Vec<Vec<Box<dyn Record + '_>>> {
+    let mut tables = Vec::new();
+    if zones.zones.is_empty() {
+        return tables;
+    }
+    if extras.free {
+        tables.push(zone_rows(zones, &FREE_COLUMNS));
+    }
+    if extras.sizes {
+        let sizes = sizes(zones.zones.iter().map(|zone| &zone.zone));
+        tables.push(sizes.into_iter().map(|class| boxed(Row::owned(&SIZE_COLUMNS, class))).collect());
+    }
+    if let Some(count) = extras.largest {
+        let blocks = zones.zones.iter().flat_map(|zone| {
+            let name = zone.zone.name.to_string();
+            zone.zone.largest.iter().map(move |block| Block { zone: name.clone(), block: *block })
+        });
+        let mut blocks: Vec<_> = blocks.collect();
+        blocks.sort_by_key(|block| std::cmp::Reverse(block.block));
+        blocks.truncate(count);
+        tables.push(blocks.into_iter().map(|block| boxed(Row::owned(&BLOCKS, block))).collect());
+    }
+    tables
+}
+
+/// The size classes of all zones together.
+fn sizes<'a>(zones: impl Iterator<Item = &'a Zone>) -> Vec<SizeClass> {
+    let mut sum = std::collections::BTreeMap::<_, SizeClass>::new();
+    for class in zones.flat_map(|zone| &zone.sizes) {
+        let sum =
+            sum.entry(class.size).or_insert(SizeClass::new(class.size, 0, mmview_platform::Bytes::ZERO));
+        sum.allocations += class.allocations;
+        sum.allocated += class.allocated;
+    }
+    sum.into_values().collect()
+}
+
+/// The total as a JSON object.
+fn total_value(total: &HeapZone) -> serde_json::Value {
+    let HeapZone { zone, memory } = total;
+    json!({
+        "virtual": memory.virtual_size,
+        "resident": memory.resident.whole(),
+        "dirty": memory.dirty.whole(),
+        "swapped": memory.swapped.whole(),
+        "allocations": zone.allocations,
+        "allocated": zone.allocated,
+        "free": zone.free,
+        "free_blocks": zone.free_blocks,
+        "largest_free": zone.largest_free,
+        "top": zone.top,
+        "trimmable": zone.trimmable,
+        "cached": zone.cached,
+        "cached_blocks": zone.cached_blocks,
+        "fragmentation": total.fragmentation(),
+        "fragmentation_percent": total.fragmentation_percent(),
+        "regions": memory.regions,
+        "exact": zone.is_exact(),
+    })
+}
+
+fn doubts(zones: &Zones) -> impl Iterator<Item = Note> {
+    zones.zones.iter().filter(|zone| !zone.zone.is_exact()).map(|zone| Note::ZoneDoubt {
+        zone: zone.zone.name.to_string(),
+        doubts: zone.zone.doubts.iter().map(|doubt| doubt.to_string()).collect(),
+    })
+}
+
+/// Adds to a summary the total of the zones, and their doubts.
+pub fn add_to_summary(tail: &mut Tail, zones: &Zones) {
+    if !zones.zones.is_empty() {
+        tail.fields.insert("zones_total".to_owned(), total_value(&zones.total));
+    }
+    tail.notes.extend(doubts(zones));
+}
+
+/// What comes after the rows.
+pub fn tail(zones: &Zones, warnings: &[Warning]) -> Tail {
+    let fields = fields(json!({ "total": total_value(&zones.total), "warnings": warnings_value(warnings) }));
+    let nothing = zones.zones.is_empty().then_some(Note::NoZones);
+    Tail { fields, notes: nothing.into_iter().chain(doubts(zones)).collect() }
+}
