@@ -117,6 +117,18 @@ impl Check {
         self.needs
     }
 
+    /// Whether it asks for what is allocated, which shows in the memory of a process, not in its map.
+    pub fn needs_zones(&self) -> bool {
+        let mut needs = false;
+        self.expr.for_each_atom(&mut |atom| {
+            if let language::Atom::Compare(left, _, right) = atom {
+                needs |=
+                    [left, right].into_iter().any(|value| matches!(value, language::Value::Allocated(..)));
+            }
+        });
+        needs
+    }
+
     /// Decides it. Looks at each region at most once for each part of the check.
     pub fn verdict<'a>(&self, evidence: impl Into<Evidence<'a>>) -> Verdict {
         eval::decide(&self.expr, evidence.into())

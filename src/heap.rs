@@ -54,19 +54,22 @@ pub struct HeapZone {
     pub zone: Zone,
     /// What its memory costs.
     pub memory: ZoneMemory,
+    /// The memory that is dirty or swapped out and holds no block: free, or lost between blocks. As vmmap computes it; if the
+    /// dirty size was not measured, the resident one takes its place, because malloc's memory is dirty once it is touched.
+    pub fragmentation: Option<Bytes>,
 }
 
 impl HeapZone {
-    /// The memory that is dirty or swapped out and holds no block: free, or lost between blocks. As vmmap computes it; if
-    /// the dirty size was not measured, the resident one takes its place, because malloc's memory is dirty once it is touched.
-    pub fn fragmentation(&self) -> Option<Bytes> {
-        let used = self.used_memory()?;
-        Some(used.saturating_sub(self.zone.allocated?))
+    fn new(zone: Zone, memory: ZoneMemory) -> HeapZone {
+        let mut heap = HeapZone { zone, memory, fragmentation: None };
+        heap.fragmentation =
+            heap.used_memory().zip(heap.zone.allocated).map(|(used, blocks)| used.saturating_sub(blocks));
+        heap
     }
 
-    /// The same as a percentage of the memory that is dirty or swapped out, rounded up.
+    /// The lost memory as a percentage of the memory that is dirty or swapped out, rounded up.
     pub fn fragmentation_percent(&self) -> Option<u64> {
-        let (lost, used) = (self.fragmentation()?, self.used_memory()?);
+        let (lost, used) = (self.fragmentation?, self.used_memory()?);
         Some(if used == Bytes::ZERO { 0 } else { (lost.0 * 100).div_ceil(used.0) })
     }
 
@@ -110,12 +113,16 @@ impl Builder {
         let mut result = Zones::default();
         for zone in zones {
             let memory = self.memory.get(&*zone.name).copied().unwrap_or_default();
-            result.zones.push(HeapZone { zone: zone.clone(), memory });
+            result.zones.push(HeapZone::new(zone.clone(), memory));
         }
         let total = &mut result.total;
         total.zone = Zone::new("", "TOTAL");
-        for (index, HeapZone { zone, memory }) in result.zones.iter().enumerate() {
+        for (index, HeapZone { zone, memory, fragmentation }) in result.zones.iter().enumerate() {
             total.memory.add_all(memory);
+            total.fragmentation = match index {
+                0 => *fragmentation,
+                _ => total.fragmentation.zip(*fragmentation).map(|(one, other)| one + other),
+            };
             add(&mut total.zone, zone, index == 0);
         }
         result

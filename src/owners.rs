@@ -62,6 +62,11 @@ impl Wanted {
     }
 }
 
+/// Whether the memory of a target can show whose it is: there is a recognizer for its system, and the source has memory.
+pub(crate) fn can_inspect(source: &dyn RegionSource) -> bool {
+    source.info().os == "linux" && source.info().capabilities.memory
+}
+
 /// Reads the target's memory and adds to `map` whose it is. Leaves a map alone whose source has no memory: an archive has what
 /// was found once.
 ///
@@ -73,6 +78,9 @@ impl Wanted {
 pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wanted) -> Result<()> {
     if wanted.level < Evidence::Memory {
         map.findings = Findings::default();
+        return Ok(());
+    }
+    if !can_inspect(source) {
         return Ok(());
     }
     let Some(memory) = source.memory() else { return Ok(()) };

@@ -11,7 +11,7 @@ use crate::model::{AddrRange, PageRun, PageState, Region};
 
 // Hosts without a backend have no memory to read.
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(unused_imports))]
-pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces};
+pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces, read_resident};
 
 /// The memory of a target.
 ///
@@ -34,6 +34,15 @@ pub trait Memory: Send + Sync {
     /// another program; then no piece has any bytes. [`Error::Unsupported`](crate::Error::Unsupported) if the system does not
     /// say which pages are resident.
     fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()>;
+
+    /// Reads as [`Memory::read`] does, but does not find out why a piece came short, which costs a call for each.
+    ///
+    /// # Errors
+    ///
+    /// As [`Memory::read`].
+    fn read_resident(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        self.read(pieces)
+    }
 
     /// The resident parts of `range`, in whole pages, ordered by address, with neighbors joined.
     ///
@@ -107,6 +116,19 @@ impl<'a> Piece<'a> {
         self.address
     }
 
+    /// The number of bytes that it asks for.
+    pub fn size(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Sets its result, for an implementation of [`Memory`]: the bytes that could be read from the first on, of which it takes
+    /// no more than it asks for, and why there are no more.
+    pub fn set(&mut self, bytes: &[u8], shortfall: Option<Shortfall>) {
+        self.read = bytes.len().min(self.buffer.len());
+        self.buffer[..self.read].copy_from_slice(&bytes[..self.read]);
+        self.shortfall = if self.is_complete() { None } else { shortfall };
+    }
+
     /// The bytes that were read, from the first on.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.read]
@@ -117,7 +139,8 @@ impl<'a> Piece<'a> {
         self.read == self.buffer.len()
     }
 
-    /// Why the byte after [`Piece::bytes`] was not read; `None` if the piece is complete or was not read yet.
+    /// Why the byte after [`Piece::bytes`] was not read; `None` if the piece is complete, was not read yet, or was read by
+    /// [`Memory::read_resident`].
     pub fn shortfall(&self) -> Option<Shortfall> {
         self.shortfall
     }

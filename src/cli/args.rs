@@ -134,10 +134,9 @@ pub struct Common {
     #[arg(long, value_enum, global = true, value_name = "DETAIL")]
     pub detail: Option<DetailChoice>,
 
-    /// How far to go for the purpose of memory: what the kernel says, also what a shape makes likely, or also what structures in
-    /// the memory show
-    #[arg(long, value_enum, global = true, value_name = "EVIDENCE", default_value = "memory")]
-    pub evidence: EvidenceChoice,
+    /// How far to go to find the purpose of memory [default: memory; with --gentle: shape]
+    #[arg(long, value_enum, global = true, value_name = "EVIDENCE")]
+    pub evidence: Option<EvidenceChoice>,
 
     /// Read in small steps with pauses, to disturb the process as little as possible (Linux)
     #[arg(long, global = true)]

@@ -47,7 +47,8 @@ impl Options {
             style,
             open: OpenOptions::new().procfs(procfs).max_stall(gentle.then_some(max_stall)),
             detail: detail.map(Detail::from),
-            evidence: evidence.into(),
+            evidence: evidence
+                .map_or(if gentle { Evidence::Shape } else { Evidence::Memory }, Evidence::from),
             verbose,
             is_terminal,
         }

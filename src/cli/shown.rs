@@ -213,7 +213,7 @@ pub(super) fn classified<'a>(
     warnings: &mut Vec<Warning>,
 ) -> mmview_platform::Result<Explained<'a>> {
     let facts = Facts::new(&origins.process, &origins.source).up_to(wanted.level);
-    if wanted.level < Evidence::Memory || source.memory().is_none() {
+    if wanted.level < Evidence::Memory || !owners::can_inspect(source) {
         if wanted.level == Evidence::Memory {
             origins.findings = source.findings().cloned().unwrap_or_default();
         }

@@ -6,6 +6,8 @@
 mod arena;
 mod cache;
 mod mapped;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::collections::HashSet;

@@ -81,7 +81,7 @@ impl<'a> Target<'a> {
     /// Reads from `address` on into `buffer`. Returns how many bytes are resident and were read.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize> {
         let mut pieces = [Piece::new(address, buffer)];
-        self.memory.read(&mut pieces)?;
+        self.memory.read_resident(&mut pieces)?;
         Ok(pieces[0].bytes().len())
     }
 
@@ -102,7 +102,7 @@ impl<'a> Target<'a> {
             .zip(bytes.chunks_exact_mut(size))
             .map(|(&address, buffer)| Piece::new(address, buffer))
             .collect();
-        self.memory.read(&mut pieces)?;
+        self.memory.read_resident(&mut pieces)?;
         let complete = pieces.iter().map(Piece::is_complete).collect();
         Ok(Gathered { bytes, size, complete })
     }

@@ -38,6 +38,8 @@ pub struct Watch {
     source: Box<dyn RegionSource>,
     detail: Detail,
     wanted: Wanted,
+    /// Whether every sample reads the memory, not only one that shows a change of the map.
+    is_inspecting: bool,
     last: Arc<Snapshot>,
     /// The facts that the last map was explained by.
     context: Context,
@@ -85,7 +87,7 @@ impl Watch {
         let last = Snapshot::explained(retry::steady_map(source.as_mut(), detail, wanted)?, level);
         let context = context(&last, level);
         let pace = Pace { samples: 1, ..Pace::default() };
-        Ok(Watch { source, detail, wanted, last: Arc::new(last), context, pace })
+        Ok(Watch { source, detail, wanted, is_inspecting: false, last: Arc::new(last), context, pace })
     }
 
     /// The map as the last sample has it.
@@ -118,10 +120,14 @@ impl Watch {
     /// The map can't be read any more. That the process has ended is no error.
     pub fn look(&mut self) -> Result<Seen> {
         let began = Instant::now();
-        let read = retry::steady_regions(self.source.as_mut(), self.detail);
+        let seen = self.sample();
         self.pace.add(began.elapsed());
-        match read {
-            Ok((regions, _)) if self.is_as_before(&regions) => Ok(Seen::Nothing),
+        seen
+    }
+
+    fn sample(&mut self) -> Result<Seen> {
+        match retry::steady_regions(self.source.as_mut(), self.detail) {
+            Ok((regions, _)) if !self.is_inspecting && self.is_as_before(&regions) => Ok(Seen::Nothing),
             Ok((regions, warnings)) => self.explain(regions, warnings),
             Err(error) => self.failed(error),
         }
@@ -183,6 +189,15 @@ impl Watch {
         next
     }
 
+    /// Reads what is allocated now, for [`Watch::last`]. What fails is no error: the last sample stays.
+    ///
+    /// Costs one reading of the map and of the headers of all blocks of the heap.
+    pub fn inspect(&mut self) {
+        let is_inspecting = std::mem::replace(&mut self.is_inspecting, true);
+        let _ = self.look();
+        self.is_inspecting = is_inspecting;
+    }
+
     /// Takes samples until something ends it: the process, the time, the check, `sleep` (which returns whether to go on), or
     /// `event`, which gets what each sample found.
     ///
@@ -195,6 +210,7 @@ impl Watch {
         mut sleep: impl FnMut(Instant) -> bool,
         mut event: impl FnMut(Seen) -> std::result::Result<(), E>,
     ) -> std::result::Result<Stop, E> {
+        self.is_inspecting = plan.until.is_some_and(Check::needs_zones);
         let mut next = Instant::now();
         let mut is_last = false;
         loop {

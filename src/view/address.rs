@@ -66,7 +66,10 @@ impl Place {
             Box::new(record)
         }
         let before = self.before.iter().map(|region| boxed(regions::row(region)));
-        let hit = self.hit.iter().map(|region| boxed(regions::row(region).role(Role::Hit)));
+        let hit = self.hit.iter().flat_map(|region| {
+            let parts = regions::parts(region).map(boxed);
+            std::iter::once(boxed(regions::row(region).role(Role::Hit))).chain(parts)
+        });
         let gap = self.gap.iter().map(|gap| boxed(regions::gap(gap)));
         let after = self.after.iter().map(|region| boxed(regions::row(region)));
         before.chain(hit).chain(gap).chain(after).collect()

@@ -129,6 +129,19 @@ pub const ZONES: Columns<ZoneChange> = Columns {
     ],
 };
 
+/// A zone's change as a JSON object.
+pub fn zone_value(zone: &ZoneChange) -> Value {
+    json!({
+        "zone": zone.zone,
+        "owner": zone.owner,
+        "virtual": zone.virtual_size,
+        "resident": zone.resident,
+        "allocations": zone.allocations,
+        "allocated": zone.allocated,
+        "exact": zone.is_exact,
+    })
+}
+
 const FILE: Column<FileChange> =
     Column::<FileChange>::new("path", "FILE", ValueType::Name, |file| Cell::name(Some(&file.path)))
         .joined(Joint::Wide);

@@ -58,7 +58,7 @@ const CACHED_BLOCKS: ZoneColumn = ZoneColumn::machine("cached_blocks", ValueType
 });
 const FRAGMENTATION: ZoneColumn =
     ZoneColumn::new("fragmentation", "FRAG\nSIZE", ValueType::Measured, |zone| {
-        Cell::Size(zone.fragmentation())
+        Cell::Size(zone.fragmentation)
     })
     .about("Dirty and swapped memory without a block in use.");
 const PERCENT: ZoneColumn =
@@ -290,7 +290,7 @@ fn sizes<'a>(zones: impl Iterator<Item = &'a Zone>) -> Vec<SizeClass> {
 
 /// The total as a JSON object.
 fn total_value(total: &HeapZone) -> serde_json::Value {
-    let HeapZone { zone, memory } = total;
+    let HeapZone { zone, memory, .. } = total;
     json!({
         "virtual": memory.virtual_size,
         "resident": memory.resident.whole(),
@@ -305,7 +305,7 @@ fn total_value(total: &HeapZone) -> serde_json::Value {
         "trimmable": zone.trimmable,
         "cached": zone.cached,
         "cached_blocks": zone.cached_blocks,
-        "fragmentation": total.fragmentation(),
+        "fragmentation": total.fragmentation,
         "fragmentation_percent": total.fragmentation_percent(),
         "regions": memory.regions,
         "exact": zone.is_exact(),

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use mmview_platform::{AddrRange, Bytes, CaptureFormat, Ending, Reading};
 
+use crate::diff::ZoneChange;
 use crate::region::Classified;
 use crate::sample::peak::When;
 
@@ -59,6 +60,8 @@ pub enum Note {
         /// Why.
         doubts: Vec<String>,
     },
+    /// How a zone of malloc changed.
+    ZoneChanged(ZoneChange),
     /// Nothing is known about the zones of a target.
     NoZones,
     /// The largest gap between regions, if there is one.

@@ -163,7 +163,7 @@ type PartColumn = Column<Part>;
 
 const PART_KIND: PartColumn = PartColumn::machine("kind", ValueType::Kind, |part| Cell::Kind(part.kind()));
 const PART_TYPE: PartColumn =
-    PartColumn::new("type", "", ValueType::Type, |part| Cell::text(format!("  {}", part.title())));
+    PartColumn::new("type", "", ValueType::Type, |part| Cell::text(format!(" {}", part.title())));
 const PART_TITLE: PartColumn = PartColumn::machine("type", ValueType::Type, |part| Cell::text(part.title()));
 const PART_START: PartColumn =
     PartColumn::new("start", "", ValueType::Address, |part| Cell::Address(part.range().start()));
@@ -288,7 +288,7 @@ pub fn detail(region: &Classified) -> Cow<'_, [u8]> {
     let note = match region.parts().len() {
         0 => region.note().map(Cow::Borrowed),
         count => Some(match region.note() {
-            Some(note) => Cow::Owned(format!("{note}; {count} parts")),
+            Some(note) => Cow::Owned(format!("{count} parts, the largest: {note}")),
             None => Cow::Owned(format!("{count} parts")),
         }),
     };

@@ -10,7 +10,7 @@ use super::note::StopReason;
 use super::origins::{Origins, milliseconds, warnings_value};
 use super::{Cell, Head, Layout, Note, Section, Table, Tail, ViewKind, diff, fields, regions};
 use crate::check::Check;
-use crate::diff::Change;
+use crate::diff::{Change, ZoneChange};
 
 /// Something that happened, at the time of the sample that showed it.
 #[derive(Clone, Debug)]
@@ -151,6 +151,8 @@ pub struct Outcome<'a> {
     pub longest_sample: Duration,
     /// How many events there were.
     pub events: u64,
+    /// How the zones of malloc changed from the first sample to the last.
+    pub zones: Vec<ZoneChange>,
 }
 
 impl StopReason {
@@ -181,11 +183,13 @@ pub fn tail(outcome: &Outcome<'_>, warnings: &[Warning]) -> Tail {
         StopReason::Ended(ending) => ending_value(ending),
         _ => Value::Null,
     };
+    let zones: Vec<Value> = outcome.zones.iter().map(diff::zone_value).collect();
     let fields = fields(json!({
         "stopped": outcome.stop.id(),
         "ending": ending,
         "until": outcome.until.as_ref().map(|(check, found)| json!({ "check": check.text(), "found": found })),
         "watched_ms": milliseconds(outcome.watched),
+        "zones": zones,
         "looks": outcome.samples,
         "longest_look_ms": milliseconds(outcome.longest_sample),
         "warnings": warnings_value(warnings),
@@ -198,5 +202,6 @@ pub fn tail(outcome: &Outcome<'_>, warnings: &[Warning]) -> Tail {
         notes.push(Note::NeverHeld(check.text().to_owned()));
         notes.push(Note::FoundAtEnd(found.clone()));
     }
+    notes.extend(outcome.zones.iter().cloned().map(Note::ZoneChanged));
     Tail { fields, notes }
 }

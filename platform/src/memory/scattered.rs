@@ -50,6 +50,29 @@ pub(crate) fn read_pieces(
     page_size: PageSize,
     pieces: &mut [Piece<'_>],
 ) -> Result<()> {
+    let faulted = read_resident(calls, page_size, pieces)?;
+    let result = explain(calls, pieces, &faulted);
+    if result.is_err() {
+        forget(pieces);
+    }
+    result
+}
+
+/// The bytes may be another process's.
+fn forget(pieces: &mut [Piece<'_>]) {
+    for piece in pieces {
+        piece.buffer.fill(0);
+        (piece.read, piece.shortfall) = (0, None);
+    }
+}
+
+/// Reads `pieces` as [`Memory::read_resident`](super::Memory::read_resident) promises. Returns for each whether a page of it
+/// faulted.
+pub(crate) fn read_resident(
+    calls: &impl PageCalls,
+    page_size: PageSize,
+    pieces: &mut [Piece<'_>],
+) -> Result<Vec<bool>> {
     for piece in pieces.iter_mut() {
         (piece.read, piece.shortfall) = (0, None);
     }
@@ -60,15 +83,10 @@ pub(crate) fn read_pieces(
         resident.extend(calls.present(window)?);
     }
     let resident = joined(resident);
-    let result = copy(calls, pieces, &ranges, &resident)
-        .and_then(|faulted| calls.check_identity().map(|()| faulted))
-        .and_then(|faulted| explain(calls, pieces, &faulted));
+    let result =
+        copy(calls, pieces, &ranges, &resident).and_then(|faulted| calls.check_identity().map(|()| faulted));
     if result.is_err() {
-        // The bytes may be another process's.
-        for piece in pieces {
-            piece.buffer.fill(0);
-            (piece.read, piece.shortfall) = (0, None);
-        }
+        forget(pieces);
     }
     result
 }

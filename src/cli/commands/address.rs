@@ -8,7 +8,7 @@ use crate::cli::session::Session;
 use crate::cli::shown::{Shown, classified, each};
 use crate::cli::target::Target;
 use crate::error::{Error, Result};
-use crate::owners::Wanted;
+use crate::owners::{Wanted, can_inspect};
 use crate::view::address::Place;
 use crate::view::origins::{Origins, note_warnings};
 
@@ -22,7 +22,7 @@ fn show(shown: &mut Shown<'_>, address: u64) -> Result<Exit> {
     let wanted = shown.options.wanted();
     let (origins, place) = shown.read_with(detail, |source, origins, warnings| {
         // Reading the memory needs all of the map.
-        let is_enough = wanted.level < Evidence::Memory || source.memory().is_none();
+        let is_enough = wanted.level < Evidence::Memory || !can_inspect(source);
         match origins.detail {
             Detail::Layout if is_enough && source.findings().is_none() => {
                 around(source, origins, wanted, address)

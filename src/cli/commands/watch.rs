@@ -1,5 +1,6 @@
 //! `mmview watch`: the changes of a process as they happen.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mmview_platform::Detail;
@@ -13,7 +14,7 @@ use crate::cli::options::{Options, one_target, usage};
 use crate::cli::session::Session;
 use crate::cli::shown::{error_value, refuse};
 use crate::cli::target::Target;
-use crate::diff::Change;
+use crate::diff::{Change, by_zone};
 use crate::error::{Context as _, Error, Result};
 use crate::interrupt::Interrupt;
 use crate::render::renderer;
@@ -49,9 +50,9 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
     };
     diagnostics.warnings(&plan.target.title(), &watch.last().warnings);
     let interrupt = Interrupt::watch().context("failed to wait for signals")?;
-    let first = watch.last();
+    let first = Arc::clone(watch.last());
     render
-        .begin(&head(&Origins::from(&**first), first.regions.len(), plan.interval))
+        .begin(&head(&Origins::from(&*first), first.regions.len(), plan.interval))
         .map_err(Error::output)?;
 
     let began = Instant::now();
@@ -92,8 +93,12 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
         (Some(_), Stop::Held) | (None, _) => Exit::Done,
         _ => Exit::CheckFailed,
     };
+    if !matches!(stop, Stop::Ended(_) | Stop::Failed(_)) && !first.findings.zones.is_empty() {
+        watch.inspect();
+    }
     let last = watch.last();
     let outcome = Outcome {
+        zones: by_zone(&first, last),
         stop: reason(&stop),
         until: plan.until.as_ref().map(|check| (check, check.explain(&last.regions).to_string())),
         watched: began.elapsed(),

@@ -38,17 +38,18 @@ pub(super) fn find(target: &Target<'_>, claims: &Claims<'_>, parameters: &Parame
     }
     let regions = target.regions.iter().filter(|region| is_plain(region) && region.is_unnamed());
     let mut gaps: Vec<AddrRange> = regions.flat_map(|region| claims.unclaimed(region.range)).collect();
-    // By default only blocks of 128K and more are mapped. Most programs keep that, and then this finds all.
-    gaps.sort_by_key(|gap| (gap.size().0 < 128 << 10, gap.start()));
-    let mut rest = Vec::new();
-    for group in gaps.chunk_by(|one, other| (one.size().0 < 128 << 10) == (other.size().0 < 128 << 10)) {
-        rest.extend(tile(target, group.to_vec(), &mut found)?);
+    // By default only blocks of 128K and more are mapped. Most programs keep that, and then the large gaps hold all of them.
+    let is_small = |gap: &AddrRange| gap.size().0 < 128 << 10;
+    gaps.sort_by_key(|gap| (is_small(gap), gap.start()));
+    let mut tries = MOST_TRIES;
+    for group in gaps.chunk_by(|one, other| is_small(one) == is_small(other)) {
+        let rest = tile(target, group.to_vec(), &mut found)?;
+        if found.blocks.len() < wanted {
+            search(target, rest, wanted, &mut tries, &mut found)?;
+        }
         if found.blocks.len() >= wanted {
             break;
         }
-    }
-    if found.blocks.len() < wanted {
-        search(target, rest, wanted, &mut found)?;
     }
     if found.bytes.abs_diff(parameters.mapped_bytes) >= target.page() {
         correct(target, claims, &mut found)?;
@@ -144,14 +145,21 @@ fn header_in_a_page(
 }
 
 /// Tries the other pages of the gaps, the small gaps first.
-fn search(target: &Target<'_>, mut gaps: Vec<AddrRange>, wanted: usize, found: &mut Found) -> Result<()> {
+fn search(
+    target: &Target<'_>,
+    mut gaps: Vec<AddrRange>,
+    wanted: usize,
+    tries: &mut usize,
+    found: &mut Found,
+) -> Result<()> {
+    // The start of each was tried.
+    gaps.retain(|gap| gap.size().0 > target.page());
     gaps.sort_by_key(|gap| gap.size());
-    let mut tries = MOST_TRIES;
     for gap in gaps {
         let mut resident = target.resident(gap)?.into_iter().filter_map(|run| run.overlap(gap)).peekable();
         let mut from = gap.start() + target.page();
         while let Some(run) = resident.peek() {
-            if tries == 0 || found.blocks.len() >= wanted {
+            if *tries == 0 || found.blocks.len() >= wanted {
                 return Ok(());
             }
             let Some(part) = run.from_address(from) else {
@@ -160,7 +168,7 @@ fn search(target: &Target<'_>, mut gaps: Vec<AddrRange>, wanted: usize, found: &
             };
             // Sixty-four pages in a call, up to the first that is a block.
             let pages: Vec<_> = (part.start()..part.end()).step_by(target.page() as usize).take(64).collect();
-            tries = tries.saturating_sub(pages.len());
+            *tries = tries.saturating_sub(pages.len());
             let headers = target.gather(pages.iter().copied(), 4 * target.word as usize)?;
             from = pages.last().map_or(part.end(), |page| page + target.page());
             for (page, header) in pages.iter().zip(headers.iter()) {

@@ -62,6 +62,13 @@ pub fn note(note: &Note, units: Units) -> String {
             let doubts: Vec<_> = doubts.iter().map(|doubt| printable_line(doubt)).collect();
             format!("About right, not exact: {}: {}.", printable_line(zone), doubts.join("; "))
         }
+        Note::ZoneChanged(zone) => {
+            let about = if zone.is_exact { "" } else { "about " };
+            let bytes = zone.allocated.map(|_| format!("{} allocated", units.format_delta(zone.allocated)));
+            let blocks = zone.allocations.map(|blocks| format!("{blocks:+} blocks"));
+            let changes: Vec<_> = bytes.into_iter().chain(blocks).collect();
+            format!("{}: {about}{}.", printable_line(&zone.zone), changes.join(", "))
+        }
         Note::NoZones => {
             "Nothing is known of its heap: its memory can't be read, or its allocator is none that mmview knows.".to_owned()
         }
@@ -69,6 +76,12 @@ pub fn note(note: &Note, units: Units) -> String {
         Note::LargestGap(None) => "There is no gap between the regions.".to_owned(),
         Note::Incomplete(why) => format!("INCOMPLETE: {why}."),
         Note::AddressHit { address, region } => {
+            if let Some(part) = region.part_at(*address) {
+                let into = address - part.range().start();
+                let note = part.note().map(|note| format!(" ({})", printable_line(note))).unwrap_or_default();
+                let (title, parts) = (part.title(), region.parts().len());
+                return format!("{address:#x} is {into:#x} bytes into {title}{note}, one of {parts} parts of a region.");
+            }
             let into = address - region.range().start();
             let detail = printable(&detail(region));
             let mut sentence = format!("{address:#x} is {into:#x} bytes into {}", region.title());

@@ -20,7 +20,9 @@ use super::scan::{Scanner, Split, page_runs};
 use super::sys::{self, PageRegion};
 use crate::error::{Error, Result};
 use crate::linux::parse::maps::MapsLine;
-use crate::memory::{Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces};
+use crate::memory::{
+    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_resident,
+};
 use crate::model::{AddrRange, PageRun, PageSize, PageState, Region, join};
 
 /// `PAGE_IS_PRESENT` of `include/uapi/linux/fs.h`.
@@ -302,6 +304,10 @@ impl PageCalls for LiveMemory {
 impl Memory for LiveMemory {
     fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
         read_pieces(self, self.page_size, pieces)
+    }
+
+    fn read_resident(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        read_resident(self, self.page_size, pieces).map(|_| ())
     }
 
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {

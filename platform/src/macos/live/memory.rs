@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 use crate::macos::parse::kern::{KernReturn, Refusal};
 use crate::macos::parse::refusal;
 use crate::macos::parse::segments::Disposition;
-use crate::memory::{Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces};
+use crate::memory::{
+    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_resident,
+};
 use crate::model::{AddrRange, Bytes, PageSize};
 
 /// How many pages one query asks about: a quarter of a megabyte of answers.
@@ -177,6 +179,10 @@ impl PageCalls for LiveMemory {
 impl Memory for LiveMemory {
     fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
         read_pieces(self, self.page_size, pieces)
+    }
+
+    fn read_resident(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        read_resident(self, self.page_size, pieces).map(|_| ())
     }
 
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
