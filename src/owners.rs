@@ -94,7 +94,9 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
     facts.describe(&mut map.regions);
     let target = Target::new(map, memory.as_ref(), arch, facts);
     let mut claims = Claims::new(&map.regions, target.page());
-    let result = recognize(&target, &mut claims, wanted).and_then(|()| claims.count(&target, map.detail));
+    let result = recognize(&target, &mut claims, wanted)
+        .and_then(|()| claims.count(&target, map.detail))
+        .and_then(|()| memory.verify());
     let cost = since(before, memory.cost());
     map.findings = claims.finish();
     map.findings.inspection.get_or_insert_default().add(cost, began);
@@ -102,8 +104,10 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
         Ok(()) => {}
         // The map is that of another program.
         Err(error @ Error::Replaced { .. }) => return Err(error),
-        // What was read is still right.
-        Err(Error::Vanished { .. } | Error::Zombie { .. } | Error::NoSuchProcess { .. }) => {}
+        // The last of it may be the memory of another process.
+        Err(Error::Vanished { .. } | Error::Zombie { .. } | Error::NoSuchProcess { .. }) => {
+            map.findings = Findings::default();
+        }
         Err(error) => map.warnings.push(refused(&error)),
     }
     Ok(())

@@ -35,13 +35,23 @@ pub trait Memory: Send + Sync {
     /// say which pages are resident.
     fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()>;
 
-    /// Reads as [`Memory::read`] does, but does not find out why a piece came short, which costs a call for each.
+    /// Reads as [`Memory::read`] does, at half the cost: it neither finds out why a piece came short nor checks whose memory it
+    /// read. Call [`Memory::verify`] after the last of many reads, and forget what they read if that fails.
     ///
     /// # Errors
     ///
     /// As [`Memory::read`].
     fn read_resident(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
         self.read(pieces)
+    }
+
+    /// Checks that the target still runs the program that was opened, so that what was read is its memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Vanished`](crate::Error::Vanished) or [`Error::Replaced`](crate::Error::Replaced) if it does not.
+    fn verify(&self) -> Result<()> {
+        Ok(())
     }
 
     /// The resident parts of `range`, in whole pages, ordered by address, with neighbors joined.

@@ -1,5 +1,6 @@
 //! ELF images: what the headers of a file say about its mappings. Reads the file, never the mapped pages.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -40,6 +41,19 @@ pub(super) struct Elf {
     pub build_id: Option<String>,
     pub soname: Option<String>,
     dynamic: Dynamic,
+    hash_table: OnceCell<Option<HashTable>>,
+}
+
+/// The header of a hash table of symbols.
+#[derive(Clone, Copy, Debug)]
+struct HashTable {
+    buckets: u32,
+    /// The index of the first symbol in it.
+    first: u32,
+    bloom_words: u32,
+    shift: u32,
+    /// The address of the filter, which the buckets follow.
+    bloom: u64,
 }
 
 /// The addresses in the dynamic section that lead to its symbols.
@@ -78,6 +92,7 @@ impl Elf {
             build_id: None,
             soname: None,
             dynamic: Dynamic::default(),
+            hash_table: OnceCell::new(),
         };
         for segment in header.program_headers(endian, &data).ok()? {
             let address = segment.p_vaddr(endian).into();
@@ -163,36 +178,24 @@ impl Elf {
         Some(String::from_utf8_lossy(&buffer[..end]).into_owned())
     }
 
-    /// The address of a symbol that the image exports, by its hash table (`DT_GNU_HASH`). Costs two small reads if there is no
+    /// The address of a symbol that the image exports, by its hash table (`DT_GNU_HASH`). Costs one small read if there is no
     /// such symbol.
     pub fn export(&self, name: &str) -> Option<u64> {
-        let table = self.dynamic.gnu_hash?;
+        let table = self.hash_table.get_or_init(|| self.read_hash_table()).as_ref()?;
         let word = self.word_size();
-        let buckets = self.u32_at(table)?;
-        let first = self.u32_at(table.checked_add(4)?)?;
-        let bloom_words = self.u32_at(table.checked_add(8)?)?;
-        let shift = self.u32_at(table.checked_add(12)?)?;
-        if buckets == 0
-            || buckets > MOST_BUCKETS
-            || !bloom_words.is_power_of_two()
-            || bloom_words > MOST_BUCKETS
-        {
-            return None;
-        }
         let hash = elf::gnu_hash(name.as_bytes());
         let bits = word as u32 * 8;
-        let bloom = table.checked_add(16)?;
-        let place = u64::from((hash / bits) & (bloom_words - 1));
-        let filter = self.word_at(bloom.checked_add(place * word)?)?;
+        let place = u64::from((hash / bits) & (table.bloom_words - 1));
+        let filter = self.word_at(table.bloom.checked_add(place * word)?)?;
         let is_set = |hash: u32| filter >> (hash % bits) & 1 == 1;
-        if !is_set(hash) || !is_set(hash.checked_shr(shift)?) {
+        if !is_set(hash) || !is_set(hash.checked_shr(table.shift)?) {
             return None;
         }
-        let chains = bloom.checked_add(u64::from(bloom_words) * word)?;
-        let values = chains.checked_add(u64::from(buckets) * 4)?;
-        let mut index = self.u32_at(chains.checked_add(u64::from(hash % buckets) * 4)?)?;
+        let chains = table.bloom.checked_add(u64::from(table.bloom_words) * word)?;
+        let values = chains.checked_add(u64::from(table.buckets) * 4)?;
+        let mut index = self.u32_at(chains.checked_add(u64::from(hash % table.buckets) * 4)?)?;
         for _ in 0..LONGEST_CHAIN {
-            let value = self.u32_at(values.checked_add(u64::from(index.checked_sub(first)?) * 4)?)?;
+            let value = self.u32_at(values.checked_add(u64::from(index.checked_sub(table.first)?) * 4)?)?;
             if value | 1 == hash | 1
                 && let Some(address) = self.symbol(index, name)
             {
@@ -204,6 +207,22 @@ impl Elf {
             index = index.checked_add(1)?;
         }
         None
+    }
+
+    fn read_hash_table(&self) -> Option<HashTable> {
+        let table = self.dynamic.gnu_hash?;
+        let number = |index: u64| self.u32_at(table.checked_add(4 * index)?);
+        let table = HashTable {
+            buckets: number(0)?,
+            first: number(1)?,
+            bloom_words: number(2)?,
+            shift: number(3)?,
+            bloom: table.checked_add(16)?,
+        };
+        let is_sane = (1..=MOST_BUCKETS).contains(&table.buckets)
+            && table.bloom_words.is_power_of_two()
+            && table.bloom_words <= MOST_BUCKETS;
+        is_sane.then_some(table)
     }
 
     /// The address of a symbol, if it has this name and is defined here.

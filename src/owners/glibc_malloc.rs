@@ -13,7 +13,7 @@ mod walk;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use mmview_platform::{AddrRange, Bytes, Claim, Result, Zone};
+use mmview_platform::{AddrRange, Bytes, Claim, Evidence, Result, Zone};
 
 use super::claims::Claims;
 use super::target::{Target, is_brk, is_plain};
@@ -25,6 +25,10 @@ use walk::{End, Probe, Stream, Tally, walk};
 
 /// The name of the owner.
 const OWNER: &str = "glibc malloc";
+
+/// What other allocators export, which take the place of glibc's: mimalloc, jemalloc, both tcmallocs, scudo.
+const OTHERS: [&str; 5] =
+    ["mi_malloc", "mallctl", "tc_malloc", "TCMalloc_Internal_GetStats", "__scudo_print_stats"];
 
 /// How often an arena whose top moves is walked again.
 const ATTEMPTS: usize = 3;
@@ -63,7 +67,7 @@ struct Walked {
 
 impl Recognizer for GlibcMalloc {
     fn may_apply(&self, target: &Target<'_>) -> bool {
-        !target.images.0.is_empty()
+        !target.images.all.is_empty()
     }
 
     fn recognize(&mut self, target: &Target<'_>, claims: &mut Claims<'_>) -> Result<()> {
@@ -73,7 +77,10 @@ impl Recognizer for GlibcMalloc {
             let prefix = if is_several { format!("malloc {} ", index + 1) } else { String::new() };
             self.inspect(target, claims, malloc, &prefix)?;
         }
-        if !all.is_empty() {
+        // Where another allocator took over, glibc's is unused, and what looks like one of its arenas is not.
+        let is_replaced =
+            || OTHERS.into_iter().any(|symbol| target.images.exporting(symbol).next().is_some());
+        if !all.is_empty() || is_replaced() {
             claims.settle("malloc");
         }
         Ok(())
@@ -494,20 +501,6 @@ fn mapped_blocks(
     for block in &found.blocks {
         walk::Visit::used(&mut tally, block.header, block.range.size().0);
     }
-    // Neighbors are one claim, so that a region with many of them does not have as many parts.
-    for group in found.blocks.chunk_by(|one, other| one.range.end() == other.range.start()) {
-        let range = group.iter().map(|block| block.range).reduce(AddrRange::hull);
-        let note = match group.len() {
-            1 => "1 mapped block".to_owned(),
-            count => format!("{count} mapped blocks"),
-        };
-        if let Some(range) = range {
-            claims.add(
-                &Claim::new(range, OWNER, RegionKind::MallocLarge.id()).zone(&name).note(note),
-                is_plain,
-            );
-        }
-    }
     zone.allocations = Some(tally.used);
     zone.allocated = Some(Bytes(tally.used_bytes));
     zone.free = Some(Bytes::ZERO);
@@ -537,6 +530,22 @@ fn mapped_blocks(
     let now = target.bytes(parameters.address, 4)?;
     if target.u32_in(&now, 0) != Some(parameters.mapped_blocks) {
         zone.doubts.push("the number of mapped blocks changed while they were read".into());
+    }
+    // Neighbors are one claim, so that a region with many of them does not have as many parts.
+    for group in found.blocks.chunk_by(|one, other| one.range.end() == other.range.start()) {
+        let range = group.iter().map(|block| block.range).reduce(AddrRange::hull);
+        let note = match group.len() {
+            1 => "1 mapped block".to_owned(),
+            count => format!("{count} mapped blocks"),
+        };
+        if let Some(range) = range {
+            let mut claim = Claim::new(range, OWNER, RegionKind::MallocLarge.id()).zone(&name).note(note);
+            // Two words are a weak proof. glibc's own count and sum make it a strong one.
+            if !zone.is_exact() {
+                claim.evidence = Evidence::Shape;
+            }
+            claims.add(&claim, is_plain);
+        }
     }
     claims.zone(zone);
     Ok(())

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use mmview_platform::{AddrRange, Claim, Result};
+use mmview_platform::{AddrRange, Claim, Region, Result};
 
 use super::Recognizer;
 use super::claims::Claims;
@@ -64,8 +64,8 @@ struct Thread {
 impl Recognizer for GlibcThreads {
     fn may_apply(&self, target: &Target<'_>) -> bool {
         // Every dynamic program has glibc as an image; a static one has no loader.
-        let is_static = target.images.0.iter().any(|image| !image.elf.has_interpreter);
-        is_static || target.images.exporting("gnu_get_libc_version").next().is_some()
+        let is_static = target.images.all.iter().any(|image| !image.elf.has_interpreter);
+        is_static || target.images.glibc().next().is_some()
     }
 
     fn recognize(&mut self, target: &Target<'_>, claims: &mut Claims<'_>) -> Result<()> {
@@ -114,6 +114,8 @@ fn claim(target: &Target<'_>, claims: &mut Claims<'_>, thread: &Thread, tls: Opt
         note = format!("{note}, TLS from {tls:x}");
     }
     if let Some(stack) = stack {
+        let protected = Claim::new(stack, OWNER, RegionKind::StackGuard.id()).note(note.clone());
+        claims.add(&protected, is_protected);
         let claim = Claim::new(stack, OWNER, RegionKind::ThreadStack.id()).note(note);
         let claim = if is_live { claim } else { claim.title("Stack (ended)") };
         // What a program got from malloc stays with malloc.
@@ -175,7 +177,7 @@ fn find(target: &Target<'_>) -> Result<BTreeMap<u64, Thread>> {
 /// (2.34).
 fn heads(target: &Target<'_>) -> Vec<u64> {
     let mut heads = Vec::new();
-    for (libc, _) in target.images.exporting("gnu_get_libc_version") {
+    for libc in target.images.glibc() {
         // Each description is three words of 32 bits: bits, count and offset (`nptl_db/structs.def`).
         let offset = |symbol: &str| libc.elf.u32_at(libc.elf.export(symbol)?.checked_add(8)?);
         let used = offset("_thread_db_rtld_global__dl_stack_used");
@@ -232,8 +234,17 @@ fn block(target: &Target<'_>, descriptor: u64, bytes: &[u8], offset: u64) -> Opt
         && (asked <= size)
         && block.contains(descriptor)
         && descriptor - start > guard
-        && target.is_within(AddrRange::new(start + guard, block.end())?, is_plain);
+        && target.is_within(AddrRange::new(start + guard, block.end())?, is_stack);
     is_possible.then_some((block, guard))
+}
+
+/// Whether a region can be a part of a stack: plain memory, or what a program protects at its end, as the JVM does.
+fn is_stack(region: &Region) -> bool {
+    is_plain(region) || is_protected(region)
+}
+
+fn is_protected(region: &Region) -> bool {
+    region.is_unnamed() && region.protection.is_none() && !region.share.is_shared()
 }
 
 /// Searches for structures of threads: in the last pages of each region, as far as they are resident.
@@ -277,22 +288,29 @@ fn tls_starts<'a>(
     target: &Target<'_>,
     threads: impl Iterator<Item = &'a Thread>,
 ) -> Result<BTreeMap<u64, u64>> {
+    let entry = 2 * target.word;
+    // Two words each: the address of the block, and what to free. The entry before the first has the length.
+    let tables = threads.filter_map(|thread| Some((thread, thread.tls_table.checked_sub(entry)?)));
+    let tables: Vec<_> = tables.filter(|(_, table)| target.is_writable(*table)).collect();
+    let lengths = target.gather(tables.iter().map(|(_, table)| *table), entry as usize)?;
+    let mut by_length: BTreeMap<u64, Vec<(&Thread, u64)>> = BTreeMap::new();
+    for (table, length) in tables.into_iter().zip(lengths.iter()) {
+        let length = length.and_then(|length| target.word_in(length, 0)).unwrap_or(0);
+        by_length.entry(length.min(MOST_MODULES)).or_default().push(table);
+    }
     let mut starts = BTreeMap::new();
-    for thread in threads {
-        let word = target.word;
-        // Two words each: the address of the block, and what to free. The entry before the first has the length.
-        let Some(table) = thread.tls_table.checked_sub(2 * word).filter(|table| target.is_writable(*table))
-        else {
-            continue;
-        };
-        let bytes = target.bytes(table, 2 * word as usize)?;
-        let length = target.word_in(&bytes, 0).unwrap_or(0).min(MOST_MODULES);
-        let bytes = target.bytes(table, (2 * word * (length + 2)) as usize)?;
-        let Some(region) = target.region_at(thread.descriptor) else { continue };
-        let low = thread.block.map_or(region.range.start(), |(block, guard)| block.start() + guard);
-        let blocks = (2..length + 2).filter_map(|index| target.word_in(&bytes, 2 * word * index));
-        let lowest = blocks.filter(|block| (low..thread.descriptor).contains(block)).min();
-        starts.extend(lowest.map(|lowest| (thread.descriptor, lowest)));
+    for (length, tables) in by_length {
+        let contents =
+            target.gather(tables.iter().map(|(_, table)| *table), (entry * (length + 2)) as usize)?;
+        for ((thread, _), content) in tables.into_iter().zip(contents.iter()) {
+            let (Some(content), Some(region)) = (content, target.region_at(thread.descriptor)) else {
+                continue;
+            };
+            let low = thread.block.map_or(region.range.start(), |(block, guard)| block.start() + guard);
+            let blocks = (2..length + 2).filter_map(|index| target.word_in(content, entry * index));
+            let lowest = blocks.filter(|block| (low..thread.descriptor).contains(block)).min();
+            starts.extend(lowest.map(|lowest| (thread.descriptor, lowest)));
+        }
     }
     Ok(starts)
 }

@@ -3,6 +3,7 @@
 //! The kernel joins anonymous memory with the zero-initialized data before it, so such a region can hold the memory of
 //! others. The headers say where the image's own part ends.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,7 +31,11 @@ pub(super) struct Image {
 }
 
 /// The images of a process, by address.
-pub(super) struct Images(pub Vec<Image>);
+pub(super) struct Images {
+    pub all: Vec<Image>,
+    /// The places of those that are glibc.
+    glibc: OnceCell<Vec<usize>>,
+}
 
 impl Images {
     /// Finds the images in a map: files that are mapped from their start, and executable somewhere.
@@ -70,20 +75,30 @@ impl Images {
                 page,
             });
         }
-        Images(images)
+        Images { all: images, glibc: OnceCell::new() }
     }
 
     /// The images that export a symbol, with its address in memory.
     pub fn exporting<'a>(&'a self, symbol: &'a str) -> impl Iterator<Item = (&'a Image, u64)> {
-        self.0.iter().filter_map(move |image| {
+        self.all.iter().filter_map(move |image| {
             let address = image.elf.export(symbol)?;
             Some((image, image.bias.wrapping_add(address)))
         })
     }
 
+    /// The images that are glibc: usually one, none in a static program, several after `dlmopen`.
+    pub fn glibc(&self) -> impl Iterator<Item = &Image> {
+        let is_glibc = |image: &Image| image.elf.export("gnu_get_libc_version").is_some();
+        let places = self.glibc.get_or_init(|| {
+            let all = self.all.iter().enumerate();
+            all.filter(|(_, image)| is_glibc(image)).map(|(place, _)| place).collect()
+        });
+        places.iter().map(|place| &self.all[*place])
+    }
+
     /// Adds to the regions of each image its build ID and its name.
     pub fn describe(&self, regions: &mut [Region]) {
-        for image in &self.0 {
+        for image in &self.all {
             let (id, name) = (&image.elf.build_id, &image.elf.soname);
             let (id, name): (Option<Arc<str>>, Option<Arc<str>>) =
                 (id.as_deref().map(Into::into), name.as_deref().map(Into::into));
@@ -104,7 +119,7 @@ impl Images {
 
     /// Claims the data of every image: initialized, read-only after relocation, and zero-initialized.
     pub fn claim(&self, claims: &mut Claims<'_>) {
-        for image in &self.0 {
+        for image in &self.all {
             image.claim(claims);
         }
     }

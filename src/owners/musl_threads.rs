@@ -34,7 +34,7 @@ const MOST_THREADS: usize = 1 << 16;
 
 impl Recognizer for MuslThreads {
     fn may_apply(&self, target: &Target<'_>) -> bool {
-        let has_glibc = target.images.exporting("gnu_get_libc_version").next().is_some();
+        let has_glibc = target.images.glibc().next().is_some();
         target.word == 8 && !has_glibc
     }
 
@@ -92,9 +92,9 @@ fn stack(target: &Target<'_>, bytes: &[u8]) -> Option<(AddrRange, u64, u32)> {
 
 /// The structure of the main thread, in the data of musl or of a static program.
 fn main_thread(target: &Target<'_>) -> Result<Option<u64>> {
-    let is_static = target.images.0.len() == 1;
+    let is_static = target.images.all.len() == 1;
     let may_be = |image: &&Image| is_static || image.path.windows(4).any(|part| part == b"musl");
-    for image in target.images.0.iter().filter(may_be) {
+    for image in target.images.all.iter().filter(may_be) {
         for data in image.data() {
             for resident in target.resident(data)? {
                 let Some(resident) = resident.overlap(data) else { continue };

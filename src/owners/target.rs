@@ -1,5 +1,6 @@
 //! The process under inspection: its map, its images, and its memory, read in the words of its machine.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use mmview_platform::{
@@ -19,6 +20,8 @@ pub(super) struct Target<'a> {
     order: ByteOrder,
     page: u64,
     memory: &'a dyn Memory,
+    /// A buffer for walks through memory.
+    pub window: RefCell<Vec<u8>>,
 }
 
 impl<'a> Target<'a> {
@@ -31,6 +34,7 @@ impl<'a> Target<'a> {
             order: arch.byte_order,
             page: page_of(map.source.page_size),
             memory,
+            window: RefCell::default(),
         }
     }
 

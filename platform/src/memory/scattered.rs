@@ -50,8 +50,10 @@ pub(crate) fn read_pieces(
     page_size: PageSize,
     pieces: &mut [Piece<'_>],
 ) -> Result<()> {
-    let faulted = read_resident(calls, page_size, pieces)?;
-    let result = explain(calls, pieces, &faulted);
+    let checked = calls.check_identity();
+    let faulted = checked.and_then(|()| read_resident(calls, page_size, pieces));
+    let checked = faulted.and_then(|faulted| calls.check_identity().map(|()| faulted));
+    let result = checked.and_then(|faulted| explain(calls, pieces, &faulted));
     if result.is_err() {
         forget(pieces);
     }
@@ -76,15 +78,13 @@ pub(crate) fn read_resident(
     for piece in pieces.iter_mut() {
         (piece.read, piece.shortfall) = (0, None);
     }
-    calls.check_identity()?;
     let ranges: Vec<_> = pieces.iter().map(range_of).collect();
     let mut resident = Vec::new();
     for window in windows(&ranges, page_size) {
         resident.extend(calls.present(window)?);
     }
     let resident = joined(resident);
-    let result =
-        copy(calls, pieces, &ranges, &resident).and_then(|faulted| calls.check_identity().map(|()| faulted));
+    let result = copy(calls, pieces, &ranges, &resident);
     if result.is_err() {
         forget(pieces);
     }

@@ -95,8 +95,8 @@ impl Malloc {
     /// Finds every copy of glibc's malloc that is in use.
     pub fn find_all(target: &Target<'_>) -> Result<Vec<Malloc>> {
         let mut found: Vec<Malloc> = Vec::new();
-        for image in &target.images.0 {
-            let is_libc = image.elf.export("gnu_get_libc_version").is_some();
+        for image in &target.images.all {
+            let is_libc = target.images.glibc().any(|libc| std::ptr::eq(libc, image));
             // Only a program without a loader can contain glibc.
             let is_static =
                 !image.elf.has_interpreter && target.process.path.as_deref() == Some(&*image.path);

@@ -20,6 +20,9 @@ pub(super) struct Mapped {
     pub header: u64,
 }
 
+/// How many pages are tried in one call.
+const PAGES_AT_ONCE: usize = 256;
+
 /// How many pages are read to find headers that lie elsewhere.
 const MOST_CORRECTED: usize = 64 << 10;
 
@@ -156,28 +159,26 @@ fn search(
     gaps.retain(|gap| gap.size().0 > target.page());
     gaps.sort_by_key(|gap| gap.size());
     for gap in gaps {
-        let mut resident = target.resident(gap)?.into_iter().filter_map(|run| run.overlap(gap)).peekable();
-        let mut from = gap.start() + target.page();
-        while let Some(run) = resident.peek() {
+        let page = target.page();
+        let first = gap.start() + page;
+        let runs = target.resident(gap)?.into_iter().filter_map(|run| run.overlap(gap)?.from_address(first));
+        let pages: Vec<u64> = runs.flat_map(|run| (run.start()..run.end()).step_by(page as usize)).collect();
+        let mut next = first;
+        for batch in pages.chunks(PAGES_AT_ONCE) {
             if *tries == 0 || found.blocks.len() >= wanted {
                 return Ok(());
             }
-            let Some(part) = run.from_address(from) else {
-                resident.next();
-                continue;
-            };
-            // Sixty-four pages in a call, up to the first that is a block.
-            let pages: Vec<_> = (part.start()..part.end()).step_by(target.page() as usize).take(64).collect();
-            *tries = tries.saturating_sub(pages.len());
-            let headers = target.gather(pages.iter().copied(), 4 * target.word as usize)?;
-            from = pages.last().map_or(part.end(), |page| page + target.page());
-            for (page, header) in pages.iter().zip(headers.iter()) {
+            let untried: Vec<u64> = batch.iter().copied().filter(|page| *page >= next).collect();
+            *tries = tries.saturating_sub(untried.len());
+            let headers = target.gather(untried.iter().copied(), 4 * target.word as usize)?;
+            for (page, header) in untried.iter().zip(headers.iter()) {
                 let (Some(header), Some(rest)) = (header, gap.from_address(*page)) else { continue };
-                if let Some(block) = block(target, rest, header)? {
+                if *page >= next
+                    && let Some(block) = block(target, rest, header)?
+                {
                     found.bytes += block.range.size().0;
                     found.blocks.push(block);
-                    from = block.range.end();
-                    break;
+                    next = block.range.end();
                 }
             }
         }

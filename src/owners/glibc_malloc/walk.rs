@@ -29,7 +29,10 @@ impl<'t, 'a> Stream<'t, 'a> {
     /// Prepares to read the resident pages of `range`.
     pub fn new(target: &'t Target<'a>, range: AddrRange) -> Result<Stream<'t, 'a>> {
         let resident = target.resident(range)?;
-        Ok(Stream { target, resident, window: vec![0; WINDOW], start: 0, length: 0 })
+        // One window serves all heaps.
+        let mut window = target.window.take();
+        window.resize(WINDOW, 0);
+        Ok(Stream { target, resident, window, start: 0, length: 0 })
     }
 
     /// The two words of the header at `address`.
@@ -61,6 +64,12 @@ impl<'t, 'a> Stream<'t, 'a> {
         let first = self.resident.partition_point(|run| run.end() <= range.start());
         let inside = self.resident[first..].iter().take_while(|run| run.start() < range.end());
         inside.filter_map(|run| run.overlap(range)).map(|part| part.size().0).sum()
+    }
+}
+
+impl Drop for Stream<'_, '_> {
+    fn drop(&mut self) {
+        self.target.window.replace(std::mem::take(&mut self.window));
     }
 }
 

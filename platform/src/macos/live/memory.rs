@@ -185,6 +185,10 @@ impl Memory for LiveMemory {
         read_resident(self, self.page_size, pieces).map(|_| ())
     }
 
+    fn verify(&self) -> Result<()> {
+        self.check_identity()
+    }
+
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
         self.check_identity()?;
         self.present(range.of_whole_pages(self.page_size)).map(joined)
