@@ -55,6 +55,11 @@ impl Drop for Target {
 }
 
 fn be_target(kind: &str) {
+    // Two million blocks of malloc, of 64 bytes each with their headers.
+    let blocks: Vec<Box<[u8; 56]>> = match kind {
+        "small blocks" => (0..2_000_000).map(|_| Box::new([1; 56])).collect(),
+        _ => Vec::new(),
+    };
     let maps = match kind {
         "ordinary" => many(150),
         "many" => many(20_000),
@@ -65,7 +70,7 @@ fn be_target(kind: &str) {
     };
     println!("ready");
     std::thread::sleep(Duration::from_secs(600));
-    drop(maps);
+    drop((maps, blocks));
 }
 
 /// Twice as many mappings as `count`: every second one is read-only, so that the kernel does not merge them.
@@ -134,6 +139,8 @@ fn tools(pid: &str) -> Vec<(&'static str, Command)> {
         ("cat maps", shell(format!("cat /proc/{pid}/maps"))),
         ("cat smaps", shell(format!("cat /proc/{pid}/smaps"))),
         ("mmview", shell(format!("{MMVIEW} {pid}"))),
+        ("mmview --evidence shape", shell(format!("{MMVIEW} --evidence shape {pid}"))),
+        ("mmview heap", shell(format!("{MMVIEW} heap {pid}"))),
         ("mmview --detail resident", shell(format!("{MMVIEW} --detail resident {pid}"))),
         ("mmview regions", shell(format!("{MMVIEW} regions {pid}"))),
         ("mmview regions --detail layout", shell(format!("{MMVIEW} regions --detail layout {pid}"))),
@@ -166,7 +173,7 @@ fn median(mut times: Vec<Duration>) -> Option<Duration> {
 }
 
 fn times(has_large: bool) {
-    let mut targets = vec!["ordinary", "many", "huge pages"];
+    let mut targets = vec!["ordinary", "many", "huge pages", "small blocks"];
     if has_large {
         targets.push("large");
     }
@@ -229,6 +236,7 @@ fn stalls() {
         "mmview watch --interval 20ms",
         "mmview --gentle",
         "mmview",
+        "mmview --evidence shape",
         "mmview --detail resident",
         "cat maps",
         "cat smaps",

@@ -17,7 +17,7 @@ mod tests;
 use std::time::Instant;
 
 use mmview_platform::{
-    Bytes, Error, Evidence, Findings, Inspection, MemoryCost, MemoryMap, RegionSource, Result, Warning,
+    Bytes, Error, Evidence, Findings, Inspection, MemoryCost, MemoryMap, Piece, RegionSource, Result, Warning,
 };
 
 use claims::Claims;
@@ -84,19 +84,25 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
         return Ok(());
     }
     let Some(memory) = source.memory() else { return Ok(()) };
-    let Some(arch) = map.source.arch else { return Ok(()) };
-    if map.regions.is_empty() {
+    let Some(first) = map.regions.first().map(|region| region.range.start()) else { return Ok(()) };
+    // A refusal shows at the first read.
+    let permitted = memory.read_resident(&mut [Piece::new(first, &mut [0])]);
+    let Some(arch) = map.source.arch else {
+        map.warnings.extend(permitted.err().as_ref().map(refused));
         return Ok(());
-    }
+    };
     let began = Instant::now();
     let before = memory.cost();
-    let facts = Images::find(&map.regions, memory.as_ref(), arch, map.source.page_size);
-    facts.describe(&mut map.regions);
-    let target = Target::new(map, memory.as_ref(), arch, facts);
+    let images = Images::find(&map.regions, memory.as_ref(), arch, map.source.page_size);
+    images.describe(&mut map.regions);
+    let target = Target::new(map, memory.as_ref(), arch, images);
     let mut claims = Claims::new(&map.regions, target.page());
-    let result = recognize(&target, &mut claims, wanted)
-        .and_then(|()| claims.count(&target, map.detail))
-        .and_then(|()| memory.verify());
+    target.images.claim(&mut claims);
+    let recognized = permitted.and_then(|()| recognize(&target, &mut claims, wanted));
+    if claims.count(&target, map.detail).is_err() {
+        claims.keep_whole();
+    }
+    let result = recognized.and_then(|()| memory.verify());
     let cost = since(before, memory.cost());
     map.findings = claims.finish();
     map.findings.inspection.get_or_insert_default().add(cost, began);
@@ -114,7 +120,6 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
 }
 
 fn recognize(target: &Target<'_>, claims: &mut Claims<'_>, wanted: Wanted) -> Result<()> {
-    target.images.claim(claims);
     let mut recognizers: [Box<dyn Recognizer>; 3] = [
         Box::new(glibc_threads::GlibcThreads),
         Box::new(musl_threads::MuslThreads),
@@ -131,7 +136,7 @@ fn recognize(target: &Target<'_>, claims: &mut Claims<'_>, wanted: Wanted) -> Re
 fn refused(error: &Error) -> Warning {
     let mut why = error.to_string();
     if let Error::NotPermitted { hints, .. } = error
-        && let Some(hint) = hints.last()
+        && let Some(hint) = hints.first()
     {
         why = format!("{why} ({hint})");
     }

@@ -111,7 +111,7 @@ impl fmt::Display for Warning {
                 write!(f, "resident, dirty and swapped sizes are unknown: {why}")
             }
             Warning::NoMemory { why } => {
-                write!(f, "whose anonymous memory is remains unknown, or likely at best: {why}")
+                write!(f, "the owners of anonymous memory are unknown, or likely at best: {why}")
             }
             Warning::Limited { why } => write!(f, "falling back to a less detailed method: {why}"),
             Warning::KernelThread { pid } => {

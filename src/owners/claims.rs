@@ -100,6 +100,13 @@ impl<'a> Claims<'a> {
         Ok(())
     }
 
+    /// Drops the claims on parts of regions, whose pages can't be counted.
+    pub fn keep_whole(&mut self) {
+        let is_whole = |claim: &Claim| self.regions.iter().any(|region| region.range == claim.range);
+        self.by_start.retain(|_, claim| is_whole(claim));
+        self.rest.clear();
+    }
+
     pub fn finish(self) -> Findings {
         let mut inspection = Inspection::default();
         inspection.settled = self.settled.into_iter().map(Into::into).collect();

@@ -29,7 +29,7 @@ pub(super) fn error(
         };
     }
     if source.kind() == io::ErrorKind::PermissionDenied {
-        let hints = hints(process);
+        let hints = hints(process, CAPABILITIES);
         return Error::NotPermitted { action: "read the memory map", pid: process.pid(), hints, source };
     }
     Error::Io { action, path, source }
@@ -49,13 +49,11 @@ pub(super) fn memory_error(
     if !is_denied {
         return error(process, is_stat_readable, source, action, path);
     }
-    let mut hints = hints(process);
+    let mut hints = hints(process, "CAP_SYS_PTRACE allows reading the memory of every process");
     if matches!(yama_scope(process).trim(), "1" | "2") {
-        hints.push(
-            "kernel.yama.ptrace_scope lets only root, and with scope 1 the parent of a process, read its memory: run mmview \
-             with sudo"
-                .to_owned(),
-        );
+        let yama = "kernel.yama.ptrace_scope lets only root, and with scope 1 the parent of a process, read its memory: run \
+                    mmview with sudo";
+        hints.insert(0, yama.to_owned());
     }
     Error::NotPermitted { action: "read the memory", pid: process.pid(), hints, source }
 }
@@ -83,8 +81,12 @@ pub(super) fn hidden(pid: u32) -> Error {
 const HIDEPID: &str = "/proc is mounted with hidepid, which hides the processes of other users: run mmview as the owner of \
                        this process, with sudo, or in the group that the mount option gid= names";
 
-/// Ways to get read access to the map of `process`.
-fn hints(process: &Directory) -> Vec<String> {
+/// The capabilities that allow reading a map.
+const CAPABILITIES: &str =
+    "CAP_SYS_PTRACE allows access to every process (from Linux 6.15 on, CAP_PERFMON does too)";
+
+/// Ways to get access to `process`; `capabilities` is the last of them.
+fn hints(process: &Directory, capabilities: &str) -> Vec<String> {
     let mut hints = Vec::new();
     let me = rustix::process::geteuid().as_raw();
     let owner = process.status().ok().and_then(|status| status.effective_user);
@@ -100,9 +102,7 @@ fn hints(process: &Directory) -> Vec<String> {
                 .to_owned(),
         ),
     }
-    hints.push(
-        "CAP_SYS_PTRACE allows access to every process (from Linux 6.15 on, CAP_PERFMON does too)".to_owned(),
-    );
+    hints.push(capabilities.to_owned());
     if yama_scope(process).trim() == "3" {
         hints.push(
             "kernel.yama.ptrace_scope is 3: no one may attach to a process until the next boot".to_owned(),
