@@ -10,7 +10,7 @@ use crate::cli::target::Target;
 use crate::error::{Error, Result};
 use crate::owners::{Wanted, can_inspect};
 use crate::view::address::Place;
-use crate::view::origins::{Origins, note_warnings};
+use crate::view::origins::Origins;
 
 pub(super) fn run(targets: &[Target], address: u64, session: &mut Session<'_>) -> Result<Exit> {
     each(session, targets, |shown| show(shown, address))
@@ -32,7 +32,7 @@ fn show(shown: &mut Shown<'_>, address: u64) -> Result<Exit> {
     })?;
     let warnings = shown.take_warnings();
     let mut tail = place.tail(&warnings);
-    note_warnings(&mut tail, &warnings);
+    shown.remark(&mut tail, &origins, &warnings);
     let mut draw = || {
         shown.render.begin(&place.head(&origins))?;
         for record in place.records() {
