@@ -277,14 +277,12 @@ fn is_go_heap(past: &Past, region: &Region) -> bool {
 /// Recognizes the stack of a thread: exactly, by a stack pointer, or else by its shape.
 fn stack(context: &Context, below: Option<Shape>, region: &Region) -> Option<Meaning> {
     let shape = Shape::from(region);
-    if !is_plain_memory(shape) {
+    // Once every stack is known by the thread's own record, a stack pointer adds nothing but whole regions.
+    if !is_plain_memory(shape) || context.overlay.has_threads {
         return None;
     }
     if let Some(thread) = context.thread_in(region) {
         return Some(Meaning::of(RegionKind::ThreadStack).note(thread.to_owned()));
-    }
-    if context.overlay.has_threads {
-        return None;
     }
     let guard = below.filter(|&below| is_guard_shaped(context, below) && touches(below, shape))?;
     is_stack_shaped(context, guard, shape).then(|| Meaning::likely(RegionKind::ThreadStack))

@@ -54,6 +54,10 @@ impl Overlay {
         let is_disproved =
             ruled.kind == RegionKind::Bss && ruled.evidence == Evidence::Shape && self.follows_data(&region);
         let ruled = match ruled.evidence {
+            // A stack pointer says nothing about the rest of a region that holds other things.
+            _ if !claims.is_empty() && ruled.kind == RegionKind::ThreadStack && region.is_unnamed() => {
+                without_shape(&region)
+            }
             // A region of several things has no shape of its own.
             Evidence::Shape if is_disproved || !claims.is_empty() => without_shape(&region),
             Evidence::Shape if context.level == Evidence::Kernel => without_shape(&region),

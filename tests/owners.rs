@@ -1,0 +1,433 @@
+//! What memory shows about its owners: mmview's figures against those of programs that report on themselves.
+//!
+//! The programs are in `tests/programs`. Each is built here once in several ways, by the compilers of this system.
+#![cfg(feature = "cli")]
+#![allow(missing_docs, clippy::print_stdout)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use common::{Run, Running, is_linux, run, skip, temporary};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use serde_json::Value;
+
+/// A way to build a program: a compiler and its flags.
+type Way = &'static [&'static str];
+
+const DYNAMIC: Way = &["cc"];
+const STATIC: Way = &["cc", "-static"];
+const NARROW: Way = &["cc", "-m32"];
+const NARROW_STATIC: Way = &["cc", "-m32", "-static"];
+const MUSL: Way = &["musl-gcc"];
+const MUSL_STATIC: Way = &["musl-gcc", "-static"];
+
+const GLIBC: [Way; 4] = [DYNAMIC, STATIC, NARROW, NARROW_STATIC];
+
+/// Options for a heap of a few blocks without large ones.
+const SMALL: &[&str] = &["--threads", "0", "--blocks", "20", "--large", "0"];
+
+const PAGE: u64 = 4096;
+
+/// How many blocks libc has for itself at most, and their size: caches of threads, thread vectors, a `FILE`.
+const OWN_BLOCKS: u64 = 40;
+const OWN_BYTES: u64 = 64 << 10;
+
+static BUILT: Mutex<BTreeMap<String, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
+
+/// The program, built in this way. `None` and a message if this system can't.
+fn build(program: &str, way: Way) -> Option<PathBuf> {
+    if !is_linux() {
+        return None;
+    }
+    let key = format!("{program} {}", way.join(" "));
+    // A test that failed here fails the others too.
+    let mut built = BUILT.lock().unwrap();
+    built.entry(key).or_insert_with(|| compile(program, way)).clone()
+}
+
+fn compile(program: &str, way: Way) -> Option<PathBuf> {
+    if !cfg!(target_arch = "x86_64") {
+        skip("the programs are for x86-64");
+        return None;
+    }
+    let header = if way[0] == "cc" { "gnu/libc-version.h" } else { "pthread.h" };
+    let (directory, probe) = temporary("probe.c");
+    fs::write(&probe, format!("#include <{header}>\nint main(void) {{ return 0; }}\n")).unwrap();
+    let output = directory.path().join("program");
+    let compiles = |source: &str| {
+        let mut command = Command::new(way[0]);
+        command.args(&way[1..]).args(["-O1", "-pthread", "-o"]).arg(&output).arg(source);
+        command.stderr(Stdio::piped()).output()
+    };
+    if !compiles(&probe).is_ok_and(|probe| probe.status.success()) {
+        skip(&format!("`{}` can't build a program here", way.join(" ")));
+        return None;
+    }
+    let compiled = compiles(&format!("tests/programs/{program}.c")).unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}{}", way.join("")));
+    // Another test process may run the old file.
+    fs::rename(output, &path).unwrap();
+    Some(path)
+}
+
+/// A running program and what it reports of itself.
+struct Truth {
+    program: Running,
+    report: Value,
+}
+
+impl Truth {
+    fn start(path: &Path, arguments: &[&str]) -> Truth {
+        let mut program = Running::start(Command::new(path).args(arguments));
+        let line = program.line();
+        Truth { report: serde_json::from_str(&line).expect(&line), program }
+    }
+
+    /// Each way to build the program that this system has, with these arguments.
+    fn of_each(program: &str, ways: &[Way], arguments: &[&str], mut check: impl FnMut(&Truth)) {
+        for way in ways {
+            if let Some(path) = build(program, way) {
+                println!("{program} by `{}` with {arguments:?}", way.join(" "));
+                check(&Truth::start(&path, arguments));
+            }
+        }
+    }
+
+    fn pid(&self) -> String {
+        self.program.pid()
+    }
+
+    fn stop(&self) {
+        let pid = Pid::from_child(&self.program.0);
+        kill_process(pid, Signal::STOP).unwrap();
+        waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+    }
+
+    fn heap(&self) -> Value {
+        run(["heap", "--json", &self.pid()]).json()
+    }
+
+    fn regions(&self) -> Value {
+        run(["regions", "--json", &self.pid()]).json()
+    }
+
+    /// Stacks that it reports, if any, but not that of the main thread, which grows.
+    fn stacks(&self, field: &str) -> Vec<&Value> {
+        let main = self.program.0.id();
+        let stacks = self.report[field].as_array().into_iter().flatten();
+        stacks.filter(|stack| stack["tid"] != main).collect()
+    }
+
+    fn number(&self, group: &str, field: &str) -> u64 {
+        number(&self.report[group][field])
+    }
+}
+
+#[track_caller]
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
+}
+
+#[track_caller]
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+#[track_caller]
+fn address(value: &Value) -> u64 {
+    let text = value.as_str().and_then(|text| text.strip_prefix("0x"));
+    u64::from_str_radix(text.unwrap_or_else(|| panic!("{value} is no address")), 16).unwrap()
+}
+
+fn sum<'a>(values: impl IntoIterator<Item = &'a Value>, field: &str) -> u64 {
+    values.into_iter().map(|value| value[field].as_u64().unwrap_or(0)).sum()
+}
+
+/// The parts of all regions; a region without parts is one.
+fn parts(view: &Value) -> Vec<&Value> {
+    let regions = list(&view["regions"]).iter();
+    regions.flat_map(|region| region.get("parts").map_or(std::slice::from_ref(region), list)).collect()
+}
+
+fn of_kind<'a>(parts: &[&'a Value], kind: &str) -> Vec<&'a Value> {
+    parts.iter().copied().filter(|part| part["kind"] == kind).collect()
+}
+
+/// The zones whose name ends so.
+fn zones(heap: &Value, are_mapped: bool) -> Vec<&Value> {
+    let is_mapped = |zone: &Value| zone["zone"].as_str().unwrap().ends_with("mapped blocks");
+    list(&heap["zones"]).iter().filter(|zone| is_mapped(zone) == are_mapped).collect()
+}
+
+/// Requires that the parts of each region follow each other without a gap and add up to it.
+#[track_caller]
+fn assert_parts_tile(view: &Value) {
+    for region in list(&view["regions"]) {
+        let Some(parts) = region.get("parts").map(list) else { continue };
+        assert!(parts.len() > 1, "{region} has one part");
+        let mut next = address(&region["start"]);
+        for part in parts {
+            assert_eq!(address(&part["start"]), next, "{part} of {region}");
+            next = address(&part["end"]);
+            assert_eq!(next - address(&part["start"]), number(&part["size"]), "{part}");
+            assert!(number(&part["size"]) > 0, "{part} of {region}");
+            for field in ["resident", "swapped", "dirty"] {
+                assert!(part[field].as_u64().unwrap_or(0) <= number(&part["size"]), "{field} of {part}");
+            }
+        }
+        assert_eq!(next, address(&region["end"]), "{region}");
+        for field in ["size", "resident", "swapped"] {
+            if parts.iter().all(|part| part[field].is_u64()) {
+                assert_eq!(sum(parts, field), number(&region[field]), "{field} of {region}");
+            }
+        }
+    }
+}
+
+/// Requires that no zone has more than its memory, and that only an exact one is without doubts.
+#[track_caller]
+fn assert_zones_are_possible(heap: &Value) {
+    for zone in list(&heap["zones"]) {
+        assert_eq!(zone["exact"], list(&zone["doubts"]).is_empty(), "{zone}");
+        let blocks = number(&zone["allocated"]) + number(&zone["free"]) + number(&zone["cached"]);
+        if zone["exact"] == true {
+            assert!(blocks <= number(&zone["virtual"]), "{zone}");
+        }
+        assert!(zone["resident"].as_u64().unwrap_or(0) <= number(&zone["virtual"]), "{zone}");
+    }
+    let is_exact = list(&heap["zones"]).iter().all(|zone| zone["exact"] == true);
+    assert_eq!(heap["total"]["exact"], is_exact, "{}", heap["total"]);
+}
+
+/// Requires a run without an error or a warning, and one that is not endless.
+#[track_caller]
+fn look(arguments: &[&str]) -> Run {
+    let mmview = assert_cmd::cargo::cargo_bin!("mmview");
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(mmview).args(arguments).stdin(Stdio::null());
+    let run = Run::of(command.output().expect("timeout starts"));
+    assert_eq!((run.status, &*run.stderr), (0, ""), "{arguments:?}: {run:?}");
+    run
+}
+
+/// Requires the figures of a heap at rest to be those that glibc has.
+#[track_caller]
+fn assert_heap_is_exact(truth: &Truth) {
+    let heap = truth.heap();
+    let (arenas, mapped) = (zones(&heap, false), zones(&heap, true));
+    for zone in list(&heap["zones"]) {
+        assert_eq!(zone["doubts"], Value::Array(vec![]), "{}", zone["zone"]);
+    }
+    assert_zones_are_possible(&heap);
+    let glibc = |field: &str| truth.number("mallinfo", field);
+
+    // glibc counts fast bins as free, and every top as a free block.
+    assert_eq!(sum(arenas.clone(), "free") + glibc("fsmblks"), glibc("fordblks"), "bytes free");
+    let tops = arenas.iter().filter(|arena| number(&arena["top"]) > 0).count() as u64;
+    assert_eq!(sum(arenas.clone(), "free_blocks") + tops, glibc("ordblks"), "free blocks");
+    assert_eq!(arenas.len(), list(&truth.report["malloc_info"]["arenas"]).len(), "arenas");
+
+    assert_eq!(sum(mapped.clone(), "allocations"), glibc("hblks"), "mapped blocks");
+    // From 2.43 on, glibc's own sum drifts by a few bytes.
+    let drift = sum(mapped.clone(), "allocated").abs_diff(glibc("hblkhd"));
+    assert!(drift < PAGE && drift.is_multiple_of(8), "bytes of mapped blocks: {drift}");
+
+    let live = |field: &str| truth.number("live", field);
+    let own = sum(list(&heap["zones"]), "allocations") - live("count");
+    assert!((1..=OWN_BLOCKS).contains(&own), "{own} blocks of libc");
+    // A block is larger than what can be used of it, by its header of a word.
+    let usable = live("usable") - number(&truth.report["live"]["mmapped"]["usable"]);
+    let rest = sum(arenas.clone(), "allocated") - usable;
+    assert!(rest <= 8 * live("count") + OWN_BYTES, "{rest} bytes allocated besides {usable}");
+    let all: u64 = ["allocated", "cached", "free"].iter().map(|field| sum(arenas.clone(), field)).sum();
+    assert!(all <= truth.number("malloc_info", "total_system"), "{all} bytes of arenas");
+}
+
+#[test]
+fn a_heap_at_rest_is_counted_as_glibc_counts_it() {
+    Truth::of_each("malloc", &GLIBC, &[], assert_heap_is_exact);
+}
+
+#[test]
+fn a_heap_is_counted_around_memory_that_the_program_takes_of_it() {
+    Truth::of_each("malloc", &GLIBC, &["--sbrk"], assert_heap_is_exact);
+}
+
+#[test]
+fn a_heap_is_counted_in_mappings_if_the_break_cannot_grow() {
+    Truth::of_each("malloc", &GLIBC, &["--no-brk"], assert_heap_is_exact);
+}
+
+#[test]
+fn a_small_heap_is_counted() {
+    Truth::of_each("malloc", &GLIBC, SMALL, assert_heap_is_exact);
+    Truth::of_each("malloc", &GLIBC, &["--threads", "0", "--blocks", "0", "--small", "500"], |truth| {
+        assert_heap_is_exact(truth);
+        // A block of 64 bytes takes 80, with its header.
+        let main = &truth.heap()["zones"][0];
+        let class = list(&main["sizes"]).iter().find(|class| class["size"] == 80).expect("its size class");
+        assert!(number(&class["allocations"]) >= 500, "{class}");
+    });
+}
+
+#[test]
+fn a_heap_of_an_archive_is_the_live_one() {
+    Truth::of_each("malloc", &GLIBC, SMALL, |truth| {
+        truth.stop();
+        let (_directory, archive) = temporary("a.mmview");
+        look(&["snapshot", &truth.pid(), "-o", &archive]);
+        let (live, saved) = (truth.heap(), run(["heap", "--json", &archive]).json());
+        assert!(!list(&live["zones"]).is_empty());
+        for field in ["zones", "total"] {
+            assert_eq!(saved[field], live[field], "{field}");
+        }
+        let (live, saved) = (truth.regions(), run(["regions", "--json", &archive]).json());
+        for (saved, live) in parts(&saved).into_iter().zip(parts(&live)) {
+            for field in ["start", "end", "type", "detail", "evidence"] {
+                assert_eq!(saved[field], live[field], "{field} of {live}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_heap_in_motion_has_doubts_and_no_contradictions() {
+    let churn = ["--churn", "--threads", "0", "--blocks", "200"];
+    Truth::of_each("malloc", &[DYNAMIC, NARROW], &churn, |truth| {
+        let mut in_motion = 0;
+        for _ in 0..25 {
+            // The map itself changes too, which may be a warning.
+            let heap = truth.heap();
+            assert!(!list(&heap["zones"]).is_empty(), "glibc's malloc is found in motion too");
+            assert_zones_are_possible(&heap);
+            in_motion += list(&heap["zones"]).iter().filter(|zone| zone["exact"] == false).count();
+            assert_parts_tile(&truth.regions());
+        }
+        assert!(in_motion > 0, "nothing has moved");
+    });
+}
+
+/// Requires a part with the addresses, the type and the title of a stack, and below it its guard.
+#[track_caller]
+fn assert_has_stack(parts: &[&Value], stack: &Value, end: u64, has_ended: bool) {
+    let start = address(&stack["base"]);
+    let is_stack = |part: &&&Value| address(&part["start"]) == start && address(&part["end"]) == end;
+    let found = *parts.iter().find(is_stack).unwrap_or_else(|| panic!("no part is {stack}"));
+    assert_eq!((&found["kind"], &found["evidence"]), (&"thread-stack".into(), &"memory".into()), "{found}");
+    assert_eq!(found["type"] == "Stack (ended)", has_ended, "{found}");
+    let title = format!("thread {} {}", stack["tid"], stack["name"].as_str().unwrap());
+    let detail = found["detail"].as_str().unwrap();
+    assert!(has_ended || detail == title || detail.starts_with(&format!("{title}, ")), "{found} of {title}");
+    let guard = number(&stack["guard"]);
+    if guard > 0 {
+        let below = parts.iter().find(|part| address(&part["end"]) == start).expect("a part below the stack");
+        assert_eq!((&below["kind"], number(&below["size"])), (&"stack-guard".into(), guard), "{below}");
+    }
+}
+
+/// Requires the stacks of all threads, living and ended, and no other. The end of each is rounded up to so much.
+#[track_caller]
+fn assert_stacks_are_exact(truth: &Truth, round: u64) {
+    let view = truth.regions();
+    assert_parts_tile(&view);
+    let parts = parts(&view);
+    let (living, ended) = (truth.stacks("stacks"), truth.stacks("ended"));
+    for (stacks, have_ended) in [(&living, false), (&ended, true)] {
+        for stack in stacks {
+            let end = (address(&stack["base"]) + number(&stack["size"])).next_multiple_of(round);
+            assert_has_stack(&parts, stack, end, have_ended);
+        }
+    }
+    let count = living.len() + ended.len();
+    let stacks = of_kind(&parts, "thread-stack");
+    assert_eq!(stacks.len(), count, "{stacks:?}");
+    look(&["check", &truth.pid(), &format!("count(kind=thread-stack) == {count}")]);
+}
+
+#[test]
+fn stacks_are_those_that_glibc_has_made_and_kept() {
+    let is_exact = |truth: &Truth| assert_stacks_are_exact(truth, 1);
+    Truth::of_each("malloc", &GLIBC, SMALL, is_exact);
+    Truth::of_each("threads", &GLIBC, &[], is_exact);
+    // So many neighbors that the kernel joins some of them.
+    Truth::of_each("malloc", &GLIBC, &["--threads", "12", "--blocks", "40"], is_exact);
+}
+
+#[test]
+fn stacks_are_those_that_musl_has_made() {
+    // For musl, a stack ends where the thread's own data starts, in the last page.
+    Truth::of_each("threads", &[MUSL, MUSL_STATIC], &[], |truth| assert_stacks_are_exact(truth, PAGE));
+}
+
+#[test]
+fn the_bss_of_the_program_ends_where_the_program_says() {
+    Truth::of_each("malloc", &GLIBC, SMALL, |truth| {
+        let view = truth.regions();
+        let end = address(&truth.report["bss"]["end"]).next_multiple_of(PAGE);
+        let parts = parts(&view);
+        let ends: Vec<_> = of_kind(&parts, "bss").iter().map(|part| address(&part["end"])).collect();
+        assert!(ends.contains(&end), "{end:x} is none of {ends:x?}");
+    });
+}
+
+#[test]
+fn memory_moves_sizes_between_types_and_adds_none() {
+    Truth::of_each("malloc", &GLIBC, &["--no-brk", "--blocks", "300"], |truth| {
+        truth.stop();
+        let summary = |level: &str| run(["--json", "--evidence", level, &truth.pid()]).json();
+        let (memory, shape) = (summary("memory"), summary("shape"));
+        for field in ["virtual", "resident", "dirty", "swapped", "regions"] {
+            assert_eq!(memory["total"][field], shape["total"][field], "{field}");
+        }
+        for view in [&memory, &shape] {
+            for field in ["virtual", "resident", "dirty", "swapped"] {
+                assert_eq!(sum(list(&view["rows"]), field), number(&view["total"][field]), "{field}");
+            }
+        }
+        assert_ne!(memory["rows"], shape["rows"], "memory shows more than shapes");
+        assert!(shape["reading"]["memory"].is_null(), "memory is read only if wanted");
+        let zones = truth.heap()["zones"].clone();
+        let of_malloc = ["Heap", "MALLOC arena", "MALLOC large"];
+        let rows =
+            list(&memory["rows"]).iter().filter(|row| of_malloc.iter().any(|name| row["type"] == *name));
+        assert_eq!(sum(rows, "virtual"), sum(list(&zones), "virtual"), "zones own the memory of malloc");
+    });
+}
+
+/// How much a look at a small process reads at most, and in how many calls.
+const MOST_BYTES: u64 = 256 << 20;
+const MOST_CALLS: u64 = 1 << 20;
+
+#[test]
+fn memory_that_lies_neither_hangs_nor_breaks_mmview() {
+    let cases = "ring main-ring self-pointers sizes heap pthread mapped fastbins bins tcache";
+    for way in [DYNAMIC, STATIC] {
+        let Some(path) = build("hostile", way) else { continue };
+        // In a static program, the heap starts elsewhere than the program looks for its cache.
+        for case in cases.split(' ').filter(|case| way == DYNAMIC || *case != "tcache") {
+            println!("{case} by `{}`", way.join(" "));
+            let mut program = Running::start(Command::new(&path).arg(case));
+            assert_eq!(program.line(), "ready");
+            let pid = program.pid();
+            look(&[&pid]);
+            let heap = look(&["heap", "--json", &pid]).json();
+            assert_zones_are_possible(&heap);
+            let (zones, all) = (&heap["total"]["virtual"], &heap["process"]["virtual"]);
+            assert!(number(zones) <= number(all), "zones of {zones} bytes in {all}");
+            let cost = &heap["reading"]["memory"];
+            assert!(number(&cost["bytes"]) < MOST_BYTES && number(&cost["calls"]) < MOST_CALLS, "{cost}");
+            let view = look(&["regions", "--json", &pid]).json();
+            assert_parts_tile(&view);
+            let parts = parts(&view);
+            for part in [parts[0], parts[parts.len() / 2]] {
+                look(&[&pid, part["start"].as_str().unwrap()]);
+            }
+        }
+    }
+}
