@@ -20,6 +20,8 @@ pub struct Sum {
     bytes: Bytes,
     measured: u64,
     unmeasured: u64,
+    /// Whether it lacks a part of a size that is known only as a whole.
+    is_undivided: bool,
 }
 
 impl Sum {
@@ -34,6 +36,13 @@ impl Sum {
         self.bytes += other.bytes;
         self.measured += other.measured;
         self.unmeasured += other.unmeasured;
+        self.is_undivided |= other.is_undivided;
+    }
+
+    /// Adds the size of a part of something whose size is `whole`.
+    fn add_part(&mut self, part: Option<Bytes>, whole: Option<Bytes>) {
+        self.add(part);
+        self.is_undivided |= part.is_none() && whole.is_some();
     }
 
     /// Adds a size, or counts one that was not measured.
@@ -49,7 +58,7 @@ impl Sum {
 
     /// The sum of the sizes that were measured; `None` if there were sizes to measure and none was.
     pub fn value(self) -> Option<Bytes> {
-        (self.measured > 0 || self.unmeasured == 0).then_some(self.bytes)
+        (!self.is_undivided && (self.measured > 0 || self.unmeasured == 0)).then_some(self.bytes)
     }
 
     /// The sum; `None` if any size was not measured.
@@ -124,15 +133,15 @@ impl Totals {
     }
 
     /// Adds a part of a region.
-    fn add_part(&mut self, part: &Part) {
-        let counts = part.counts();
+    fn add_part(&mut self, part: &Part, region: &Region) {
+        let (counts, whole) = (part.counts(), region.counts);
         self.regions += 1;
         self.virtual_size += part.range().size();
-        self.resident.add(counts.resident);
-        self.dirty.add(counts.dirty);
-        self.swapped.add(counts.swapped);
-        self.proportional.add(counts.proportional);
-        self.unique.add(counts.unique);
+        self.resident.add_part(counts.resident, whole.resident);
+        self.dirty.add_part(counts.dirty, whole.dirty);
+        self.swapped.add_part(counts.swapped, whole.swapped);
+        self.proportional.add_part(counts.proportional, whole.proportional);
+        self.unique.add_part(counts.unique, whole.unique);
     }
 
     /// Adds memory that is charged to the process but not mapped in it.
@@ -353,7 +362,7 @@ impl Builder {
         } else {
             for part in region.parts() {
                 let row = self.row(part.kind(), part.title());
-                row.totals.add_part(part);
+                row.totals.add_part(part, facts);
                 row.evidence = row.evidence.with(part.evidence());
             }
             self.summary.divided += 1;

@@ -1,6 +1,6 @@
 //! What memory shows about its owners: mmview's figures against those of programs that report on themselves.
 //!
-//! The programs are in `tests/programs`. Each is built here once in several ways, by the compilers of this system.
+//! The programs are in `tests/programs`. Each is built once in several ways, by the compilers of this system.
 #![cfg(feature = "cli")]
 #![allow(missing_docs, clippy::print_stdout)]
 
@@ -33,10 +33,6 @@ const SMALL: &[&str] = &["--threads", "0", "--blocks", "20", "--large", "0"];
 
 const PAGE: u64 = 4096;
 
-/// How many blocks libc has for itself at most, and their size: caches of threads, thread vectors, a `FILE`.
-const OWN_BLOCKS: u64 = 40;
-const OWN_BYTES: u64 = 64 << 10;
-
 static BUILT: Mutex<BTreeMap<String, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
 
 /// The program, built in this way. `None` and a message if this system can't.
@@ -51,10 +47,6 @@ fn build(program: &str, way: Way) -> Option<PathBuf> {
 }
 
 fn compile(program: &str, way: Way) -> Option<PathBuf> {
-    if !cfg!(target_arch = "x86_64") {
-        skip("the programs are for x86-64");
-        return None;
-    }
     let header = if way[0] == "cc" { "gnu/libc-version.h" } else { "pthread.h" };
     let (directory, probe) = temporary("probe.c");
     fs::write(&probe, format!("#include <{header}>\nint main(void) {{ return 0; }}\n")).unwrap();
@@ -64,8 +56,8 @@ fn compile(program: &str, way: Way) -> Option<PathBuf> {
         command.args(&way[1..]).args(["-O1", "-pthread", "-o"]).arg(&output).arg(source);
         command.stderr(Stdio::piped()).output()
     };
-    if !compiles(&probe).is_ok_and(|probe| probe.status.success()) {
-        skip(&format!("`{}` can't build a program here", way.join(" ")));
+    if !cfg!(target_arch = "x86_64") || !compiles(&probe).is_ok_and(|probe| probe.status.success()) {
+        skip(&format!("`{}` can't build a program for x86 here", way.join(" ")));
         return None;
     }
     let compiled = compiles(&format!("tests/programs/{program}.c")).unwrap();
@@ -83,8 +75,11 @@ struct Truth {
 }
 
 impl Truth {
+    /// Starts the program. `arguments` may begin with settings of its environment.
     fn start(path: &Path, arguments: &[&str]) -> Truth {
-        let mut program = Running::start(Command::new(path).args(arguments));
+        let settings = arguments.iter().take_while(|argument| argument.contains('=')).count();
+        let (settings, arguments) = arguments.split_at(settings);
+        let mut program = Running::start(Command::new("env").args(settings).arg(path).args(arguments));
         let line = program.line();
         Truth { report: serde_json::from_str(&line).expect(&line), program }
     }
@@ -155,10 +150,6 @@ fn parts(view: &Value) -> Vec<&Value> {
     regions.flat_map(|region| region.get("parts").map_or(std::slice::from_ref(region), list)).collect()
 }
 
-fn of_kind<'a>(parts: &[&'a Value], kind: &str) -> Vec<&'a Value> {
-    parts.iter().copied().filter(|part| part["kind"] == kind).collect()
-}
-
 /// The zones whose name ends so.
 fn zones(heap: &Value, are_mapped: bool) -> Vec<&Value> {
     let is_mapped = |zone: &Value| zone["zone"].as_str().unwrap().ends_with("mapped blocks");
@@ -177,9 +168,7 @@ fn assert_parts_tile(view: &Value) {
             next = address(&part["end"]);
             assert_eq!(next - address(&part["start"]), number(&part["size"]), "{part}");
             assert!(number(&part["size"]) > 0, "{part} of {region}");
-            for field in ["resident", "swapped", "dirty"] {
-                assert!(part[field].as_u64().unwrap_or(0) <= number(&part["size"]), "{field} of {part}");
-            }
+            assert!(part["resident"].as_u64() <= part["size"].as_u64(), "{part}");
         }
         assert_eq!(next, address(&region["end"]), "{region}");
         for field in ["size", "resident", "swapped"] {
@@ -199,10 +188,11 @@ fn assert_zones_are_possible(heap: &Value) {
         if zone["exact"] == true {
             assert!(blocks <= number(&zone["virtual"]), "{zone}");
         }
-        assert!(zone["resident"].as_u64().unwrap_or(0) <= number(&zone["virtual"]), "{zone}");
+        assert!(zone["resident"].as_u64() <= zone["virtual"].as_u64(), "{zone}");
     }
     let is_exact = list(&heap["zones"]).iter().all(|zone| zone["exact"] == true);
     assert_eq!(heap["total"]["exact"], is_exact, "{}", heap["total"]);
+    assert!(heap["total"]["virtual"].as_u64() <= heap["process"]["virtual"].as_u64(), "{}", heap["total"]);
 }
 
 /// Requires a run without an error or a warning, and one that is not endless.
@@ -221,10 +211,11 @@ fn look(arguments: &[&str]) -> Run {
 fn assert_heap_is_exact(truth: &Truth) {
     let heap = truth.heap();
     let (arenas, mapped) = (zones(&heap, false), zones(&heap, true));
+    assert_zones_are_possible(&heap);
     for zone in list(&heap["zones"]) {
         assert_eq!(zone["doubts"], Value::Array(vec![]), "{}", zone["zone"]);
+        assert_eq!(list(&zone["largest"]).len() as u64, number(&zone["allocations"]).min(10), "{zone}");
     }
-    assert_zones_are_possible(&heap);
     let glibc = |field: &str| truth.number("mallinfo", field);
 
     // glibc counts fast bins as free, and every top as a free block.
@@ -239,12 +230,14 @@ fn assert_heap_is_exact(truth: &Truth) {
     assert!(drift < PAGE && drift.is_multiple_of(8), "bytes of mapped blocks: {drift}");
 
     let live = |field: &str| truth.number("live", field);
+    // libc's own blocks: a cache and a vector for each thread, and a few more.
+    let most = 2 * list(&truth.report["stacks"]).len() as u64 + 12;
     let own = sum(list(&heap["zones"]), "allocations") - live("count");
-    assert!((1..=OWN_BLOCKS).contains(&own), "{own} blocks of libc");
+    assert!((1..=most).contains(&own), "{own} blocks of libc");
     // A block is larger than what can be used of it, by its header of a word.
     let usable = live("usable") - number(&truth.report["live"]["mmapped"]["usable"]);
     let rest = sum(arenas.clone(), "allocated") - usable;
-    assert!(rest <= 8 * live("count") + OWN_BYTES, "{rest} bytes allocated besides {usable}");
+    assert!(rest <= 8 * live("count") + 2048 * most, "{rest} bytes allocated besides {usable}");
     let all: u64 = ["allocated", "cached", "free"].iter().map(|field| sum(arenas.clone(), field)).sum();
     assert!(all <= truth.number("malloc_info", "total_system"), "{all} bytes of arenas");
 }
@@ -277,6 +270,15 @@ fn a_small_heap_is_counted() {
 }
 
 #[test]
+fn a_heap_is_counted_with_other_settings_of_malloc() {
+    for tunable in ["arena_max=1", "mmap_max=100", "tcache_count=0"] {
+        let setting = format!("GLIBC_TUNABLES=glibc.malloc.{tunable}");
+        let arguments = [&*setting, "--threads", "60", "--blocks", "200", "--large", "0"];
+        Truth::of_each("malloc", &[DYNAMIC, NARROW], &arguments, assert_heap_is_exact);
+    }
+}
+
+#[test]
 fn a_heap_of_an_archive_is_the_live_one() {
     Truth::of_each("malloc", &GLIBC, SMALL, |truth| {
         truth.stop();
@@ -284,9 +286,7 @@ fn a_heap_of_an_archive_is_the_live_one() {
         look(&["snapshot", &truth.pid(), "-o", &archive]);
         let (live, saved) = (truth.heap(), run(["heap", "--json", &archive]).json());
         assert!(!list(&live["zones"]).is_empty());
-        for field in ["zones", "total"] {
-            assert_eq!(saved[field], live[field], "{field}");
-        }
+        assert_eq!((&saved["zones"], &saved["total"]), (&live["zones"], &live["total"]));
         let (live, saved) = (truth.regions(), run(["regions", "--json", &archive]).json());
         for (saved, live) in parts(&saved).into_iter().zip(parts(&live)) {
             for field in ["start", "end", "type", "detail", "evidence"] {
@@ -331,7 +331,7 @@ fn assert_has_stack(parts: &[&Value], stack: &Value, end: u64, has_ended: bool) 
     }
 }
 
-/// Requires the stacks of all threads, living and ended, and no other. The end of each is rounded up to so much.
+/// Requires the stacks of all threads, living and ended, and no other. Their ends are rounded up to so much.
 #[track_caller]
 fn assert_stacks_are_exact(truth: &Truth, round: u64) {
     let view = truth.regions();
@@ -345,8 +345,9 @@ fn assert_stacks_are_exact(truth: &Truth, round: u64) {
         }
     }
     let count = living.len() + ended.len();
-    let stacks = of_kind(&parts, "thread-stack");
-    assert_eq!(stacks.len(), count, "{stacks:?}");
+    let stacks = parts.iter().filter(|part| part["kind"] == "thread-stack");
+    let titles: Vec<_> = stacks.map(|stack| (&stack["start"], &stack["end"], &stack["detail"])).collect();
+    assert_eq!(titles.len(), count, "{titles:?}");
     look(&["check", &truth.pid(), &format!("count(kind=thread-stack) == {count}")]);
 }
 
@@ -368,11 +369,9 @@ fn stacks_are_those_that_musl_has_made() {
 #[test]
 fn the_bss_of_the_program_ends_where_the_program_says() {
     Truth::of_each("malloc", &GLIBC, SMALL, |truth| {
-        let view = truth.regions();
         let end = address(&truth.report["bss"]["end"]).next_multiple_of(PAGE);
-        let parts = parts(&view);
-        let ends: Vec<_> = of_kind(&parts, "bss").iter().map(|part| address(&part["end"])).collect();
-        assert!(ends.contains(&end), "{end:x} is none of {ends:x?}");
+        let is_end = |part: &Value| part["kind"] == "bss" && address(&part["end"]) == end;
+        assert!(parts(&truth.regions()).into_iter().any(is_end), "no part of .bss ends at {end:x}");
     });
 }
 
@@ -382,22 +381,42 @@ fn memory_moves_sizes_between_types_and_adds_none() {
         truth.stop();
         let summary = |level: &str| run(["--json", "--evidence", level, &truth.pid()]).json();
         let (memory, shape) = (summary("memory"), summary("shape"));
-        for field in ["virtual", "resident", "dirty", "swapped", "regions"] {
-            assert_eq!(memory["total"][field], shape["total"][field], "{field}");
-        }
-        for view in [&memory, &shape] {
-            for field in ["virtual", "resident", "dirty", "swapped"] {
+        for field in ["virtual", "resident", "dirty", "swapped"] {
+            for view in [&memory, &shape] {
+                assert_eq!(view["total"][field], shape["total"][field], "{field}");
                 assert_eq!(sum(list(&view["rows"]), field), number(&view["total"][field]), "{field}");
             }
         }
+        assert_eq!(memory["total"]["regions"], shape["total"]["regions"]);
         assert_ne!(memory["rows"], shape["rows"], "memory shows more than shapes");
         assert!(shape["reading"]["memory"].is_null(), "memory is read only if wanted");
-        let zones = truth.heap()["zones"].clone();
-        let of_malloc = ["Heap", "MALLOC arena", "MALLOC large"];
-        let rows =
-            list(&memory["rows"]).iter().filter(|row| of_malloc.iter().any(|name| row["type"] == *name));
-        assert_eq!(sum(rows, "virtual"), sum(list(&zones), "virtual"), "zones own the memory of malloc");
+        let types = ["Heap", "MALLOC arena", "MALLOC large"];
+        let of_malloc =
+            list(&memory["rows"]).iter().filter(|row| types.iter().any(|name| row["type"] == *name));
+        assert_eq!(sum(of_malloc, "virtual"), number(&truth.heap()["total"]["virtual"]), "zones own it");
     });
+}
+
+#[test]
+fn reading_memory_copies_no_page_of_the_process() {
+    if !is_linux() {
+        return;
+    }
+    // Both end with the test, which closes their input.
+    let shell = Running::shell(
+        "exec 3<&0; i=0; p=$(printf %90s); while [ $i -lt 5000 ]; do eval \"v$i=\\$p\"; i=$((i + 1)); done
+        (echo forked; read x <&3) & read x <&3",
+    );
+    let shared = || {
+        let regions =
+            run(["regions", "--json", "--evidence", "shape", &shell.pid()]).json()["regions"].clone();
+        let smaps = list(&regions).iter().map(|region| &region["native"]["smaps"]);
+        smaps.map(|smaps| number(&smaps["Shared_Dirty"])).sum::<u64>()
+    };
+    let before = shared();
+    assert!(before > 500_000, "the shells share {before} bytes");
+    run(["heap", &shell.pid()]);
+    assert!(shared() > before / 2, "{} bytes of {before} are still shared", shared());
 }
 
 /// How much a look at a small process reads at most, and in how many calls.
@@ -418,16 +437,12 @@ fn memory_that_lies_neither_hangs_nor_breaks_mmview() {
             look(&[&pid]);
             let heap = look(&["heap", "--json", &pid]).json();
             assert_zones_are_possible(&heap);
-            let (zones, all) = (&heap["total"]["virtual"], &heap["process"]["virtual"]);
-            assert!(number(zones) <= number(all), "zones of {zones} bytes in {all}");
             let cost = &heap["reading"]["memory"];
             assert!(number(&cost["bytes"]) < MOST_BYTES && number(&cost["calls"]) < MOST_CALLS, "{cost}");
             let view = look(&["regions", "--json", &pid]).json();
             assert_parts_tile(&view);
             let parts = parts(&view);
-            for part in [parts[0], parts[parts.len() / 2]] {
-                look(&[&pid, part["start"].as_str().unwrap()]);
-            }
+            look(&[&pid, parts[parts.len() / 2]["start"].as_str().unwrap()]);
         }
     }
 }

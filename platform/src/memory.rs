@@ -172,8 +172,7 @@ pub enum Shortfall {
     NotResident,
     /// The capture does not contain the page.
     NotInCapture,
-    /// The system refuses to read the page, such as one that forbids all access (`PROT_NONE`). Linux reads that one if
-    /// `process_vm_readv` is not available and `/proc/PID/mem` is used instead.
+    /// The system refuses to read the page, such as one of a device. Linux reads pages that forbid all access (`PROT_NONE`).
     Refused,
 }
 

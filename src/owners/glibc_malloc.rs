@@ -37,6 +37,9 @@ const ATTEMPTS: usize = 3;
 const MOST_PLACES: u64 = 1 << 20;
 const MOST_STEPS: u64 = 1 << 22;
 
+/// How much is read for such a search.
+const MOST_SEARCHED: u64 = 256 << 20;
+
 /// How many pages are tried as the start of a mapping of the main arena.
 const MOST_PAGES: usize = 1 << 16;
 
@@ -123,7 +126,7 @@ impl GlibcMalloc {
         self.note_motion(target, malloc, &mut walked)?;
         claim_arenas(target, claims, &walked, &heaps);
         for arena in walked {
-            if arena.pieces.is_empty() && arena.tally.used == 0 {
+            if arena.pieces.is_empty() && arena.doubts.is_empty() {
                 continue;
             }
             claims.zone(zone(arena));
@@ -180,6 +183,10 @@ impl GlibcMalloc {
             if !is_whole {
                 arena.doubts.push("a list of fast bins does not end".to_owned());
             }
+        }
+        if caches.torn > 0 {
+            let doubt = "a list in a thread's cache does not fit its counter";
+            walked.iter_mut().for_each(|arena| arena.doubts.push(doubt.to_owned()));
         }
         if caches.have_changed(target)? {
             walked
@@ -301,9 +308,22 @@ fn stopped(end: End) -> String {
 /// posts.
 fn resume(stream: &mut Stream<'_, '_>, word: u64, from: u64, end: u64, top: u64) -> Result<Option<u64>> {
     let mut steps = MOST_STEPS;
+    stream.allowance = MOST_SEARCHED;
+    let found = resume_within(stream, word, (from, end), top, &mut steps)?;
+    stream.allowance = u64::MAX;
+    Ok(found)
+}
+
+fn resume_within(
+    stream: &mut Stream<'_, '_>,
+    word: u64,
+    (from, end): (u64, u64),
+    top: u64,
+    steps: &mut u64,
+) -> Result<Option<u64>> {
     let places = (block_at(from, word)..end).step_by(16).take(MOST_PLACES as usize);
     for place in places {
-        match walk(stream, place, end, top, &mut steps, &mut Probe)? {
+        match walk(stream, place, end, top, steps, &mut Probe)? {
             End::Top(_) => return Ok(Some(place)),
             End::Fence(fence) if fence > place && is_second_fence(stream, word, fence + 2 * word)? => {
                 return Ok(Some(place));
@@ -348,16 +368,18 @@ fn walk_mappings(target: &Target<'_>, heaps: &[Heap], arena: &Arena, walked: &mu
     let mut has_top = false;
     let mut taken: u64 = walked.pieces.iter().map(|piece| piece.size().0).sum();
     let (mut pages_left, mut steps) = (MOST_PAGES, MOST_STEPS);
-    let is_elsewhere = |range: AddrRange| !heaps.iter().any(|heap| heap.writable.overlaps(range));
+    let mut allowance = MOST_SEARCHED;
+    let is_elsewhere = |address: u64| !heaps.iter().any(|heap| heap.writable.contains(address));
     let regions = target.regions.iter().filter(|region| is_plain(region) && region.is_unnamed());
-    for range in regions.map(|region| region.range).filter(|range| is_elsewhere(*range)) {
+    for range in regions.map(|region| region.range) {
         if taken >= arena.system || pages_left == 0 || steps == 0 {
             break;
         }
         let mut stream = Stream::new(target, range)?;
         let pages = stream.resident.iter().filter_map(|run| run.overlap(range));
         let pages = pages.flat_map(|run| (run.start()..run.end()).step_by(target.page() as usize));
-        let starts: Vec<u64> = pages.map(|page| block_at(page, word)).take(pages_left).collect();
+        let starts = pages.map(|page| block_at(page, word)).filter(|start| is_elsewhere(*start));
+        let starts: Vec<u64> = starts.take(pages_left).collect();
         pages_left -= starts.len();
         let headers = target.gather(starts.iter().copied(), 2 * word as usize)?;
         let mut next = range.start();
@@ -369,7 +391,9 @@ fn walk_mappings(target: &Target<'_>, heaps: &[Heap], arena: &Arena, walked: &mu
             if at < next || !is_possible {
                 continue;
             }
+            stream.allowance = allowance;
             let end = walk(&mut stream, at, range.end(), arena.top, &mut steps, &mut Probe)?;
+            allowance = std::mem::replace(&mut stream.allowance, u64::MAX);
             let after = match end {
                 End::Top(size) => arena.top + size,
                 End::Fence(fence) if is_second_fence(&mut stream, word, fence + 2 * word)? => {

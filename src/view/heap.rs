@@ -328,8 +328,9 @@ pub fn add_to_summary(tail: &mut Tail, zones: &Zones) {
 }
 
 /// What comes after the rows.
-pub fn tail(zones: &Zones, warnings: &[Warning]) -> Tail {
+pub fn tail(origins: &Origins, zones: &Zones, warnings: &[Warning]) -> Tail {
+    let was_read = origins.findings.inspection.is_some();
     let fields = fields(json!({ "total": total_value(&zones.total), "warnings": warnings_value(warnings) }));
-    let nothing = zones.zones.is_empty().then_some(Note::NoZones);
+    let nothing = zones.zones.is_empty().then_some(Note::NoZones { was_read });
     Tail { fields, notes: nothing.into_iter().chain(doubts(zones)).collect() }
 }

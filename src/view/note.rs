@@ -62,8 +62,11 @@ pub enum Note {
     },
     /// How a zone of malloc changed.
     ZoneChanged(ZoneChange),
-    /// Nothing is known about the zones of a target.
-    NoZones,
+    /// Nothing is known about the zones of a target, whose memory was read or not.
+    NoZones {
+        /// Whether it was read.
+        was_read: bool,
+    },
     /// The largest gap between regions, if there is one.
     LargestGap(Option<AddrRange>),
     /// The listing ended early; why, safe to draw.

@@ -46,7 +46,7 @@ fn show(shown: &mut Shown<'_>, extras: Extras) -> Result<Exit> {
     let warnings = shown.take_warnings();
     let is_for_people = shown.options.format.audience() == Audience::Terminal;
     let head = view::heap::head(&origins, &zones, extras, is_for_people);
-    let mut tail = view::heap::tail(&zones, &warnings);
+    let mut tail = view::heap::tail(&origins, &zones, &warnings);
     shown.remark(&mut tail, &origins, &warnings);
     let mut draw = || {
         shown.render.begin(&head)?;

@@ -3,11 +3,11 @@
 //! No symbol is needed. An empty bin points to itself, so the main arena shows as a long run of such words in the data of
 //! glibc. The arenas form a ring; only the right layout leads back to the arena that the search began with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mmview_platform::{AddrRange, Result};
 
-use crate::owners::target::{Target, is_plain};
+use crate::owners::target::{Target, is_brk, is_plain};
 
 /// How many arenas are followed. glibc makes at most eight a processor.
 const MOST_ARENAS: usize = 8192;
@@ -129,6 +129,9 @@ impl Malloc {
             target.word_in(bytes, offset) == header && target.word_in(bytes, offset + target.word) == header
         };
         let offsets = (0..bytes.len() as u64).step_by(target.word as usize);
+        // The bins of one arena all lead to it, and a forged ring can be long.
+        let mut tried = HashSet::new();
+        let mut nodes_left = MOST_ARENAS;
         for offset in offsets.filter(|offset| is_empty_bin(*offset)).take(MOST_HITS) {
             for layout in layouts(target.word) {
                 for index in 0..BINS {
@@ -136,7 +139,10 @@ impl Malloc {
                     let Some(state) = bytes.get(base as usize..(base + layout.size) as usize) else {
                         continue;
                     };
-                    if let Some(malloc) = Malloc::at(target, layout, start + base, state)? {
+                    if !tried.insert((base, layout.bins)) {
+                        continue;
+                    }
+                    if let Some(malloc) = Malloc::at(target, layout, start + base, state, &mut nodes_left)? {
                         let parameters = parameters(target, start, bytes, base);
                         return Ok(Some(Malloc { parameters, ..malloc }));
                     }
@@ -148,7 +154,13 @@ impl Malloc {
 
     /// Checks that a main arena of this layout is at `address`: every bin is empty or holds pointers, and the ring of arenas
     /// leads back to it.
-    fn at(target: &Target<'_>, layout: &Layout, address: u64, state: &[u8]) -> Result<Option<Malloc>> {
+    fn at(
+        target: &Target<'_>,
+        layout: &Layout,
+        address: u64,
+        state: &[u8],
+        nodes_left: &mut usize,
+    ) -> Result<Option<Malloc>> {
         let Some(main) = Arena::parse(target, layout, address, state) else { return Ok(None) };
         let mut next = target.word_in(state, layout.next);
         if next.is_none_or(|next| next != address && !target.is_plain(next)) {
@@ -156,11 +168,10 @@ impl Malloc {
         }
         let mut arenas = vec![main];
         while let Some(at) = next.filter(|&next| next != address) {
-            let is_known =
-                arenas.len() > MOST_ARENAS || !target.is_plain(at) || !at.is_multiple_of(target.word);
-            if is_known {
+            if *nodes_left == 0 || !target.is_plain(at) || !at.is_multiple_of(target.word) {
                 return Ok(None);
             }
+            *nodes_left -= 1;
             let state = target.bytes(at, layout.size as usize)?;
             let Some(arena) = Arena::parse(target, layout, at, &state) else { return Ok(None) };
             next = target.word_in(&state, layout.next);
@@ -271,8 +282,19 @@ impl Arena {
     }
 }
 
-/// Finds `malloc_par` before the main arena.
+/// Finds `malloc_par` before the main arena: by the usual limit of mapped blocks, else by what else is known of it.
 fn parameters(target: &Target<'_>, start: u64, bytes: &[u8], base: u64) -> Option<Parameters> {
+    parameters_by(target, start, bytes, base, true)
+        .or_else(|| parameters_by(target, start, bytes, base, false))
+}
+
+fn parameters_by(
+    target: &Target<'_>,
+    start: u64,
+    bytes: &[u8],
+    base: u64,
+    has_usual_limit: bool,
+) -> Option<Parameters> {
     let w = target.word;
     // How far before `sbrk_base` the number of mapped blocks lies: from 2.35 on, and before.
     let distances: &[u64] = if w == 8 { &[36, 32] } else { &[24] };
@@ -281,18 +303,26 @@ fn parameters(target: &Target<'_>, start: u64, bytes: &[u8], base: u64) -> Optio
         |(place, distance)| {
             let word = |offset: u64| target.word_in(bytes, offset);
             let counters = place.checked_sub(distance)?;
-            if target.u32_in(bytes, counters + 4)? != MMAP_MAX {
-                return None;
-            }
+            // The number of mapped blocks, its limit, and the most that there ever were.
+            let number = |index: u64| target.u32_in(bytes, counters + 4 * index);
+            let (blocks, limit, most_blocks) = (number(0)?, number(1)?, number(2)?);
             let (mapped, most) = (word(place.checked_sub(2 * w)?)?, word(place - w)?);
-            let heap_start = word(place)?;
-            let bins = word(place + w)?;
-            let is_sane = mapped <= most
-                && (1..=4096).contains(&bins)
-                && (heap_start == 0 || target.is_plain(heap_start));
-            is_sane.then(|| Parameters {
+            let (heap_start, bins) = (word(place)?, word(place + w)?);
+            let is_known = match has_usual_limit {
+                true => limit == MMAP_MAX && (heap_start == 0 || target.is_plain(heap_start)),
+                // mallopt(M_MMAP_MAX) has changed the limit. The kernel's heap starts here, and no more blocks and bytes are
+                // mapped than once were, some or none of both.
+                false => {
+                    target.region_at(heap_start).is_some_and(is_brk)
+                        && matches!(bins, 64 | 76)
+                        && (blocks == 0) == (mapped == 0)
+                        && (most_blocks == 0) == (most == 0)
+                }
+            };
+            let is_sane = mapped <= most && blocks <= most_blocks && (1..=4096).contains(&bins);
+            (is_known && is_sane).then(|| Parameters {
                 heap_start,
-                mapped_blocks: target.u32_in(bytes, counters).unwrap_or(0),
+                mapped_blocks: blocks,
                 mapped_bytes: mapped,
                 cached: word(place + 3 * w).unwrap_or(0),
                 address: start + counters,

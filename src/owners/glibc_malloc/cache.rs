@@ -15,6 +15,9 @@ const MOST_BLOCKS: usize = 1 << 23;
 /// How many blocks of one size a thread caches at most, if `malloc_par` is not found.
 const USUAL_FILL: u64 = 127;
 
+/// A cache that changes while it is read misfits in so many places at most.
+const MOST_MISFITS: usize = 2;
+
 /// How many pages of lists are kept to follow them.
 const MOST_PAGES: usize = 16 << 10;
 
@@ -33,9 +36,10 @@ const BYTES: Format = Format { bins: 64, width: 1, counts_places: false };
 const HALVES: Format = Format { bins: 64, width: 2, counts_places: false };
 const PLACES: Format = Format { bins: 76, width: 2, counts_places: true };
 
-/// The sizes of blocks that hold a thread's cache: up to 2.29, up to 2.41, and from 2.42 on.
-const SIZES_64: &[u64] = &[0x250, 0x290, 0x300, 0x310];
-const SIZES_32: &[u64] = &[0x150, 0x190, 0x1d0, 0x1e0];
+/// The sizes of blocks that hold a thread's cache: up to 2.29, up to 2.41, and from 2.42 on. Each can be 16 bytes more, because a
+/// rest that is too small for a block is not split off.
+const SIZES_64: &[u64] = &[0x250, 0x260, 0x290, 0x2a0, 0x300, 0x310, 0x320];
+const SIZES_32: &[u64] = &[0x150, 0x160, 0x190, 0x1a0, 0x1d0, 0x1e0, 0x1f0];
 
 /// From this index on, a cache holds blocks of more than one size (2.42).
 const FIRST_LARGE: u64 = 64;
@@ -47,8 +51,8 @@ pub(super) fn sizes(word: u64) -> &'static [u64] {
 
 fn format_of(size: u64) -> Format {
     match size {
-        0x250 | 0x150 => BYTES,
-        0x290 | 0x190 => HALVES,
+        0x250 | 0x260 | 0x150 | 0x160 => BYTES,
+        0x290 | 0x2a0 | 0x190 | 0x1a0 => HALVES,
         _ => PLACES,
     }
 }
@@ -65,6 +69,8 @@ pub(super) struct Caches {
     holders: Vec<(u64, Vec<u8>)>,
     /// Whether the links of lists are mangled (2.32).
     pub is_mangled: Option<bool>,
+    /// How many blocks look like a cache, but for a list that doesn't fit: one that changed, or that a program has damaged.
+    pub torn: usize,
 }
 
 /// A list while it is followed.
@@ -103,24 +109,27 @@ impl Caches {
                 .filter_map(|(address, content)| Some((address + header, content?)))
                 .collect();
             let ways: &[bool] = match size {
-                0x250 | 0x150 => &[false],
-                0x290 | 0x190 => &[true, false],
+                0x250 | 0x260 | 0x150 | 0x160 => &[false],
+                0x290 | 0x2a0 | 0x190 | 0x1a0 => &[true, false],
                 _ => &[true],
             };
             let mut best: Option<(usize, bool, Caches)> = None;
             for &is_mangled in ways {
                 let found = Caches::follow(target, &holders, format_of(size), cached, is_mangled, is_heap)?;
                 let count = found.holders.len();
-                if best.as_ref().is_none_or(|(most, ..)| count > *most) {
+                let is_better =
+                    |(most, _, other): &(usize, bool, Caches)| (count, other.torn) > (*most, found.torn);
+                if best.as_ref().is_none_or(is_better) {
                     best = Some((count, is_mangled, found));
                 }
             }
-            if let Some((count, is_mangled, found)) = best
-                && count > 0
-            {
-                caches.blocks.extend(found.blocks);
-                caches.holders.extend(found.holders);
-                caches.is_mangled = Some(is_mangled);
+            if let Some((count, is_mangled, found)) = best {
+                caches.torn += found.torn;
+                if count > 0 {
+                    caches.blocks.extend(found.blocks);
+                    caches.holders.extend(found.holders);
+                    caches.is_mangled = Some(is_mangled);
+                }
             }
         }
         Ok(caches)
@@ -134,18 +143,23 @@ impl Caches {
         is_mangled: bool,
         is_heap: &dyn Fn(u64) -> bool,
     ) -> Result<Caches> {
+        let mut torn = 0;
         let mut lists = Vec::new();
         let mut is_holder = vec![true; holders.len()];
         for (index, (_, content)) in holders.iter().enumerate() {
-            match heads(target, content, format, cached, is_heap) {
-                Some(heads) => lists.extend(heads.into_iter().map(|(bin, fill, next)| List {
+            let heads = heads(target, content, format, cached, is_heap);
+            if let Heads::Torn = heads {
+                torn += 1;
+            }
+            match heads {
+                Heads::All(heads) => lists.extend(heads.into_iter().map(|(bin, fill, next)| List {
                     holder: index,
                     next,
                     left: fill,
                     size: (bin < FIRST_LARGE).then(|| 4 * target.word + 16 * bin),
                     blocks: Vec::new(),
                 })),
-                None => is_holder[index] = false,
+                _ => is_holder[index] = false,
             }
         }
         let word = target.word;
@@ -180,7 +194,9 @@ impl Caches {
                 }
             }
         }
-        let mut found = Caches::default();
+        let broken: HashSet<usize> =
+            lists.iter().filter(|list| !is_holder[list.holder]).map(|list| list.holder).collect();
+        let mut found = Caches { torn: torn + broken.len(), ..Caches::default() };
         let of_holders = lists.iter().filter(|list| is_holder[list.holder] && list.left == 0);
         found.blocks = of_holders.flat_map(|list| list.blocks.iter().copied()).collect();
         // An empty cache proves nothing, and holds nothing.
@@ -202,36 +218,51 @@ impl Caches {
     }
 }
 
-/// The lists in the content of a cache that are not empty: index, number of blocks, first block. `None` if it is no cache.
+/// The lists in the content of a block that may be a cache.
+enum Heads {
+    /// It fits in every place. The lists that are not empty: index, number of blocks, first block.
+    All(Vec<(u64, u64, u64)>),
+    /// It fits but for a place or two.
+    Torn,
+    /// It is something else.
+    None,
+}
+
 fn heads(
     target: &Target<'_>,
     content: &[u8],
     format: Format,
     cached: u64,
     is_heap: &dyn Fn(u64) -> bool,
-) -> Option<Vec<(u64, u64, u64)>> {
+) -> Heads {
     let most = if cached == 0 { USUAL_FILL } else { cached };
     let entries = format.bins * format.width;
     let mut heads = Vec::new();
+    let mut misfits = 0;
     for bin in 0..format.bins {
         let counter = match format.width {
-            1 => u64::from(*content.get(bin as usize)?),
-            _ => u64::from(target.u16_in(content, bin * 2)?),
+            1 => content.get(bin as usize).map(|&byte| u64::from(byte)),
+            _ => target.u16_in(content, bin * 2).map(u64::from),
         };
-        let fill = if format.counts_places { most.checked_sub(counter)? } else { counter };
-        let first = target.word_in(content, entries + bin * target.word)?;
-        let is_sane = match fill {
-            0 => first == 0,
-            _ => fill <= most && first % 16 == 0 && is_heap(first),
-        };
-        if !is_sane {
-            return None;
+        let fill = counter
+            .and_then(|counter| if format.counts_places { most.checked_sub(counter) } else { Some(counter) });
+        let first = target.word_in(content, entries + bin * target.word);
+        match (fill, first) {
+            (Some(0), Some(0)) => {}
+            (Some(fill), Some(first)) if fill > 0 && fill <= most && first % 16 == 0 && is_heap(first) => {
+                heads.push((bin, fill, first));
+            }
+            _ => misfits += 1,
         }
-        if fill > 0 {
-            heads.push((bin, fill, first));
+        if misfits > MOST_MISFITS {
+            return Heads::None;
         }
     }
-    Some(heads)
+    match misfits {
+        0 => Heads::All(heads),
+        _ if heads.is_empty() => Heads::None,
+        _ => Heads::Torn,
+    }
 }
 
 /// The blocks in the fast bins of an arena, and whether every list came to its end.

@@ -13,6 +13,9 @@ use crate::owners::target::Target;
 /// How much is read at once: little enough for a cache of the processor, much enough for few calls.
 const WINDOW: usize = 256 << 10;
 
+/// How many more of the largest blocks are kept than are asked for.
+const SPARE: usize = 4096;
+
 /// How many blocks that may be caches of threads are remembered.
 const MOST_CANDIDATES: usize = 1 << 16;
 
@@ -23,6 +26,8 @@ pub(super) struct Stream<'t, 'a> {
     window: Vec<u8>,
     start: u64,
     length: u64,
+    /// How many bytes may still be read. Contents can lead a search through windows without end.
+    pub allowance: u64,
 }
 
 impl<'t, 'a> Stream<'t, 'a> {
@@ -32,7 +37,7 @@ impl<'t, 'a> Stream<'t, 'a> {
         // One window serves all heaps.
         let mut window = target.window.take();
         window.resize(WINDOW, 0);
-        Ok(Stream { target, resident, window, start: 0, length: 0 })
+        Ok(Stream { target, resident, window, start: 0, length: 0, allowance: u64::MAX })
     }
 
     /// The two words of the header at `address`.
@@ -55,6 +60,8 @@ impl<'t, 'a> Stream<'t, 'a> {
         let after = self.resident.partition_point(|range| range.end() <= address);
         let Some(run) = self.resident.get(after).filter(|run| run.contains(address)) else { return Ok(()) };
         let length = (run.end() - address).min(WINDOW as u64) as usize;
+        let Some(rest) = self.allowance.checked_sub(length as u64) else { return Ok(()) };
+        self.allowance = rest;
         self.length = self.target.read(address, &mut self.window[..length])? as u64;
         Ok(())
     }
@@ -223,8 +230,8 @@ impl Tally {
             let Some(left) = self.counts[class].checked_sub(1) else { continue };
             self.counts[class] = left;
             self.bytes[class] = self.bytes[class].saturating_sub(*size);
-            self.used -= 1;
-            self.used_bytes -= size;
+            self.used = self.used.saturating_sub(1);
+            self.used_bytes = self.used_bytes.saturating_sub(*size);
             self.cached += 1;
             self.cached_bytes += size;
         }
@@ -246,6 +253,7 @@ impl Tally {
     pub fn largest(&mut self) -> Vec<Allocation> {
         let mut blocks: Vec<_> = self.largest.drain().map(|Reverse(block)| block).collect();
         blocks.sort_unstable_by(|one, other| other.cmp(one));
+        blocks.truncate(self.most_largest);
         blocks
     }
 
@@ -270,9 +278,10 @@ impl Visit for Tally {
         self.bytes[class] += size;
         if self.most_largest > 0 {
             let block = Reverse(Allocation::new(Bytes(size), address + 2 * self.word));
-            if self.largest.len() < self.most_largest {
+            // Some of them may turn out to wait in a cache.
+            if self.largest.len() < self.most_largest + SPARE {
                 self.largest.push(block);
-            } else if self.largest.peek().is_some_and(|least| block.0 > least.0) {
+            } else if self.largest.peek().is_some_and(|least| size > least.0.size.0) {
                 self.largest.pop();
                 self.largest.push(block);
             }

@@ -69,8 +69,11 @@ pub fn note(note: &Note, units: Units) -> String {
             let changes: Vec<_> = bytes.into_iter().chain(blocks).collect();
             format!("{}: {about}{}.", printable_line(&zone.zone), changes.join(", "))
         }
-        Note::NoZones => {
-            "Nothing is known of its heap: its memory can't be read, or its allocator is none that mmview knows.".to_owned()
+        Note::NoZones { was_read: true } => {
+            "Nothing is known of its heap: its allocator is none that mmview knows, or its structures are damaged.".to_owned()
+        }
+        Note::NoZones { was_read: false } => {
+            "Nothing is known of its heap: its memory was not read (see --evidence).".to_owned()
         }
         Note::LargestGap(Some(gap)) => format!("Largest gap: {gap}, {} free.", units.format(gap.size())),
         Note::LargestGap(None) => "There is no gap between the regions.".to_owned(),

@@ -1,5 +1,4 @@
-//! The memory of a live process: `/proc/PID/pagemap` for what is resident, `process_vm_readv(2)` or `/proc/PID/mem` for its
-//! bytes.
+//! The memory of a live process: `/proc/PID/pagemap` for what is resident, `/proc/PID/mem` for its bytes.
 
 use std::fs::File;
 use std::io;
@@ -8,9 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
-use rustix::process::Pid;
 
-use super::as_pid;
 use super::directory::Directory;
 use super::facts;
 use super::files::{self, Mounts};
@@ -48,8 +45,6 @@ const USER_END: u64 = 1 << 63;
 #[derive(Debug)]
 pub(super) struct LiveMemory {
     process: Arc<Directory>,
-    /// The ID for `process_vm_readv`; `None` if the process may be one of another system (`--procfs`).
-    pid: Option<Pid>,
     /// A saved tree under `--procfs` may lack `stat`; then a missing one means nothing.
     is_stat_readable: bool,
     page_size: PageSize,
@@ -59,23 +54,15 @@ pub(super) struct LiveMemory {
     mounts: Mounts,
     /// Whether this kernel has no `PAGEMAP_SCAN` (before 6.7).
     lacks_scan: AtomicBool,
-    /// Whether `process_vm_readv` was refused.
-    lacks_readv: AtomicBool,
     /// Whether the process has started another program since `pagemap` was opened.
     is_stale: AtomicBool,
     meter: Meter,
 }
 
 impl LiveMemory {
-    /// The memory of `process`, which is one of this system or not.
-    pub fn new(
-        process: Arc<Directory>,
-        page_size: PageSize,
-        is_of_this_system: bool,
-        is_stat_readable: bool,
-    ) -> LiveMemory {
+    /// The memory of `process`.
+    pub fn new(process: Arc<Directory>, page_size: PageSize, is_stat_readable: bool) -> LiveMemory {
         LiveMemory {
-            pid: is_of_this_system.then(|| as_pid(process.pid())).flatten(),
             process,
             is_stat_readable,
             page_size,
@@ -84,7 +71,6 @@ impl LiveMemory {
             maps: OnceLock::new(),
             mounts: Mounts::default(),
             lacks_scan: AtomicBool::new(false),
-            lacks_readv: AtomicBool::new(false),
             is_stale: AtomicBool::new(false),
             meter: Meter::default(),
         }
@@ -200,29 +186,6 @@ impl LiveMemory {
         Ok(present)
     }
 
-    /// Reads `mem`, transfer by transfer. Its file belongs to the address space, so the bytes can't be another process's.
-    fn copy_from_file(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
-        let mem = self.open(&self.mem, "mem")?;
-        let mut copied = 0;
-        for transfer in transfers {
-            let mut done = 0;
-            while done < transfer.buffer.len() {
-                let at = transfer.address + done as u64;
-                match self.meter.call(|| mem.read_at(&mut transfer.buffer[done..], at)) {
-                    Ok(0) => return Err(self.gone()),
-                    Ok(read) => done += read,
-                    // The kernel says EIO for a page that it can't read.
-                    Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
-                        return Ok(copied + done);
-                    }
-                    Err(error) => return Err(self.error(error, "read", "mem")),
-                }
-            }
-            copied += done;
-        }
-        Ok(copied)
-    }
-
     /// The regions of the process, for kernels that can't be asked about a single address.
     fn listed(&self) -> Result<Vec<AddrRange>> {
         let text = self.meter.call(|| self.process.read("maps"));
@@ -243,22 +206,30 @@ impl PageCalls for LiveMemory {
         self.present_by_entries(window)
     }
 
+    /// Reads `mem`, transfer by transfer. Its file belongs to the address space, so the bytes can't be another process's.
+    ///
+    /// `process_vm_readv(2)` would copy many pieces in one call, but it pins the pages, and for that the kernel gives the process
+    /// a copy of its own of each page that it shares with another since a `fork` (`FAULT_FLAG_UNSHARE` in `mm/gup.c`, 5.19).
     fn copy(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
-        let copied = match self.pid {
-            Some(pid) if !self.lacks_readv.load(Ordering::Relaxed) => {
-                match self.meter.call(|| sys::process_vm_readv(pid, transfers)) {
-                    Ok(copied) => copied,
-                    Err(Errno::FAULT) => 0,
-                    Err(Errno::SRCH) => return Err(self.gone()),
-                    Err(Errno::PERM | Errno::NOSYS) => {
-                        self.lacks_readv.store(true, Ordering::Relaxed);
-                        self.copy_from_file(transfers)?
+        let mem = self.open(&self.mem, "mem")?;
+        let mut copied = 0;
+        'all: for transfer in transfers {
+            let mut done = 0;
+            while done < transfer.buffer.len() {
+                let at = transfer.address + done as u64;
+                match self.meter.call(|| mem.read_at(&mut transfer.buffer[done..], at)) {
+                    Ok(0) => return Err(self.gone()),
+                    Ok(read) => done += read,
+                    // The kernel says EIO for a page that it can't read.
+                    Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                        copied += done;
+                        break 'all;
                     }
-                    Err(error) => return Err(self.error(error.into(), "read", "mem")),
+                    Err(error) => return Err(self.error(error, "read", "mem")),
                 }
             }
-            _ => self.copy_from_file(transfers)?,
-        };
+            copied += done;
+        }
         self.meter.copied(copied);
         Ok(copied)
     }
@@ -283,9 +254,8 @@ impl PageCalls for LiveMemory {
         Ok(mapped)
     }
 
-    /// `process_vm_readv` takes an ID, which the kernel may have given to another process. The held directory is that of the
-    /// process that was opened, and an ID is not given away while its process exists: if the directory is alive after reading,
-    /// the ID was right all the time. The page map is that of one address space, so an `exec` shows too.
+    /// An ID is not given away while its process exists, and the held directory is that of the process that was opened. The page
+    /// map is that of one address space, so an `exec` shows too.
     fn check_identity(&self) -> Result<()> {
         if self.is_stat_readable && !self.meter.call(|| self.process.is_alive()) {
             return Err(Error::Vanished { pid: self.process.pid() });
@@ -383,7 +353,7 @@ mod tests {
             map[index * page as usize] = 1;
         }
         let range = AddrRange::with_size(map.as_ptr() as u64, crate::model::Bytes(300 * page)).unwrap();
-        let memory = LiveMemory::new(Arc::new(process), page_size, true, true);
+        let memory = LiveMemory::new(Arc::new(process), page_size, true);
         let by_entries = joined(memory.present_by_entries(range).unwrap());
         assert!(!by_entries.is_empty());
         // `None` before Linux 6.7.
