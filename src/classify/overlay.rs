@@ -147,3 +147,98 @@ fn added_up(mut sizes: Vec<Bytes>, total: Bytes, parts: &[Part]) -> Vec<Bytes> {
     }
     sizes
 }
+
+#[cfg(test)]
+mod tests {
+    use mmview_platform::{AddrRange, ProcessInfo};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::classify::tests::{regions, source};
+    use crate::summary::Builder;
+
+    const PAGE: u64 = 4096;
+
+    fn range(start: u64, end: u64) -> AddrRange {
+        AddrRange::new(start * PAGE, end * PAGE).unwrap()
+    }
+
+    fn claim(start: u64, end: u64, resident: u64) -> Claim {
+        let mut claim = Claim::new(range(start, end), "test", RegionKind::MallocArena.id());
+        claim.counts.resident = Some(Bytes(resident * PAGE));
+        claim.counts.swapped = Some(Bytes::ZERO);
+        claim
+    }
+
+    /// A region of pages 16 to 32, of which so many are resident and dirty, with claims on it.
+    fn divided(claims: Vec<Claim>, rest: &[(u64, u64, u64)], resident: u64, pss: u64) -> Classified {
+        let mut region = regions("10000-20000 rw-p 0 00:00 0\n").remove(0);
+        region.counts.resident = Some(Bytes(resident * PAGE));
+        region.counts.dirty = region.counts.resident;
+        region.counts.swapped = Some(Bytes::ZERO);
+        region.counts.proportional = Some(Bytes(pss * PAGE));
+        let mut findings = Findings::default();
+        findings.claims = claims;
+        let counts = |resident: u64| {
+            let mut counts = PageCounts::UNMEASURED;
+            (counts.resident, counts.swapped) = (Some(Bytes(resident * PAGE)), Some(Bytes::ZERO));
+            counts
+        };
+        findings.unclaimed = rest
+            .iter()
+            .map(|(start, end, resident)| Unclaimed::new(range(*start, *end), counts(*resident)))
+            .collect();
+        let context = Context::new(&ProcessInfo::default(), &source()).with_findings(&findings);
+        let ruled = Meaning::of(RegionKind::Anonymous);
+        context.overlay.explain(region, ruled, &context)
+    }
+
+    fn kinds(region: &Classified) -> Vec<RegionKind> {
+        region.parts().iter().map(Part::kind).collect()
+    }
+
+    #[test]
+    fn a_claim_on_all_of_a_region_is_its_purpose() {
+        let region = divided(vec![claim(16, 32, 4)], &[], 4, 4);
+        assert_eq!((region.kind(), region.parts().len()), (RegionKind::MallocArena, 0));
+    }
+
+    #[test]
+    fn a_claim_on_a_part_leaves_the_rest() {
+        let region = divided(vec![claim(18, 20, 2)], &[(16, 18, 0), (20, 32, 5)], 7, 7);
+        assert_eq!(kinds(&region), [RegionKind::Anonymous, RegionKind::MallocArena, RegionKind::Anonymous]);
+        assert_eq!(region.kind(), RegionKind::Anonymous, "the largest part names it");
+        assert_eq!(region.parts()[1].counts().dirty, Some(Bytes(2 * PAGE)), "all that is resident is dirty");
+    }
+
+    #[test]
+    fn a_size_that_cannot_be_divided_is_unknown_in_rows_and_known_in_the_total() {
+        let region = divided(vec![claim(16, 20, 2)], &[(20, 32, 5)], 7, 3);
+        let mut builder = Builder::default();
+        builder.add(&region);
+        let summary = builder.finish(&ProcessInfo::default());
+        assert!(summary.rows.iter().all(|row| row.totals.proportional.value().is_none()));
+        assert_eq!(summary.total.proportional.value(), Some(Bytes(3 * PAGE)));
+        assert_eq!(summary.total.regions, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_add_up_to_the_region(cuts in proptest::collection::btree_set(17u64..32, 0..6), counted in 0u64..40, resident in 0u64..17) {
+            let mut claims = Vec::new();
+            let mut start = 16;
+            for end in cuts.into_iter().chain([32]) {
+                claims.push(claim(start, end, counted.min(end - start)));
+                start = end;
+            }
+            let region = divided(claims, &[], resident, resident);
+            for size in [|counts: &PageCounts| counts.resident, |counts: &PageCounts| counts.dirty] {
+                let sum: Option<Bytes> = region.pieces().iter().map(|part| size(&part.counts())).sum();
+                prop_assert_eq!(sum, Some(Bytes(resident * PAGE)));
+            }
+            for part in region.parts() {
+                prop_assert!(part.counts().resident.unwrap() <= part.range().size());
+            }
+        }
+    }
+}
