@@ -190,8 +190,25 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// The lines of a fitted table. If it is too wide, columns that can be left out go, the first rank first.
     fn fitted(&self) -> Vec<String> {
-        let shown: Vec<_> = self.columns.iter().filter(|column| is_shown(column)).collect();
+        let mut rank = 0;
+        loop {
+            let lines = self.fitted_without(rank);
+            let is_too_wide = |limit| lines.iter().any(|line| width(line) > limit);
+            let next = self.columns.iter().map(|column| column.rank).filter(|other| *other > rank).min();
+            match (self.style.width, next) {
+                (Some(limit), Some(next)) if is_too_wide(limit) => rank = next,
+                _ => return lines,
+            }
+        }
+    }
+
+    /// The lines without the columns up to this rank; rank 0 stays.
+    fn fitted_without(&self, rank: u8) -> Vec<String> {
+        let shown = self.columns.iter().filter(|column| is_shown(column));
+        let (places, shown): (Vec<usize>, Vec<&Spec>) =
+            shown.enumerate().filter(|(_, column)| column.rank == 0 || column.rank > rank).unzip();
         let rule = |column: &Spec| "=".repeat(column.title.lines().map(width).max().unwrap_or(0));
         let mut table = comfy_table::Table::new();
         table
@@ -200,7 +217,7 @@ impl<'a> Table<'a> {
             .set_header(shown.iter().map(|column| column.title));
         for row in &self.rows {
             match row {
-                FittedRow::Cells(cells, _) => table.add_row(cells),
+                FittedRow::Cells(cells, _) => table.add_row(places.iter().map(|place| &cells[*place])),
                 FittedRow::Rule => table.add_row(shown.iter().map(|column| rule(column))),
             };
         }
@@ -245,7 +262,7 @@ fn unhyphenated(columns: usize) -> textwrap::Options<'static> {
     textwrap::Options::new(columns).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
-/// Whether a fitted table shows a column; it is never so wide that it has to choose.
+/// Whether a fitted table shows a column where there is room.
 fn is_shown(column: &Spec) -> bool {
     !matches!(column.shows, Shows::Machines | Shows::Asked)
 }

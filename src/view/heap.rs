@@ -25,7 +25,8 @@ const DIRTY: ZoneColumn = ZoneColumn::new("dirty", "DIRTY\nSIZE", ValueType::Mea
 });
 const SWAPPED: ZoneColumn = ZoneColumn::new("swapped", "SWAPPED\nSIZE", ValueType::Measured, |zone| {
     Cell::Size(zone.memory.swapped.whole())
-});
+})
+.dispensable(2);
 const ALLOCATIONS: ZoneColumn =
     ZoneColumn::new("allocations", "ALLOCATION\nCOUNT", ValueType::OptionalCount, |zone| {
         zone.zone.allocations.map_or(Cell::Size(None), Cell::Count)
@@ -64,7 +65,8 @@ const FRAGMENTATION: ZoneColumn =
 const PERCENT: ZoneColumn =
     ZoneColumn::new("fragmentation_percent", "%\nFRAG", ValueType::OptionalCount, |zone| {
         zone.fragmentation_percent().map_or(Cell::Size(None), Cell::Count)
-    });
+    })
+    .dispensable(1);
 const REGIONS: ZoneColumn =
     ZoneColumn::new("regions", "REGION\nCOUNT", ValueType::Count, |zone| Cell::Count(zone.memory.regions));
 const EXACT: ZoneColumn =

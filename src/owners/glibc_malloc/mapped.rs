@@ -10,6 +10,9 @@ use crate::owners::target::{Target, is_plain};
 /// The flag of a mapped block; the other two flags are clear.
 const MAPPED: u64 = 2;
 
+/// The smallest block that is mapped by default (`DEFAULT_MMAP_THRESHOLD`).
+const SMALLEST: u64 = 128 << 10;
+
 /// How many pages inside of regions are tried, once the starts did not lead to all blocks.
 const MOST_TRIES: usize = 8192;
 
@@ -42,13 +45,16 @@ pub(super) fn find(target: &Target<'_>, claims: &Claims<'_>, parameters: &Parame
     let regions = target.regions.iter().filter(|region| is_plain(region) && region.is_unnamed());
     let mut gaps: Vec<AddrRange> = regions.flat_map(|region| claims.unclaimed(region.range)).collect();
     // By default only blocks of 128K and more are mapped. Most programs keep that, and then the large gaps hold all of them.
-    let is_small = |gap: &AddrRange| gap.size().0 < 128 << 10;
+    let is_small = |gap: &AddrRange| gap.size().0 < SMALLEST;
     gaps.sort_by_key(|gap| (is_small(gap), gap.start()));
     let mut tries = MOST_TRIES;
     for group in gaps.chunk_by(|one, other| is_small(one) == is_small(other)) {
         let rest = tile(target, group.to_vec(), &mut found)?;
-        if found.blocks.len() < wanted {
-            search(target, rest, wanted, &mut tries, &mut found)?;
+        // First where a block of the usual size has room, then where any has.
+        for least in [SMALLEST, target.page()] {
+            if found.blocks.len() < wanted {
+                search(target, &rest, parameters, least, &mut tries, &mut found)?;
+            }
         }
         if found.blocks.len() >= wanted {
             break;
@@ -150,18 +156,26 @@ fn header_in_a_page(
 /// Tries the other pages of the gaps, the small gaps first.
 fn search(
     target: &Target<'_>,
-    mut gaps: Vec<AddrRange>,
-    wanted: usize,
+    gaps: &[AddrRange],
+    parameters: &Parameters,
+    least: u64,
     tries: &mut usize,
     found: &mut Found,
 ) -> Result<()> {
-    // The start of each was tried.
-    gaps.retain(|gap| gap.size().0 > target.page());
+    let (page, wanted) = (target.page(), parameters.mapped_blocks as usize);
+    let mut gaps = gaps.to_vec();
     gaps.sort_by_key(|gap| gap.size());
     for gap in gaps {
-        let page = target.page();
-        let first = gap.start() + page;
-        let runs = target.resident(gap)?.into_iter().filter_map(|run| run.overlap(gap)?.from_address(first));
+        // The last block that is missing has all the bytes that are.
+        let missing = parameters.mapped_bytes.saturating_sub(found.bytes);
+        let least = match wanted.saturating_sub(found.blocks.len()) {
+            1 => missing.saturating_sub(page).max(least),
+            _ => least,
+        };
+        // The start of each gap was tried, and so near to its end nothing fits.
+        let (first, last) = (gap.start() + page, gap.end().saturating_sub(least));
+        let Some(room) = AddrRange::new(first, last + 1).filter(|_| first <= last) else { continue };
+        let runs = target.resident(gap)?.into_iter().filter_map(|run| run.overlap(room));
         let pages: Vec<u64> = runs.flat_map(|run| (run.start()..run.end()).step_by(page as usize)).collect();
         let mut next = first;
         for batch in pages.chunks(PAGES_AT_ONCE) {
@@ -197,7 +211,7 @@ fn block(target: &Target<'_>, gap: AddrRange, start: &[u8]) -> Result<Option<Map
         return Ok(None);
     }
     // An aligned block has its header further on, and leaves the first one behind, which is wrong after a change of its size.
-    Ok(moved(target, gap, first)?.or(usual))
+    Ok(moved(target, gap, first, usual.is_none())?.or(usual))
 }
 
 /// The block whose header is at `offset` of `gap`.
@@ -227,7 +241,7 @@ fn fit(
 }
 
 /// The block whose header was moved to align it: somewhere in the first page, or before a multiple of a power of two.
-fn moved(target: &Target<'_>, gap: AddrRange, first: u64) -> Result<Option<Mapped>> {
+fn moved(target: &Target<'_>, gap: AddrRange, first: u64, is_lost: bool) -> Result<Option<Mapped>> {
     let header = 2 * target.word;
     let page = target.page();
     let content = target.bytes(gap.start(), page.min(gap.size().0) as usize)?;
@@ -241,6 +255,10 @@ fn moved(target: &Target<'_>, gap: AddrRange, first: u64) -> Result<Option<Mappe
         if let Some(block) = fit(target, gap, offset, before, field) {
             return Ok(Some(block));
         }
+    }
+    // With a first header that fits, glibc's sum shows whether to look further.
+    if !is_lost {
+        return Ok(None);
     }
     let start = gap.start();
     let limit = gap.end().saturating_sub(header);
