@@ -131,8 +131,8 @@ impl<'a> Piece<'a> {
         self.buffer.len()
     }
 
-    /// Sets its result, for an implementation of [`Memory`]: the bytes that could be read from the first on, of which it takes
-    /// no more than it asks for, and why there are no more.
+    /// Sets its result, for an implementation of [`Memory`]: the bytes that could be read from the first on, and why there
+    /// are no more. It takes no more bytes than it asks for.
     pub fn set(&mut self, bytes: &[u8], shortfall: Option<Shortfall>) {
         self.read = bytes.len().min(self.buffer.len());
         self.buffer[..self.read].copy_from_slice(&bytes[..self.read]);

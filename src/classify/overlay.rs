@@ -170,7 +170,7 @@ mod tests {
         claim
     }
 
-    /// A region of pages 16 to 32, of which so many are resident and dirty, with claims on it.
+    /// A region of pages 16 to 32 with claims on it; so many of its pages are resident and dirty.
     fn divided(claims: Vec<Claim>, rest: &[(u64, u64, u64)], resident: u64, pss: u64) -> Classified {
         let mut region = regions("10000-20000 rw-p 0 00:00 0\n").remove(0);
         region.counts.resident = Some(Bytes(resident * PAGE));

@@ -159,7 +159,7 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// A zone of which nothing is known yet.
+    /// A zone without figures.
     pub fn new(owner: impl Into<Cow<'static, str>>, name: impl Into<Arc<str>>) -> Zone {
         Zone { owner: owner.into(), name: name.into(), ..Zone::default() }
     }
