@@ -16,9 +16,7 @@ mod tests;
 
 use std::time::Instant;
 
-use mmview_platform::{
-    Bytes, Error, Evidence, Findings, Inspection, MemoryCost, MemoryMap, Piece, RegionSource, Result, Warning,
-};
+use mmview_platform::{Bytes, Error, Evidence, Findings, MemoryMap, Piece, RegionSource, Result, Warning};
 
 use claims::Claims;
 use images::Images;
@@ -103,9 +101,12 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
         claims.keep_whole();
     }
     let result = recognized.and_then(|()| memory.verify());
-    let cost = since(before, memory.cost());
+    let after = memory.cost();
     map.findings = claims.finish();
-    map.findings.inspection.get_or_insert_default().add(cost, began);
+    let inspection = map.findings.inspection.get_or_insert_default();
+    inspection.calls += after.calls - before.calls;
+    inspection.bytes += Bytes(after.bytes - before.bytes);
+    inspection.microseconds += u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     match result {
         Ok(()) => {}
         // The map is that of another program.
@@ -141,20 +142,4 @@ fn refused(error: &Error) -> Warning {
         why = format!("{why} ({hint})");
     }
     Warning::NoMemory { why }
-}
-
-fn since(before: MemoryCost, after: MemoryCost) -> (u64, Bytes) {
-    (after.calls - before.calls, Bytes(after.bytes - before.bytes))
-}
-
-trait Add {
-    fn add(&mut self, cost: (u64, Bytes), began: Instant);
-}
-
-impl Add for Inspection {
-    fn add(&mut self, (calls, bytes): (u64, Bytes), began: Instant) {
-        self.calls += calls;
-        self.bytes += bytes;
-        self.microseconds += u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    }
 }

@@ -214,7 +214,15 @@ fn claim_arenas(target: &Target<'_>, claims: &mut Claims<'_>, walked: &[Walked],
 }
 
 fn zone(arena: Walked) -> Zone {
-    let Walked { name, mut tally, top, trimmable, doubts, .. } = arena;
+    let Walked { name, tally, top, trimmable, doubts, .. } = arena;
+    let mut zone = counted(name, tally, top, trimmable);
+    let mut seen = HashSet::new();
+    zone.doubts = doubts.into_iter().filter(|doubt| seen.insert(doubt.clone())).map(Into::into).collect();
+    zone
+}
+
+/// A zone with the figures of `tally`, and `top` bytes that no block has used yet.
+fn counted(name: Arc<str>, mut tally: Tally, top: u64, trimmable: u64) -> Zone {
     let mut zone = Zone::new(OWNER, name);
     zone.allocations = Some(tally.used);
     zone.allocated = Some(Bytes(tally.used_bytes));
@@ -227,8 +235,6 @@ fn zone(arena: Walked) -> Zone {
     zone.cached_blocks = Some(tally.cached);
     zone.sizes = tally.sizes();
     zone.largest = tally.largest();
-    let mut seen = HashSet::new();
-    zone.doubts = doubts.into_iter().filter(|doubt| seen.insert(doubt.clone())).map(Into::into).collect();
     zone
 }
 
@@ -246,22 +252,11 @@ fn mapped_blocks(
         return Ok(());
     }
     let name: Arc<str> = format!("{prefix}mapped blocks").into();
-    let mut zone = Zone::new(OWNER, Arc::clone(&name));
     let mut tally = Tally::new(target, wanted.largest, &[]);
     for block in &found.blocks {
         walk::Visit::used(&mut tally, block.header, block.range.size().0);
     }
-    zone.allocations = Some(tally.used);
-    zone.allocated = Some(Bytes(tally.used_bytes));
-    zone.free = Some(Bytes::ZERO);
-    zone.free_blocks = Some(0);
-    zone.largest_free = Some(Bytes::ZERO);
-    zone.top = Some(Bytes::ZERO);
-    zone.trimmable = Some(Bytes::ZERO);
-    zone.cached = Some(Bytes::ZERO);
-    zone.cached_blocks = Some(0);
-    zone.sizes = tally.sizes();
-    zone.largest = tally.largest();
+    let mut zone = counted(Arc::clone(&name), tally, 0, 0);
     let (blocks, expected) = (found.blocks.len() as u64, u64::from(parameters.mapped_blocks));
     if blocks != expected {
         zone.doubts.push(format!("glibc counts {expected} mapped blocks, and {blocks} were found").into());

@@ -99,33 +99,40 @@ pub const TYPES: Columns<TypeRow> = Columns {
 
 type ZoneColumn = Column<ZoneChange>;
 
+const ZONE_OWNER: ZoneColumn = ZoneColumn::machine("owner", ValueType::Text, |zone| Cell::text(&*zone.owner));
+const ZONE_VIRTUAL: ZoneColumn = ZoneColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Delta, |zone| {
+    Cell::Delta(Some(zone.virtual_size))
+});
+const ZONE_RESIDENT: ZoneColumn =
+    ZoneColumn::new("resident", "RESIDENT\nSIZE", ValueType::Delta, |zone| Cell::Delta(zone.resident));
+const ZONE_ALLOCATIONS: ZoneColumn =
+    ZoneColumn::new("allocations", "ALLOCATION\nCOUNT", ValueType::OptionalCountDelta, |zone| {
+        zone.allocations.map_or(Cell::Delta(None), Cell::CountDelta)
+    });
+const ZONE_ALLOCATED: ZoneColumn =
+    ZoneColumn::new("allocated", "BYTES\nALLOCATED", ValueType::Delta, |zone| Cell::Delta(zone.allocated));
+const ZONE_EXACT: ZoneColumn =
+    ZoneColumn::machine("exact", ValueType::Truth, |zone| Cell::Value(zone.is_exact.into()));
+
 /// The columns of the zones.
 pub const ZONES: Columns<ZoneChange> = Columns {
     tabular: &[
         ZoneColumn::new("zone", "\nMALLOC ZONE", ValueType::Label, |zone| Cell::text(&*zone.zone)),
-        ZoneColumn::machine("owner", ValueType::Text, |zone| Cell::text(&*zone.owner)),
-        ZoneColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Delta, |zone| {
-            Cell::Delta(Some(zone.virtual_size))
-        }),
-        ZoneColumn::new("resident", "RESIDENT\nSIZE", ValueType::Delta, |zone| Cell::Delta(zone.resident)),
-        ZoneColumn::new("allocations", "ALLOCATION\nCOUNT", ValueType::OptionalCountDelta, |zone| {
-            zone.allocations.map_or(Cell::Delta(None), Cell::CountDelta)
-        }),
-        ZoneColumn::new("allocated", "BYTES\nALLOCATED", ValueType::Delta, |zone| {
-            Cell::Delta(zone.allocated)
-        }),
-        ZoneColumn::machine("exact", ValueType::Truth, |zone| Cell::Value(zone.is_exact.into())),
+        ZONE_OWNER,
+        ZONE_VIRTUAL,
+        ZONE_RESIDENT,
+        ZONE_ALLOCATIONS,
+        ZONE_ALLOCATED,
+        ZONE_EXACT,
     ],
     json: &[
         ZoneColumn::machine("zone", ValueType::Text, |zone| Cell::text(&*zone.zone)),
-        ZoneColumn::machine("owner", ValueType::Text, |zone| Cell::text(&*zone.owner)),
-        ZoneColumn::machine("virtual", ValueType::Delta, |zone| Cell::Delta(Some(zone.virtual_size))),
-        ZoneColumn::machine("resident", ValueType::Delta, |zone| Cell::Delta(zone.resident)),
-        ZoneColumn::machine("allocations", ValueType::OptionalCountDelta, |zone| {
-            zone.allocations.map_or(Cell::Delta(None), Cell::CountDelta)
-        }),
-        ZoneColumn::machine("allocated", ValueType::Delta, |zone| Cell::Delta(zone.allocated)),
-        ZoneColumn::machine("exact", ValueType::Truth, |zone| Cell::Value(zone.is_exact.into())),
+        ZONE_OWNER,
+        ZONE_VIRTUAL,
+        ZONE_RESIDENT,
+        ZONE_ALLOCATIONS,
+        ZONE_ALLOCATED,
+        ZONE_EXACT,
     ],
 };
 

@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use mmview_platform::Result;
 
-use super::arena::Arena;
-use super::arena::Layout;
+use super::arena::{Arena, Layout};
 use crate::owners::target::Target;
 
 /// The largest number of blocks that are followed in all lists together.
@@ -24,17 +23,19 @@ const MOST_PAGES: usize = 16 << 10;
 /// How many pages are read together.
 const PAGES_AHEAD: u64 = 16;
 
-/// A format of a thread's cache: how many sizes, the width of their counters, and whether these count free places (2.42).
+/// A format of a thread's cache: how many sizes, the width of their counters, whether these count free places (2.42),
+/// and whether the links of its lists may be mangled (2.32).
 #[derive(Clone, Copy, Debug)]
 struct Format {
     bins: u64,
     width: u64,
     counts_places: bool,
+    mangles: &'static [bool],
 }
 
-const BYTES: Format = Format { bins: 64, width: 1, counts_places: false };
-const HALVES: Format = Format { bins: 64, width: 2, counts_places: false };
-const PLACES: Format = Format { bins: 76, width: 2, counts_places: true };
+const BYTES: Format = Format { bins: 64, width: 1, counts_places: false, mangles: &[false] };
+const HALVES: Format = Format { bins: 64, width: 2, counts_places: false, mangles: &[true, false] };
+const PLACES: Format = Format { bins: 76, width: 2, counts_places: true, mangles: &[true] };
 
 /// The sizes of blocks that hold a thread's cache: up to 2.29, up to 2.41, and from 2.42 on. Each can be 16 bytes more, because a
 /// rest that is too small for a block is not split off.
@@ -108,14 +109,10 @@ impl Caches {
                 .zip(contents.iter())
                 .filter_map(|(address, content)| Some((address + header, content?)))
                 .collect();
-            let ways: &[bool] = match size {
-                0x250 | 0x260 | 0x150 | 0x160 => &[false],
-                0x290 | 0x2a0 | 0x190 | 0x1a0 => &[true, false],
-                _ => &[true],
-            };
+            let format = format_of(size);
             let mut best: Option<(usize, bool, Caches)> = None;
-            for &is_mangled in ways {
-                let found = Caches::follow(target, &holders, format_of(size), cached, is_mangled, is_heap)?;
+            for &is_mangled in format.mangles {
+                let found = Caches::follow(target, &holders, format, cached, is_mangled, is_heap)?;
                 let count = found.holders.len();
                 let is_better =
                     |(most, _, other): &(usize, bool, Caches)| (count, other.torn) > (*most, found.torn);
