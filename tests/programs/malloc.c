@@ -164,6 +164,19 @@ static void release(struct table *table, size_t at)
     table->block[at] = table->block[--table->count];
 }
 
+/*
+ * Keeps a block that is mmapped, aligned, and made smaller, so that the header
+ * it leaves behind says a wrong size; and a block that is mapped in the room.
+ */
+static void keep_shrunk(struct thread *t)
+{
+    size_t size = SURELY_MMAPPED + below(t, MIB), last = t->live.count;
+    void *block = memalign(64 * KIB, size + MIB);
+    keep(&t->live, last, block, size + MIB);
+    keep(&t->live, last, realloc(block, size), size);
+    keep(&t->live, last + 1, malloc(MIB - KIB), MIB - KIB);
+}
+
 /* Keeps a block that is mmapped; most of them are aligned or resized too. */
 static void keep_mmapped(struct thread *t, size_t kind)
 {
@@ -182,7 +195,7 @@ static void keep_mmapped(struct thread *t, size_t kind)
 static void allocate_all(struct thread *t)
 {
     struct table *live = &t->live;
-    live->block = map((t->blocks + large + 1) * sizeof(void *));
+    live->block = map((t->blocks + large + 3) * sizeof(void *));
     for (size_t i = 0; i < t->blocks; i++) {
         size_t size = random_size(t);
         keep(live, live->count, allocate(t, size), size);
@@ -199,6 +212,8 @@ static void allocate_all(struct thread *t)
         release(live, below(t, live->count));
     for (size_t i = 0; i < large; i++)
         keep_mmapped(t, i);
+    if (large)
+        keep_shrunk(t);
 }
 
 /* Maps a page just above the break, so that it cannot grow. */

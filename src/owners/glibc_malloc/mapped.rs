@@ -60,8 +60,10 @@ pub(super) fn find(target: &Target<'_>, claims: &Claims<'_>, parameters: &Parame
             break;
         }
     }
-    if found.bytes.abs_diff(parameters.mapped_bytes) >= target.page() {
-        correct(target, claims, &mut found)?;
+    // A size that is wrong can make up for a block that it hides, so the number counts too.
+    if found.blocks.len() < wanted || found.bytes.abs_diff(parameters.mapped_bytes) >= target.page() {
+        let freed = correct(target, claims, &mut found)?;
+        tile(target, freed, &mut found)?;
     }
     found.blocks.sort_unstable_by_key(|block| block.range);
     Ok(found)
@@ -90,8 +92,9 @@ fn tile(target: &Target<'_>, gaps: Vec<AddrRange>, found: &mut Found) -> Result<
 }
 
 /// Corrects blocks whose size is that of a header which was left behind: an aligned block that moved can have its own header
-/// in any page, at the place before an aligned address in it.
-fn correct(target: &Target<'_>, claims: &Claims<'_>, found: &mut Found) -> Result<()> {
+/// in any page, at the place before an aligned address in it. Returns what they covered before and do not now.
+fn correct(target: &Target<'_>, claims: &Claims<'_>, found: &mut Found) -> Result<Vec<AddrRange>> {
+    let mut freed: Vec<AddrRange> = Vec::new();
     found.blocks.sort_unstable_by_key(|block| block.range);
     let mut pages_left = MOST_CORRECTED;
     let old = std::mem::take(&mut found.blocks);
@@ -115,10 +118,24 @@ fn correct(target: &Target<'_>, claims: &Claims<'_>, found: &mut Found) -> Resul
             right = header_in_a_page(target, rest, block.range, &mut pages_left)?.unwrap_or(right);
         }
         end_of_last = right.range.end();
+        freed.extend(AddrRange::new(end_of_last, block.range.end()).filter(|freed| !freed.is_empty()));
         found.blocks.push(right);
     }
     found.bytes = found.blocks.iter().map(|block| block.range.size().0).sum();
-    Ok(())
+    Ok(freed.into_iter().flat_map(|freed| between(&found.blocks, freed)).collect())
+}
+
+/// What the blocks, which are sorted, leave free of `range`.
+fn between(blocks: &[Mapped], range: AddrRange) -> Vec<AddrRange> {
+    let first = blocks.partition_point(|block| block.range.end() <= range.start());
+    let mut free = Vec::new();
+    let mut next = range.start();
+    for block in blocks[first..].iter().take_while(|block| block.range.start() < range.end()) {
+        free.extend(AddrRange::new(next, block.range.start()).filter(|gap| !gap.is_empty()));
+        next = next.max(block.range.end());
+    }
+    free.extend(AddrRange::new(next, range.end()).filter(|gap| !gap.is_empty()));
+    free
 }
 
 /// Looks for the header of a block in the resident pages of what it seems to cover.
