@@ -56,14 +56,18 @@ kinds! {
     MallocReserved = "malloc-reserved", "MALLOC reserved", Reserved;
     /// Large blocks of glibc's malloc, which have mappings of their own.
     MallocLarge = "malloc-large", "MALLOC large", Heap;
-    /// Memory that its allocator names.
+    /// Memory of another allocator.
     Malloc = "malloc", "MALLOC", Heap;
     /// The heap of a garbage collector.
     GcHeap = "gc-heap", "GC heap", Heap;
+    /// What a runtime keeps about its heap, its classes and itself.
+    RuntimeData = "runtime-data", "runtime data", Data;
     /// The stack of the main thread.
     Stack = "stack", "Stack", Stack;
     /// The stack of another thread.
     ThreadStack = "thread-stack", "Stack (thread)", Stack;
+    /// The stack of a fiber, a coroutine or a goroutine.
+    FiberStack = "fiber-stack", "Stack (fiber)", Stack;
     /// Thread-local data of a thread, apart from its stack.
     ThreadData = "thread-data", "thread data", Data;
     /// The shadow stack of a thread, which holds return addresses only.
@@ -138,7 +142,7 @@ impl RegionKind {
     /// `stack` means the stacks of all threads and `heap` everything that malloc manages; any other identifier means its
     /// own kind only. Titles work too, and case doesn't matter.
     pub fn named(word: &str) -> Option<&'static [RegionKind]> {
-        const STACKS: &[RegionKind] = &[RegionKind::Stack, RegionKind::ThreadStack];
+        const STACKS: &[RegionKind] = &[RegionKind::Stack, RegionKind::ThreadStack, RegionKind::FiberStack];
         const HEAPS: &[RegionKind] =
             &[RegionKind::Heap, RegionKind::MallocArena, RegionKind::MallocLarge, RegionKind::Malloc];
         let is = |name: &str| name.eq_ignore_ascii_case(word);
@@ -231,7 +235,7 @@ mod tests {
     #[test]
     fn stack_and_heap_are_families_and_nothing_else_is() {
         let ids = |word| RegionKind::named(word).unwrap().iter().map(|kind| kind.id()).collect::<Vec<_>>();
-        assert_eq!(ids("stack"), ["stack", "thread-stack"]);
+        assert_eq!(ids("stack"), ["stack", "thread-stack", "fiber-stack"]);
         assert_eq!(ids("heap"), ["heap", "malloc-arena", "malloc-large", "malloc"]);
         for kind in RegionKind::ALL.iter().filter(|kind| !["stack", "heap"].contains(&kind.id())) {
             assert_eq!(ids(kind.id()), [kind.id()]);

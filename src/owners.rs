@@ -4,15 +4,32 @@
 //! regions, with an owner and a kind. What it reads is hostile: it checks each pointer against the map, bounds each list, and
 //! drops a claim that contradicts itself. It reads resident pages only, and never stops the target.
 
+mod beam;
 mod claims;
+mod cppgc;
+mod cpython;
+mod dotnet;
 mod elf;
 mod glibc_malloc;
 mod glibc_threads;
+mod go;
+mod hotspot;
 mod images;
+mod jemalloc;
+mod luajit;
+mod mimalloc;
+mod musl_malloc;
 mod musl_threads;
+mod partition_alloc;
+mod php;
+mod postgres;
+mod ruby;
 mod target;
+mod tcmalloc;
 #[cfg(test)]
 mod tests;
+mod v8;
+mod wasm;
 
 use std::time::Instant;
 
@@ -121,16 +138,37 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
 }
 
 fn recognize(target: &Target<'_>, claims: &mut Claims<'_>, wanted: Wanted) -> Result<()> {
-    let mut recognizers: [Box<dyn Recognizer>; 3] = [
-        Box::new(glibc_threads::GlibcThreads),
-        Box::new(musl_threads::MuslThreads),
-        // Its mapped blocks have the weakest proof, so it comes last.
-        Box::new(glibc_malloc::GlibcMalloc::new(wanted)),
-    ];
-    for recognizer in recognizers.iter_mut().filter(|recognizer| recognizer.may_apply(target)) {
+    for recognizer in all(wanted).iter_mut().filter(|recognizer| recognizer.may_apply(target)) {
         recognizer.recognize(target, claims)?;
     }
     Ok(())
+}
+
+/// Every recognizer, those with the strongest proof first: what one has claimed, the next ones leave alone.
+fn all(wanted: Wanted) -> Vec<Box<dyn Recognizer>> {
+    vec![
+        Box::new(glibc_threads::GlibcThreads),
+        Box::new(musl_threads::MuslThreads),
+        Box::new(hotspot::HotSpot),
+        Box::new(go::Go),
+        Box::new(v8::V8),
+        Box::new(cppgc::CppGc),
+        Box::new(partition_alloc::PartitionAlloc),
+        Box::new(php::Php),
+        Box::new(ruby::Ruby),
+        Box::new(cpython::CPython),
+        Box::new(postgres::Postgres),
+        Box::new(jemalloc::Jemalloc),
+        Box::new(mimalloc::Mimalloc),
+        Box::new(tcmalloc::Tcmalloc),
+        Box::new(musl_malloc::MuslMalloc),
+        Box::new(dotnet::DotNet),
+        Box::new(beam::Beam),
+        Box::new(luajit::LuaJit),
+        Box::new(wasm::Wasm),
+        // Its mapped blocks have the weakest proof.
+        Box::new(glibc_malloc::GlibcMalloc::new(wanted)),
+    ]
 }
 
 /// The warning for a memory that may not be read.

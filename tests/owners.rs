@@ -1,209 +1,24 @@
 //! What memory shows about its owners: mmview's figures against those of programs that report on themselves.
-//!
-//! The programs are in `tests/programs`. Each is built once in several ways, by the compilers of this system.
 #![cfg(feature = "cli")]
 #![allow(missing_docs, clippy::print_stdout)]
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::process::Command;
 
-use common::{Run, Running, is_linux, run, skip, temporary};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use common::truth::*;
+use common::{Running, is_linux, run, temporary};
 use serde_json::Value;
-
-/// A way to build a program: a compiler and its flags.
-type Way = &'static [&'static str];
-
-const DYNAMIC: Way = &["cc"];
-const STATIC: Way = &["cc", "-static"];
-const NARROW: Way = &["cc", "-m32"];
-const NARROW_STATIC: Way = &["cc", "-m32", "-static"];
-const MUSL: Way = &["musl-gcc"];
-const MUSL_STATIC: Way = &["musl-gcc", "-static"];
 
 const GLIBC: [Way; 4] = [DYNAMIC, STATIC, NARROW, NARROW_STATIC];
 
 /// Options for a heap of a few blocks without large ones.
 const SMALL: &[&str] = &["--threads", "0", "--blocks", "20", "--large", "0"];
 
-const PAGE: u64 = 4096;
-
-static BUILT: Mutex<BTreeMap<String, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
-
-/// The program, built in this way. `None` and a message if this system can't.
-fn build(program: &str, way: Way) -> Option<PathBuf> {
-    if !is_linux() {
-        return None;
-    }
-    let key = format!("{program} {}", way.join(" "));
-    // A test that failed here fails the others too.
-    let mut built = BUILT.lock().unwrap();
-    built.entry(key).or_insert_with(|| compile(program, way)).clone()
-}
-
-fn compile(program: &str, way: Way) -> Option<PathBuf> {
-    let header = if way[0] == "cc" { "gnu/libc-version.h" } else { "pthread.h" };
-    let (directory, probe) = temporary("probe.c");
-    fs::write(&probe, format!("#include <{header}>\nint main(void) {{ return 0; }}\n")).unwrap();
-    let output = directory.path().join("program");
-    let compiles = |source: &str| {
-        let mut command = Command::new(way[0]);
-        command.args(&way[1..]).args(["-O1", "-pthread", "-o"]).arg(&output).arg(source);
-        command.stderr(Stdio::piped()).output()
-    };
-    if !cfg!(target_arch = "x86_64") || !compiles(&probe).is_ok_and(|probe| probe.status.success()) {
-        skip(&format!("`{}` can't build a program for x86 here", way.join(" ")));
-        return None;
-    }
-    let compiled = compiles(&format!("tests/programs/{program}.c")).unwrap();
-    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}{}", way.join("")));
-    // Another test process may run the old file.
-    fs::rename(output, &path).unwrap();
-    Some(path)
-}
-
-/// A running program and what it reports of itself.
-struct Truth {
-    program: Running,
-    report: Value,
-}
-
-impl Truth {
-    /// Starts the program. `arguments` may begin with settings of its environment.
-    fn start(path: &Path, arguments: &[&str]) -> Truth {
-        let settings = arguments.iter().take_while(|argument| argument.contains('=')).count();
-        let (settings, arguments) = arguments.split_at(settings);
-        let mut program = Running::start(Command::new("env").args(settings).arg(path).args(arguments));
-        let line = program.line();
-        Truth { report: serde_json::from_str(&line).expect(&line), program }
-    }
-
-    /// Each way to build the program that this system has, with these arguments.
-    fn of_each(program: &str, ways: &[Way], arguments: &[&str], mut check: impl FnMut(&Truth)) {
-        for way in ways {
-            if let Some(path) = build(program, way) {
-                println!("{program} by `{}` with {arguments:?}", way.join(" "));
-                check(&Truth::start(&path, arguments));
-            }
-        }
-    }
-
-    fn pid(&self) -> String {
-        self.program.pid()
-    }
-
-    fn stop(&self) {
-        let pid = Pid::from_child(&self.program.0);
-        kill_process(pid, Signal::STOP).unwrap();
-        waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
-    }
-
-    fn heap(&self) -> Value {
-        run(["heap", "--json", &self.pid()]).json()
-    }
-
-    fn regions(&self) -> Value {
-        run(["regions", "--json", &self.pid()]).json()
-    }
-
-    /// Stacks that it reports, if any, but not that of the main thread, which grows.
-    fn stacks(&self, field: &str) -> Vec<&Value> {
-        let main = self.program.0.id();
-        let stacks = self.report[field].as_array().into_iter().flatten();
-        stacks.filter(|stack| stack["tid"] != main).collect()
-    }
-
-    fn number(&self, group: &str, field: &str) -> u64 {
-        number(&self.report[group][field])
-    }
-}
-
-#[track_caller]
-fn list(value: &Value) -> &[Value] {
-    value.as_array().unwrap_or_else(|| panic!("{value} is no list"))
-}
-
-#[track_caller]
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-#[track_caller]
-fn address(value: &Value) -> u64 {
-    let text = value.as_str().and_then(|text| text.strip_prefix("0x"));
-    u64::from_str_radix(text.unwrap_or_else(|| panic!("{value} is no address")), 16).unwrap()
-}
-
-fn sum<'a>(values: impl IntoIterator<Item = &'a Value>, field: &str) -> u64 {
-    values.into_iter().map(|value| value[field].as_u64().unwrap_or(0)).sum()
-}
-
-/// The parts of all regions; a region without parts is one.
-fn parts(view: &Value) -> Vec<&Value> {
-    let regions = list(&view["regions"]).iter();
-    regions.flat_map(|region| region.get("parts").map_or(std::slice::from_ref(region), list)).collect()
-}
-
 /// The zones whose name ends so.
 fn zones(heap: &Value, are_mapped: bool) -> Vec<&Value> {
     let is_mapped = |zone: &Value| zone["zone"].as_str().unwrap().ends_with("mapped blocks");
     list(&heap["zones"]).iter().filter(|zone| is_mapped(zone) == are_mapped).collect()
-}
-
-/// Requires that the parts of each region follow each other without a gap and add up to it.
-#[track_caller]
-fn assert_parts_tile(view: &Value) {
-    for region in list(&view["regions"]) {
-        let Some(parts) = region.get("parts").map(list) else { continue };
-        assert!(parts.len() > 1, "{region} has one part");
-        let mut next = address(&region["start"]);
-        for part in parts {
-            assert_eq!(address(&part["start"]), next, "{part} of {region}");
-            next = address(&part["end"]);
-            assert_eq!(next - address(&part["start"]), number(&part["size"]), "{part}");
-            assert!(number(&part["size"]) > 0, "{part} of {region}");
-            assert!(part["resident"].as_u64() <= part["size"].as_u64(), "{part}");
-        }
-        assert_eq!(next, address(&region["end"]), "{region}");
-        for field in ["size", "resident", "swapped"] {
-            if parts.iter().all(|part| part[field].is_u64()) {
-                assert_eq!(sum(parts, field), number(&region[field]), "{field} of {region}");
-            }
-        }
-    }
-}
-
-/// Requires that no zone has more than its memory, and that only an exact one is without doubts.
-#[track_caller]
-fn assert_zones_are_possible(heap: &Value) {
-    for zone in list(&heap["zones"]) {
-        assert_eq!(zone["exact"], list(&zone["doubts"]).is_empty(), "{zone}");
-        let blocks = number(&zone["allocated"]) + number(&zone["free"]) + number(&zone["cached"]);
-        if zone["exact"] == true {
-            assert!(blocks <= number(&zone["virtual"]), "{zone}");
-        }
-        assert!(zone["resident"].as_u64() <= zone["virtual"].as_u64(), "{zone}");
-    }
-    let is_exact = list(&heap["zones"]).iter().all(|zone| zone["exact"] == true);
-    assert_eq!(heap["total"]["exact"], is_exact, "{}", heap["total"]);
-    assert!(heap["total"]["virtual"].as_u64() <= heap["process"]["virtual"].as_u64(), "{}", heap["total"]);
-}
-
-/// Requires a run without an error or a warning, and one that is not endless.
-#[track_caller]
-fn look(arguments: &[&str]) -> Run {
-    let mmview = assert_cmd::cargo::cargo_bin!("mmview");
-    let mut command = Command::new("timeout");
-    command.arg("60").arg(mmview).args(arguments).stdin(Stdio::null());
-    let run = Run::of(command.output().expect("timeout starts"));
-    assert_eq!((run.status, &*run.stderr), (0, ""), "{arguments:?}: {run:?}");
-    run
 }
 
 /// Requires the figures of a heap at rest to be those that glibc has.

@@ -23,7 +23,9 @@ pub(crate) mod time;
 pub use address::AddrRange;
 pub use arch::{ByteOrder, Machine, TargetArch};
 pub use bytes::{Bytes, PageSize};
-pub use claim::{Allocation, Claim, Evidence, Findings, Inspection, SizeClass, Unclaimed, Zone};
+pub use claim::{
+    Allocation, Claim, Evidence, FactValue, Findings, Inspection, Runtime, SizeClass, Unclaimed, Zone,
+};
 pub use counts::PageCounts;
 pub use ending::Ending;
 pub use macos::{MacosRegion, PurgeState};

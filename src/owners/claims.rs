@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use mmview_platform::{
     AddrRange, Bytes, Claim, Detail, Findings, Inspection, PageCounts, PageRun, PageState, Region, Result,
-    Unclaimed, Zone,
+    Runtime, Unclaimed, Zone,
 };
 
-use super::target::Target;
+use super::target::{Target, is_plain};
 
 /// The claims so far.
 pub(super) struct Claims<'a> {
@@ -18,6 +18,7 @@ pub(super) struct Claims<'a> {
     /// What is left of regions that are claimed in part.
     rest: Vec<Unclaimed>,
     zones: Vec<Zone>,
+    runtimes: Vec<Runtime>,
     settled: Vec<&'static str>,
 }
 
@@ -29,6 +30,7 @@ impl<'a> Claims<'a> {
             by_start: BTreeMap::new(),
             rest: Vec::new(),
             zones: Vec::new(),
+            runtimes: Vec::new(),
             settled: Vec::new(),
         }
     }
@@ -70,6 +72,18 @@ impl<'a> Claims<'a> {
     /// Reports what is allocated in a zone.
     pub fn zone(&mut self, zone: Zone) {
         self.zones.push(zone);
+    }
+
+    /// Reports an allocator or runtime, and what it records about itself.
+    pub fn runtime(&mut self, runtime: Runtime) {
+        self.runtimes.push(runtime);
+    }
+
+    /// The memory that an allocator could have and that nothing claims yet: private, writable, without a file, and not the
+    /// data of an image.
+    pub fn open(&self) -> impl Iterator<Item = AddrRange> {
+        let plain = self.regions.iter().filter(|region| is_plain(region));
+        plain.flat_map(|region| self.unclaimed(region.range))
     }
 
     /// Remembers that a question was answered in full: what was not claimed is something else.
@@ -114,6 +128,7 @@ impl<'a> Claims<'a> {
         findings.claims = self.by_start.into_values().collect();
         findings.unclaimed = self.rest;
         findings.zones = self.zones;
+        findings.runtimes = self.runtimes;
         findings.inspection = Some(inspection);
         findings
     }

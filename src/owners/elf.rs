@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::ReadCache;
-use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, FileKind};
 
 /// The largest notes and dynamic section that are read. Real ones have a few hundred bytes, and at most some kilobytes.
@@ -145,8 +145,34 @@ impl Elf {
     }
 
     /// Reads from the file what is loaded at `address`.
-    fn read_at(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
+    pub fn read_at(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
         self.file.read_exact_at(buffer, self.offset_of(address)?).ok()
+    }
+
+    /// Reads from the file up to `size` bytes of what is loaded at `address`.
+    pub fn read_up_to(&self, address: u64, size: usize) -> Option<Vec<u8>> {
+        let start = self.offset_of(address)?;
+        let mut buffer = vec![0; size];
+        let read = self.file.read_at(&mut buffer, start).ok()?;
+        buffer.truncate(read);
+        Some(buffer)
+    }
+
+    /// The address and the size of a section that is loaded.
+    pub fn section(&self, name: &str) -> Option<(u64, u64)> {
+        if self.is_64 {
+            self.find_section::<FileHeader64<Endianness>>(name)
+        } else {
+            self.find_section::<FileHeader32<Endianness>>(name)
+        }
+    }
+
+    fn find_section<E: FileHeader<Endian = Endianness>>(&self, name: &str) -> Option<(u64, u64)> {
+        let data = ReadCache::new(self.file.try_clone().ok()?);
+        let header = E::parse(&data).ok()?;
+        let endian = header.endian().ok()?;
+        let (_, section) = header.sections(endian, &data).ok()?.section_by_name(endian, name.as_bytes())?;
+        Some((section.sh_addr(endian).into(), section.sh_size(endian).into()))
     }
 
     /// Reads a word of 32 bits from the file.

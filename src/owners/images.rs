@@ -8,7 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mmview_platform::{AddrRange, Claim, Device, Memory, Native, PageSize, Protection, Region, TargetArch};
+use mmview_platform::{
+    AddrRange, Bytes, Claim, Device, Memory, Native, PageSize, Protection, Region, TargetArch,
+};
 
 use super::claims::Claims;
 use super::elf::{Elf, Segment};
@@ -144,6 +146,36 @@ impl Image {
     /// The addresses of its writable segments, zero-initialized data included.
     pub fn data(&self) -> impl Iterator<Item = AddrRange> {
         self.segments().filter(|(_, segment)| segment.is_writable).map(|(range, _)| range)
+    }
+
+    /// The file name of its path.
+    pub fn file_name(&self) -> &[u8] {
+        self.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+    }
+
+    /// Where in memory the loader put what has this address in the file.
+    pub fn loaded(&self, address: u64) -> u64 {
+        self.bias.wrapping_add(address)
+    }
+
+    /// Reads from the file what is loaded at `address` of the memory: constants, which need no look at the memory. Not for
+    /// data, which has changed since.
+    pub fn constant(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
+        self.elf.read_at(address.wrapping_sub(self.bias), buffer)
+    }
+
+    /// The zero-terminated string that is loaded at `address` of the memory, by the file.
+    pub fn string(&self, address: u64, longest: usize) -> Option<Vec<u8>> {
+        let mut bytes = self.elf.read_up_to(address.wrapping_sub(self.bias), longest)?;
+        let end = bytes.iter().position(|&byte| byte == 0)?;
+        bytes.truncate(end);
+        Some(bytes)
+    }
+
+    /// Where a section, such as `.go.buildinfo`, is loaded.
+    pub fn section(&self, name: &str) -> Option<AddrRange> {
+        let (address, size) = self.elf.section(name)?;
+        AddrRange::with_size(self.bias.wrapping_add(address), Bytes(size))
     }
 
     /// Whether a region maps its file.

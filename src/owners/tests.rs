@@ -8,14 +8,11 @@ use mmview_platform::{
 };
 use proptest::prelude::*;
 
+use super::Wanted;
 use super::claims::Claims;
 use super::elf::Elf;
-use super::glibc_malloc::GlibcMalloc;
-use super::glibc_threads::GlibcThreads;
 use super::images::Images;
-use super::musl_threads::MuslThreads;
 use super::target::Target;
-use super::{Recognizer, Wanted};
 use crate::classify::tests::{regions, source};
 use crate::snapshot::Snapshot;
 
@@ -94,9 +91,8 @@ fn check(words: Vec<u64>, word: u64) {
     let forged = Forged::new(words);
     let mut map = map(&forged.regions);
     let findings = forged.inspect(word, |target, claims| {
-        let mut recognizers: [Box<dyn Recognizer>; 3] =
-            [Box::new(GlibcThreads), Box::new(MuslThreads), Box::new(GlibcMalloc::new(Wanted::default()))];
-        for recognizer in &mut recognizers {
+        // Even those that would not apply.
+        for recognizer in &mut super::all(Wanted::default()) {
             recognizer.recognize(target, claims).unwrap();
         }
         std::mem::replace(claims, Claims::new(&[], PAGE)).finish()

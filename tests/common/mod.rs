@@ -1,6 +1,8 @@
 //! Shared by the test programs: mmview as a command, and processes to examine.
 #![allow(dead_code, missing_docs)]
 
+pub mod truth;
+
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Child, Command, Output, Stdio};
 

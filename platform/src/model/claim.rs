@@ -136,6 +136,8 @@ pub struct Zone {
     pub allocations: Option<u64>,
     /// Their size, with the allocator's headers.
     pub allocated: Option<Bytes>,
+    /// How much of its address space is in use or ready for use. The rest is only reserved.
+    pub committed: Option<Bytes>,
     /// The size of the free blocks, and of the unused rest at the top.
     pub free: Option<Bytes>,
     /// The number of free blocks.
@@ -206,6 +208,46 @@ impl Allocation {
     }
 }
 
+/// An allocator or runtime that was found in the target, and what its own structures record about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Runtime {
+    /// The owner of its memory, as in [`Claim::owner`].
+    pub owner: Cow<'static, str>,
+    /// Its name and version, such as `CPython 3.11.2`.
+    pub name: Box<str>,
+    /// What it records: a label, such as `garbage collector`, and a value.
+    pub facts: Vec<(Cow<'static, str>, FactValue)>,
+}
+
+impl Runtime {
+    /// A runtime without facts.
+    pub fn new(owner: impl Into<Cow<'static, str>>, name: impl Into<Box<str>>) -> Runtime {
+        Runtime { owner: owner.into(), name: name.into(), facts: Vec::new() }
+    }
+
+    /// The same runtime with one more fact.
+    #[must_use]
+    pub fn fact(mut self, label: impl Into<Cow<'static, str>>, value: FactValue) -> Runtime {
+        self.facts.push((label.into(), value));
+        self
+    }
+}
+
+/// The value of a fact about a [`Runtime`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FactValue {
+    /// A number of things.
+    Count(u64),
+    /// A number of bytes.
+    Size(Bytes),
+    /// A name.
+    Text(Box<str>),
+}
+
 /// What the target's memory shows: whose it is, and what is allocated in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -217,6 +259,8 @@ pub struct Findings {
     pub unclaimed: Vec<Unclaimed>,
     /// What is allocated in them.
     pub zones: Vec<Zone>,
+    /// The allocators and runtimes.
+    pub runtimes: Vec<Runtime>,
     /// What was looked for; `None` if the memory was not read.
     pub inspection: Option<Inspection>,
 }

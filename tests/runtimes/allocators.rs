@@ -1,0 +1,1 @@
+//! jemalloc, mimalloc, tcmalloc, and musl's malloc.

@@ -1,0 +1,1 @@
+//! CPython, Ruby, and PHP.
