@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use mmview_platform::{Bytes, PageCounts, Zone};
+use mmview_platform::{Bytes, PageCounts, SizeClass, Zone};
 
 use crate::region::{Classified, Part};
 use crate::snapshot::Snapshot;
@@ -67,6 +67,16 @@ impl HeapZone {
         heap
     }
 
+    /// Adds another zone to a sum; `is_first` if the sum is still empty.
+    fn add(&mut self, other: &HeapZone, is_first: bool) {
+        self.memory.add_all(&other.memory);
+        self.fragmentation = match is_first {
+            true => other.fragmentation,
+            false => self.fragmentation.zip(other.fragmentation).map(|(one, other)| one + other),
+        };
+        add(&mut self.zone, &other.zone, is_first);
+    }
+
     /// The lost memory as a percentage of the memory that is dirty or swapped out, rounded up.
     pub fn fragmentation_percent(&self) -> Option<u64> {
         let (lost, used) = (self.fragmentation?, self.used_memory()?);
@@ -87,6 +97,44 @@ pub struct Zones {
     pub zones: Vec<HeapZone>,
     /// Their sum.
     pub total: HeapZone,
+}
+
+impl Zones {
+    /// The same with one zone for each owner, which has the owner's name.
+    #[must_use]
+    pub fn by_owner(self) -> Zones {
+        let mut owners: Vec<Vec<HeapZone>> = Vec::new();
+        for zone in self.zones {
+            match owners.iter_mut().find(|zones| zones[0].zone.owner == zone.zone.owner) {
+                Some(zones) => zones.push(zone),
+                None => owners.push(vec![zone]),
+            }
+        }
+        let sum = |zones: Vec<HeapZone>| {
+            let owner = zones[0].zone.owner.clone();
+            let mut sum = HeapZone { zone: Zone::new(owner.clone(), &*owner), ..HeapZone::default() };
+            zones.iter().enumerate().for_each(|(index, zone)| sum.add(zone, index == 0));
+            sum.zone.sizes = size_classes(zones.iter().map(|zone| &zone.zone));
+            sum.zone.largest = zones.iter().flat_map(|zone| zone.zone.largest.iter().copied()).collect();
+            sum.zone.largest.sort_unstable_by_key(|block| std::cmp::Reverse(*block));
+            // No zone lists more than were asked for.
+            let most = zones.iter().map(|zone| zone.zone.largest.len()).max().unwrap_or_default();
+            sum.zone.largest.truncate(most);
+            sum
+        };
+        Zones { zones: owners.into_iter().map(sum).collect(), total: self.total }
+    }
+}
+
+/// The size classes of several zones together.
+pub(crate) fn size_classes<'a>(zones: impl Iterator<Item = &'a Zone>) -> Vec<SizeClass> {
+    let mut classes = BTreeMap::<_, SizeClass>::new();
+    for class in zones.flat_map(|zone| &zone.sizes) {
+        let sum = classes.entry(class.size).or_insert(SizeClass::new(class.size, 0, Bytes::ZERO));
+        sum.allocations += class.allocations;
+        sum.allocated += class.allocated;
+    }
+    classes.into_values().collect()
 }
 
 /// Adds up the memory of zones, region by region.
@@ -117,13 +165,8 @@ impl Builder {
         }
         let total = &mut result.total;
         total.zone = Zone::new("", "TOTAL");
-        for (index, HeapZone { zone, memory, fragmentation }) in result.zones.iter().enumerate() {
-            total.memory.add_all(memory);
-            total.fragmentation = match index {
-                0 => *fragmentation,
-                _ => total.fragmentation.zip(*fragmentation).map(|(one, other)| one + other),
-            };
-            add(&mut total.zone, zone, index == 0);
+        for (index, zone) in result.zones.iter().enumerate() {
+            total.add(zone, index == 0);
         }
         result
     }
@@ -136,6 +179,7 @@ fn add(total: &mut Zone, zone: &Zone, is_first: bool) {
     }
     sum(&mut total.allocations, zone.allocations, is_first);
     sum(&mut total.allocated, zone.allocated, is_first);
+    sum(&mut total.committed, zone.committed, is_first);
     sum(&mut total.free, zone.free, is_first);
     sum(&mut total.free_blocks, zone.free_blocks, is_first);
     sum(&mut total.top, zone.top, is_first);

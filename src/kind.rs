@@ -25,6 +25,11 @@ macro_rules! kinds {
                 match self { $(RegionKind::$variant => $title),+ }
             }
 
+            /// What it is, in one or two sentences.
+            pub const fn about(self) -> &'static str {
+                match self { $(RegionKind::$variant => concat!($($doc),+).trim_ascii_start()),+ }
+            }
+
             /// The group that decides the color.
             pub const fn group(self) -> Group {
                 match self { $(RegionKind::$variant => Group::$group),+ }

@@ -40,12 +40,15 @@ mod demo;
 pub mod diff;
 mod error;
 #[cfg(feature = "cli")]
+mod explain;
+#[cfg(feature = "cli")]
 mod filter;
 pub mod heap;
 #[cfg(feature = "cli")]
 mod interrupt;
 pub mod kind;
 mod owners;
+mod ownership;
 mod region;
 #[cfg(feature = "cli")]
 mod render;

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::classify::macos;
 use crate::kind::RegionKind;
+use crate::ownership::owner_of;
 use crate::region::{Classified, Part};
 use crate::snapshot::Snapshot;
 
@@ -154,14 +155,25 @@ impl Totals {
     }
 }
 
-/// A row of the summary: all regions of one type.
+/// What the rows of a summary stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Grouping {
+    /// A type of regions.
+    #[default]
+    Type,
+    /// An allocator or runtime that owns them, or else what they are for.
+    Owner,
+}
+
+/// A row of the summary: all regions of one type, or of one owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Row {
-    /// Their kind.
+    /// Their kind; of an owner's parts, the kind of the first.
     #[serde(serialize_with = "serialize_kind")]
     pub kind: RegionKind,
-    /// The name of the type.
+    /// The name of the type, or of the owner.
     #[serde(rename = "type")]
     pub title: Cow<'static, str>,
     /// How their purpose is known.
@@ -232,7 +244,9 @@ pub struct Writable {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// A row for each type, sorted by name in byte order.
+    /// What the rows stand for.
+    pub grouping: Grouping,
+    /// A row for each type, sorted by name in byte order; or for each owner, the one with the most memory first.
     pub rows: Vec<Row>,
     /// The sums over all regions.
     pub total: Totals,
@@ -346,9 +360,15 @@ pub struct Builder {
     unreserved: Totals,
     footprint: Sum,
     summary: Summary,
+    grouping: Grouping,
 }
 
 impl Builder {
+    /// Adds up by type or by owner.
+    pub fn by(grouping: Grouping) -> Builder {
+        Builder { grouping, ..Builder::default() }
+    }
+
     /// Adds a region.
     pub fn add(&mut self, region: &Classified) {
         if is_excluded(region) {
@@ -356,12 +376,12 @@ impl Builder {
         }
         let (kind, facts) = (region.kind(), region.facts());
         if region.parts().is_empty() {
-            let row = self.row(kind, region.title());
+            let row = self.row_of(&region.as_part());
             row.totals.add(facts);
             row.evidence = row.evidence.with(region.evidence());
         } else {
             for part in region.parts() {
-                let row = self.row(part.kind(), part.title());
+                let row = self.row_of(part);
                 row.totals.add_part(part, facts);
                 row.evidence = row.evidence.with(part.evidence());
             }
@@ -383,9 +403,17 @@ impl Builder {
         self.summary.mappings += u64::from(kind != RegionKind::Vsyscall);
     }
 
+    fn row_of(&mut self, part: &Part) -> &mut Row {
+        match self.grouping {
+            Grouping::Type => self.row(part.kind(), part.title()),
+            Grouping::Owner => self.row(part.kind(), &owner_of(part)),
+        }
+    }
+
     /// Returns the sums of the row with this title. All unused data of libraries is in one row.
     fn row(&mut self, kind: RegionKind, title: &str) -> &mut Row {
-        let title = if kind == RegionKind::UnusedLibrary { UNUSED } else { title };
+        let is_unused = kind == RegionKind::UnusedLibrary && self.grouping == Grouping::Type;
+        let title = if is_unused { UNUSED } else { title };
         if !self.rows.contains_key(title) {
             let title = Cow::Owned(title.to_owned());
             let row = Row { kind, title, evidence: Certainty::default(), totals: Totals::default() };
@@ -403,7 +431,7 @@ impl Builder {
 
     /// Returns the summary. If `process` has a footprint from the kernel, that one counts.
     pub fn finish(self, process: &ProcessInfo) -> Summary {
-        let mut summary = self.summary;
+        let mut summary = Summary { grouping: self.grouping, ..self.summary };
         let kept_by_kernel = process.totals.anonymous.zip(process.totals.swapped);
         summary.footprint = process
             .totals
@@ -411,6 +439,10 @@ impl Builder {
             .or_else(|| self.footprint.value())
             .or(kept_by_kernel.map(|(anonymous, swapped)| anonymous + swapped));
         summary.rows = self.rows.into_values().collect();
+        if self.grouping == Grouping::Owner {
+            let size = |row: &Row| (row.totals.resident.value(), row.totals.virtual_size);
+            summary.rows.sort_by_key(|row| std::cmp::Reverse(size(row)));
+        }
         summary.total_unreserved =
             (self.unreserved.regions < summary.total.regions).then_some(self.unreserved);
         let writable = &mut summary.writable;

@@ -8,6 +8,7 @@ pub mod address;
 pub mod check;
 mod column;
 pub mod diff;
+pub mod explain;
 pub mod heap;
 mod note;
 pub mod origins;
@@ -44,6 +45,8 @@ pub enum ViewKind {
     Regions,
     /// Zones of malloc.
     Heap,
+    /// A process or a region, in words.
+    Explain,
     /// The region at an address.
     Address,
     /// Checks and their verdicts.
@@ -69,6 +72,7 @@ impl ViewKind {
             ViewKind::Summary => "summary",
             ViewKind::Regions => "regions",
             ViewKind::Heap => "heap",
+            ViewKind::Explain => "explain",
             ViewKind::Address => "address",
             ViewKind::Check => "check",
             ViewKind::Snapshot => "snapshot",

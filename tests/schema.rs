@@ -41,12 +41,28 @@ fn checks(target: &str) {
     check(&run.stdout);
 }
 
+/// What the map is made of, by owner and in words.
+#[track_caller]
+fn explanations(target: &str) {
+    check(&run(["--json", "--by", "owner", target]).stdout);
+    check(&run(["explain", "--json", target]).stdout);
+    let regions = run(["regions", "--json", target]).json();
+    let somewhere = regions["regions"][0]["start"].as_str().unwrap_or("0x1000").to_owned();
+    for address in [&somewhere, "0x8"] {
+        check(&run(["explain", "--json", target, address]).stdout);
+    }
+    for by in ["zone", "owner", "size"] {
+        check(&run(["heap", "--json", "--by", by, target]).stdout);
+    }
+}
+
 #[test]
 fn captures_match() {
     for name in ["notebook.vmmap", "notebook-summary.vmmap", "format-2.0.vmmap"] {
         let file = format!("tests/fixtures/macos/{name}");
         check(&run(["--json", &file]).stdout);
         check(&run(["regions", "--json", &file]).stdout);
+        explanations(&file);
         checks(&file);
     }
     for name in
@@ -56,6 +72,7 @@ fn captures_match() {
         check(&run(["--json", &file]).stdout);
         check(&run(["regions", "--json", "--gaps", &file]).stdout);
         check(&run(["--json", &file, "0x600000000000"]).stdout);
+        explanations(&file);
         checks(&file);
     }
 }
@@ -65,6 +82,7 @@ fn live_processes_and_failures_match() {
     let sleeper = Running::sleeper();
     check(&run(["--json", &sleeper.pid()]).stdout);
     check(&run(["regions", "--json", &sleeper.pid()]).stdout);
+    explanations(&sleeper.pid());
     checks(&sleeper.pid());
     check(&run(["check", "--json", "4194305", "any()"]).stdout);
     check(&run(["--json", "4194305"]).stdout);

@@ -11,6 +11,7 @@ use crate::criteria::{self, PathGlob, Permissions};
 use crate::filter::{self, SortKey};
 use crate::kind::RegionKind;
 use crate::render::Format;
+use crate::summary::Grouping;
 use crate::units::{self, Units};
 use mmview_platform::{AddrRange, Bytes, Detail, Evidence};
 
@@ -75,8 +76,31 @@ pub struct Args {
     #[command(flatten)]
     pub targets: Targets,
 
+    /// What the rows of the summary stand for
+    #[arg(long, value_enum, default_value_t, value_name = "GROUPING")]
+    pub by: GroupingChoice,
+
     #[command(flatten)]
     pub common: Common,
+}
+
+/// What the rows of the summary stand for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum GroupingChoice {
+    /// A type of regions
+    #[default]
+    Type,
+    /// The allocator or runtime that owns them, or else what they are for; the largest first
+    Owner,
+}
+
+impl From<GroupingChoice> for Grouping {
+    fn from(choice: GroupingChoice) -> Grouping {
+        match choice {
+            GroupingChoice::Type => Grouping::Type,
+            GroupingChoice::Owner => Grouping::Owner,
+        }
+    }
 }
 
 /// The targets of a command.
@@ -280,6 +304,8 @@ pub enum Command {
     Regions(RegionsArgs),
     /// Show what is allocated in each zone of malloc, and what that memory costs
     Heap(HeapArgs),
+    /// Explain in words what a process or a region is made of, and how that is known
+    Explain(ExplainArgs),
     /// Check a memory map; the exit status is the result
     Check(CheckArgs),
     /// Save a map in an archive, which every command takes as a TARGET
@@ -369,6 +395,10 @@ pub struct HeapArgs {
     #[command(flatten)]
     pub targets: Targets,
 
+    /// What a row stands for
+    #[arg(long, value_enum, default_value_t, value_name = "GROUPING")]
+    pub by: HeapGrouping,
+
     /// List the blocks in use by size class: multiples of 16 up to 512 bytes, then four classes per doubling
     #[arg(long)]
     pub sizes: bool,
@@ -381,6 +411,31 @@ pub struct HeapArgs {
     #[arg(long)]
     pub free: bool,
 }
+
+/// What a row of the heap stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum HeapGrouping {
+    /// A zone: an arena of an allocator, or a space of a runtime
+    #[default]
+    Zone,
+    /// All zones of an allocator or runtime
+    Owner,
+    /// Blocks of similar size, in all zones
+    Size,
+}
+
+/// `mmview explain`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXPLAIN_HELP)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub targets: Targets,
+}
+
+const EXPLAIN_HELP: &str = "\
+Each paragraph is about one owner: an allocator or runtime, or what memory is for, such as the stacks of all threads. A percentage \
+is of the resident memory. mmview writes a sentence only for a fact that it found, and says how it knows: the memory itself has \
+structures that prove it, the kernel reports it, or size and neighbors suggest it. With an ADDRESS, mmview explains the region there.";
 
 const HEAP_HELP: &str = "\
 A zone is an arena of glibc's malloc, or its mapped blocks. mmview reads the headers of all blocks, as far as they are resident, \

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod demo;
 mod diff;
+mod explain;
 mod heap;
 mod man;
 mod pmap;
@@ -17,7 +18,7 @@ mod watch;
 
 use std::ffi::OsString;
 
-use super::args::{Args, Command};
+use super::args::{Args, Command, GroupingChoice};
 use super::exit::Exit;
 use super::options::{Options, usage};
 use super::session::Session;
@@ -28,10 +29,11 @@ use crate::error::Result;
 /// What to do.
 #[derive(Debug)]
 pub(super) enum Task {
-    Summary(Vec<Target>),
+    Summary(summary::Plan),
     Address(Vec<Target>, u64),
     Regions(regions::Plan),
     Heap(heap::Plan),
+    Explain(explain::Plan),
     Check(check::Plan),
     Snapshot(snapshot::Plan),
     Diff(diff::Plan),
@@ -60,6 +62,11 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
              of a command",
         );
     }
+    if args.command.is_some() && args.by != GroupingChoice::default() {
+        return usage(
+            "--by before a command is about the summary; `heap --by` is another option, after the command",
+        );
+    }
     let options = Options::resolve(args.common);
     let call = |typed: Vec<OsString>| {
         let arguments = tool_arguments.map_or(typed, <[OsString]>::to_vec);
@@ -67,9 +74,10 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
         Call { arguments, open, terminal_width: options.style.width }
     };
     let task = match args.command {
-        None => summary::plan(args.targets)?,
+        None => summary::plan(args.targets, args.by.into())?,
         Some(Command::Regions(args)) => regions::plan(args)?,
         Some(Command::Heap(args)) => heap::plan(args)?,
+        Some(Command::Explain(args)) => explain::plan(args)?,
         Some(Command::Check(args)) => check::plan(args)?,
         Some(Command::Snapshot(args)) => snapshot::plan(args)?,
         Some(Command::Diff(args)) => diff::plan(args)?,
@@ -87,10 +95,11 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
 /// Does it.
 pub(super) fn run(task: &Task, session: &mut Session<'_>) -> Result<Exit> {
     match task {
-        Task::Summary(targets) => summary::run(targets, session),
+        Task::Summary(plan) => summary::run(plan, session),
         Task::Address(targets, address) => address::run(targets, *address, session),
         Task::Regions(plan) => regions::run(plan, session),
         Task::Heap(plan) => heap::run(plan, session),
+        Task::Explain(plan) => explain::run(plan, session),
         Task::Check(plan) => check::run(plan, session),
         Task::Snapshot(plan) => snapshot::run(plan, session),
         Task::Diff(plan) => diff::run(plan, session),

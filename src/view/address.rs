@@ -85,7 +85,8 @@ impl Place {
         tail
     }
 
-    fn note(&self) -> Note {
+    /// The sentence about it.
+    pub fn note(&self) -> Note {
         let address = self.address;
         match &self.hit {
             Some(hit) => Note::AddressHit { address, region: Box::new(hit.clone()) },

@@ -1,12 +1,12 @@
 //! Zones of malloc: what is allocated, and what its memory costs. A view of its own, and the second table of the summary.
 
-use mmview_platform::{Allocation, SizeClass, Warning, Zone};
+use mmview_platform::{Allocation, Bytes, SizeClass, Warning};
 use serde_json::json;
 
 use super::column::{Column, Columns, Row, Shows, ValueType};
 use super::origins::{Origins, warnings_value};
 use super::{Cell, Head, Layout, Note, Record, Role, Table, Tail, ViewKind, fields};
-use crate::heap::{HeapZone, Zones};
+use crate::heap::{HeapZone, Zones, size_classes};
 use crate::kind::Group;
 
 type ZoneColumn = Column<HeapZone>;
@@ -14,6 +14,8 @@ type ZoneColumn = Column<HeapZone>;
 const ZONE: ZoneColumn =
     ZoneColumn::new("zone", "\nMALLOC ZONE", ValueType::Label, |zone| Cell::text(&*zone.zone.name));
 const OWNER: ZoneColumn = ZoneColumn::machine("owner", ValueType::Text, |zone| Cell::text(&*zone.zone.owner));
+const OWNERS: ZoneColumn =
+    ZoneColumn::new("owner", "\nOWNER", ValueType::Label, |zone| Cell::text(&*zone.zone.name));
 const VIRTUAL: ZoneColumn = ZoneColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Size, |zone| {
     Cell::Size(Some(zone.memory.virtual_size))
 });
@@ -35,7 +37,10 @@ const ALLOCATIONS: ZoneColumn =
 const ALLOCATED: ZoneColumn = ZoneColumn::new("allocated", "BYTES\nALLOCATED", ValueType::Measured, |zone| {
     Cell::Size(zone.zone.allocated)
 })
-.about("Their size, with the headers of malloc.");
+.about("Their size, with the headers of the allocator.");
+const COMMITTED: ZoneColumn =
+    ZoneColumn::machine("committed", ValueType::Measured, |zone| Cell::Size(zone.zone.committed))
+        .about("How much of the address space is ready for use; null if that is unknown.");
 const FREE: ZoneColumn =
     ZoneColumn::new("free", "BYTES\nFREE", ValueType::Measured, |zone| Cell::Size(zone.zone.free))
         .shown(Shows::Machines)
@@ -95,6 +100,7 @@ pub const COLUMNS: Columns<HeapZone> = Columns {
         SWAPPED,
         ALLOCATIONS,
         ALLOCATED,
+        COMMITTED,
         FREE,
         LARGEST_FREE,
         TRIMMABLE,
@@ -113,6 +119,53 @@ pub const COLUMNS: Columns<HeapZone> = Columns {
         SWAPPED,
         ALLOCATIONS,
         ALLOCATED,
+        COMMITTED,
+        FREE,
+        FREE_BLOCKS,
+        LARGEST_FREE,
+        TOP,
+        TRIMMABLE,
+        CACHED,
+        CACHED_BLOCKS,
+        FRAGMENTATION,
+        PERCENT,
+        REGIONS,
+        EXACT,
+        DOUBTS,
+        SIZES,
+        LARGEST,
+    ],
+};
+
+/// The columns of an owner: those of its zones together.
+pub const BY_OWNER: Columns<HeapZone> = Columns {
+    tabular: &[
+        OWNERS,
+        VIRTUAL,
+        RESIDENT,
+        DIRTY,
+        SWAPPED,
+        ALLOCATIONS,
+        ALLOCATED,
+        COMMITTED,
+        FREE,
+        LARGEST_FREE,
+        TRIMMABLE,
+        CACHED,
+        FRAGMENTATION,
+        PERCENT,
+        REGIONS,
+        EXACT,
+    ],
+    json: &[
+        OWNERS,
+        VIRTUAL,
+        RESIDENT,
+        DIRTY,
+        SWAPPED,
+        ALLOCATIONS,
+        ALLOCATED,
+        COMMITTED,
         FREE,
         FREE_BLOCKS,
         LARGEST_FREE,
@@ -197,9 +250,23 @@ fn boxed<'a, R: Clone + 'static>(row: Row<'a, R>) -> Box<dyn Record + 'a> {
     Box::new(row)
 }
 
-/// What to show beside the zones.
+/// What a row of the first table stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum By {
+    /// A zone.
+    #[default]
+    Zone,
+    /// All zones of an owner.
+    Owner,
+    /// Blocks of similar size, in all zones.
+    Size,
+}
+
+/// What to show of the zones.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Extras {
+pub struct Options {
+    /// What a row stands for.
+    pub by: By,
     /// The blocks in use by size.
     pub sizes: bool,
     /// So many of the largest blocks.
@@ -208,23 +275,41 @@ pub struct Extras {
     pub free: bool,
 }
 
-/// The table of zones, if there are any.
-pub fn table(zones: &Zones) -> Option<Table> {
-    (!zones.zones.is_empty()).then(|| Table::new(("zones", "zone"), &COLUMNS, Layout::Fitted))
+impl By {
+    const fn columns(self) -> &'static Columns<HeapZone> {
+        match self {
+            By::Owner => &BY_OWNER,
+            By::Zone | By::Size => &COLUMNS,
+        }
+    }
+
+    /// The first table.
+    fn table(self) -> Table {
+        match self {
+            By::Zone => Table::new(("zones", "zone"), &COLUMNS, Layout::Fitted),
+            By::Owner => Table::new(("owners", "owner"), &BY_OWNER, Layout::Fitted),
+            By::Size => Table::new(("sizes", "size"), &SIZE_COLUMNS, Layout::Fitted),
+        }
+    }
+}
+
+/// The table of zones or owners, if there are any.
+pub fn table(zones: &Zones, by: By) -> Option<Table> {
+    (!zones.zones.is_empty()).then(|| by.table())
 }
 
 /// What comes before the rows.
-pub fn head(origins: &Origins, zones: &Zones, extras: Extras, is_for_people: bool) -> Head {
-    let mut tables = vec![Table::new(("zones", "zone"), &COLUMNS, Layout::Fitted)];
+pub fn head(origins: &Origins, zones: &Zones, options: Options, is_for_people: bool) -> Head {
+    let mut tables = vec![options.by.table()];
     if is_for_people && !zones.zones.is_empty() {
         // Machines have all of it in each zone.
-        if extras.free {
+        if options.free {
             tables.push(Table::new(("free", "free"), &FREE_COLUMNS, Layout::Fitted));
         }
-        if extras.sizes {
+        if options.sizes {
             tables.push(Table::new(("sizes", "size"), &SIZE_COLUMNS, Layout::Fitted));
         }
-        if extras.largest.is_some() {
+        if options.largest.is_some() {
             tables.push(Table::new(("blocks", "block"), &BLOCKS, Layout::Fitted));
         }
     }
@@ -237,9 +322,12 @@ pub fn head(origins: &Origins, zones: &Zones, extras: Extras, is_for_people: boo
     }
 }
 
-/// The zones, and for people their total below them.
-pub fn records(zones: &Zones) -> Vec<Box<dyn Record + '_>> {
-    zone_rows(zones, &COLUMNS)
+/// The rows of the first table, and for people their total below them.
+pub fn records(zones: &Zones, by: By) -> Vec<Box<dyn Record + '_>> {
+    match by {
+        By::Size => size_rows(zones),
+        by => zone_rows(zones, by.columns()),
+    }
 }
 
 fn zone_rows<'a>(zones: &'a Zones, columns: &'static Columns<HeapZone>) -> Vec<Box<dyn Record + 'a>> {
@@ -252,20 +340,24 @@ fn zone_rows<'a>(zones: &'a Zones, columns: &'static Columns<HeapZone>) -> Vec<B
     std::iter::once(rule()).chain(rows).chain([rule(), total]).collect()
 }
 
+fn size_rows(zones: &Zones) -> Vec<Box<dyn Record + '_>> {
+    let sizes = size_classes(zones.zones.iter().map(|zone| &zone.zone));
+    sizes.into_iter().map(|class| boxed(Row::owned(&SIZE_COLUMNS, class))).collect()
+}
+
 /// The rows of each table after the first.
-pub fn more_records(zones: &Zones, extras: Extras) -> Vec<Vec<Box<dyn Record + '_>>> {
+pub fn more_records(zones: &Zones, options: Options) -> Vec<Vec<Box<dyn Record + '_>>> {
     let mut tables = Vec::new();
     if zones.zones.is_empty() {
         return tables;
     }
-    if extras.free {
+    if options.free {
         tables.push(zone_rows(zones, &FREE_COLUMNS));
     }
-    if extras.sizes {
-        let sizes = sizes(zones.zones.iter().map(|zone| &zone.zone));
-        tables.push(sizes.into_iter().map(|class| boxed(Row::owned(&SIZE_COLUMNS, class))).collect());
+    if options.sizes {
+        tables.push(size_rows(zones));
     }
-    if let Some(count) = extras.largest {
+    if let Some(count) = options.largest {
         let blocks = zones.zones.iter().flat_map(|zone| {
             let name = zone.zone.name.to_string();
             zone.zone.largest.iter().map(move |block| Block { zone: name.clone(), block: *block })
@@ -278,16 +370,13 @@ pub fn more_records(zones: &Zones, extras: Extras) -> Vec<Vec<Box<dyn Record + '
     tables
 }
 
-/// The size classes of all zones together.
-fn sizes<'a>(zones: impl Iterator<Item = &'a Zone>) -> Vec<SizeClass> {
-    let mut sum = std::collections::BTreeMap::<_, SizeClass>::new();
-    for class in zones.flat_map(|zone| &zone.sizes) {
-        let sum =
-            sum.entry(class.size).or_insert(SizeClass::new(class.size, 0, mmview_platform::Bytes::ZERO));
-        sum.allocations += class.allocations;
-        sum.allocated += class.allocated;
-    }
-    sum.into_values().collect()
+/// The zones whose blocks are in no class of sizes: the owner doesn't record what sizes they have.
+fn unsized_zones(zones: &Zones) -> Option<Note> {
+    let has_no_sizes =
+        |zone: &&HeapZone| zone.zone.sizes.is_empty() && zone.zone.allocated != Some(Bytes::ZERO);
+    let names: Vec<_> =
+        zones.zones.iter().filter(has_no_sizes).map(|zone| zone.zone.name.to_string()).collect();
+    (!names.is_empty()).then_some(Note::WithoutSizes(names))
 }
 
 /// The total as a JSON object.
@@ -300,6 +389,7 @@ fn total_value(total: &HeapZone) -> serde_json::Value {
         "swapped": memory.swapped.whole(),
         "allocations": zone.allocations,
         "allocated": zone.allocated,
+        "committed": zone.committed,
         "free": zone.free,
         "free_blocks": zone.free_blocks,
         "largest_free": zone.largest_free,
@@ -330,9 +420,11 @@ pub fn add_to_summary(tail: &mut Tail, zones: &Zones) {
 }
 
 /// What comes after the rows.
-pub fn tail(origins: &Origins, zones: &Zones, warnings: &[Warning]) -> Tail {
+pub fn tail(origins: &Origins, zones: &Zones, options: Options, warnings: &[Warning]) -> Tail {
     let was_read = origins.findings.inspection.is_some();
     let fields = fields(json!({ "total": total_value(&zones.total), "warnings": warnings_value(warnings) }));
     let nothing = zones.zones.is_empty().then_some(Note::NoZones { was_read });
-    Tail { fields, notes: nothing.into_iter().chain(doubts(zones)).collect() }
+    let shows_sizes = options.sizes || options.by == By::Size;
+    let without = if shows_sizes { unsized_zones(zones) } else { None };
+    Tail { fields, notes: nothing.into_iter().chain(without).chain(doubts(zones)).collect() }
 }

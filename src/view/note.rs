@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use mmview_platform::{AddrRange, Bytes, CaptureFormat, Ending, Reading};
 
+use super::explain::Statement;
 use crate::diff::ZoneChange;
 use crate::region::Classified;
 use crate::sample::peak::When;
@@ -60,6 +61,8 @@ pub enum Note {
         /// Why.
         doubts: Vec<String>,
     },
+    /// Zones whose blocks are in no class of sizes; not escaped.
+    WithoutSizes(Vec<String>),
     /// How a zone of malloc changed.
     ZoneChanged(ZoneChange),
     /// Nothing is known about the zones of a target, whose memory was read or not.
@@ -89,6 +92,8 @@ pub enum Note {
         /// How far after it the next region starts.
         after: Option<u64>,
     },
+    /// A sentence of an explanation.
+    Statement(Box<Statement>),
     /// How many checks came out how, and on which map.
     Checked {
         /// How many hold.

@@ -33,6 +33,8 @@ fn definitions() -> Vec<Definition> {
         definition("size_class", &heap::SIZE_COLUMNS, &[]),
         definition("allocation", &heap::ALLOCATION_COLUMNS, &[]),
         definition("type_row", &summary::COLUMNS, PURGEABLE),
+        definition("owner_row", &summary::BY_OWNER, &[]),
+        definition("zones_of_owner", &heap::BY_OWNER, &[]),
         definition("check_row", &check::COLUMNS, &[]),
         definition("found", &check::FOUND_COLUMNS, &[]),
         definition("type_change", &diff::TYPES, &[]),

@@ -12,7 +12,7 @@ use super::{
     fields,
 };
 use crate::kind::RegionKind;
-use crate::summary::{Certainty, Purgeable, Sum, Summary, Totals};
+use crate::summary::{Certainty, Grouping, Purgeable, Sum, Summary, Totals};
 
 /// A line of the table: the sums of a type, or a total.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ const KIND: TypeColumn =
     TypeColumn::machine("kind", ValueType::Kind, |row| row.kind.map_or(Cell::Empty, Cell::Kind));
 const TYPE: TypeColumn =
     TypeColumn::new("type", "\nREGION TYPE", ValueType::Type, |row| Cell::text(&*row.title));
+const OWNER: TypeColumn = TypeColumn::new("owner", "\nOWNER", ValueType::Type, |row| Cell::text(&*row.title))
+    .about("The allocator or runtime, or else what the memory is for, such as `stacks`.");
 const VIRTUAL: TypeColumn = TypeColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Size, |row| {
     Cell::Size(Some(row.totals.virtual_size))
 });
@@ -109,12 +111,26 @@ pub const COLUMNS: Columns<TypeRow> = Columns {
     ],
 };
 
+/// The columns of a row for each owner.
+pub const BY_OWNER: Columns<TypeRow> = Columns {
+    tabular: &[OWNER, VIRTUAL, RESIDENT, DIRTY, SWAPPED, PROPORTIONAL, UNIQUE, REGIONS, EVIDENCE],
+    json: &[OWNER, EVIDENCE, REGIONS, VIRTUAL, RESIDENT, DIRTY, SWAPPED, PROPORTIONAL, UNIQUE],
+};
+
+const fn columns(grouping: Grouping) -> &'static Columns<TypeRow> {
+    match grouping {
+        Grouping::Type => &COLUMNS,
+        Grouping::Owner => &BY_OWNER,
+    }
+}
+
 /// The columns for a system: people see proportional shares on Linux, purgeable memory on macOS.
-fn specs(os: &str) -> Vec<Spec> {
+fn specs(os: &str, grouping: Grouping) -> Vec<Spec> {
+    let columns = columns(grouping);
     match os {
-        "macos" => COLUMNS.specs_hiding(&[PROPORTIONAL.spec()]),
-        "linux" => COLUMNS.specs_hiding(&[VOLATILE.spec(), NONVOLATILE.spec(), EMPTY.spec()]),
-        _ => COLUMNS.specs(),
+        "macos" => columns.specs_hiding(&[PROPORTIONAL.spec()]),
+        "linux" => columns.specs_hiding(&[VOLATILE.spec(), NONVOLATILE.spec(), EMPTY.spec()]),
+        _ => columns.specs(),
     }
 }
 
@@ -131,8 +147,11 @@ pub fn head(origins: &Origins, summary: &Summary, printed: Option<&PrintedSummar
         libraries.unwrap_or(Line::Libraries(summary.libraries)),
         writable.unwrap_or(Line::Writable(summary.writable)),
     ];
-    let table = Table::new(("rows", "row"), &COLUMNS, Layout::Fitted);
+    let table = Table::new(("rows", "row"), columns(summary.grouping), Layout::Fitted);
     let os = origins.source.os;
+    let mut fields = origins.fields(ViewKind::Summary);
+    let by = if summary.grouping == Grouping::Owner { "owner" } else { "type" };
+    fields.insert("by".to_owned(), by.into());
     Head {
         view: ViewKind::Summary,
         target: origins.target(),
@@ -141,8 +160,8 @@ pub fn head(origins: &Origins, summary: &Summary, printed: Option<&PrintedSummar
             footprint(&origins.process, summary.footprint),
             Section::new(SectionKind::Totals, totals),
         ],
-        fields: origins.fields(ViewKind::Summary),
-        tables: vec![Table { columns: specs(os), vocabulary: Vocabulary::of(os), ..table }],
+        fields,
+        tables: vec![Table { columns: specs(os, summary.grouping), vocabulary: Vocabulary::of(os), ..table }],
     }
 }
 
@@ -168,6 +187,7 @@ pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
     fn boxed<'a>(row: Row<'a, TypeRow>) -> Box<dyn Record + 'a> {
         Box::new(row)
     }
+    let columns = columns(summary.grouping);
     let rule = || {
         let nothing = TypeRow {
             kind: None,
@@ -175,7 +195,7 @@ pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
             evidence: Certainty::default(),
             totals: Totals::default(),
         };
-        boxed(Row::owned(&COLUMNS, nothing).role(Role::Rule))
+        boxed(Row::owned(columns, nothing).role(Role::Rule))
     };
     let total = |title: &'static str, totals: &Totals| {
         let row = TypeRow {
@@ -184,7 +204,7 @@ pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
             evidence: Certainty::default(),
             totals: *totals,
         };
-        boxed(Row::owned(&COLUMNS, row).role(Role::Total))
+        boxed(Row::owned(columns, row).role(Role::Total))
     };
     let rows = summary.rows.iter().map(|row| {
         let line = TypeRow {
@@ -193,7 +213,7 @@ pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
             evidence: row.evidence,
             totals: row.totals,
         };
-        boxed(Row::owned(&COLUMNS, line).group(row.kind.group()))
+        boxed(Row::owned(columns, line).group(row.kind.group()))
     });
     let unreserved = summary.total_unreserved.iter();
     std::iter::once(rule())

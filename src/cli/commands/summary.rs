@@ -5,7 +5,7 @@ use mmview_platform::{Detail, RegionSource, Warning};
 use super::Task;
 use crate::cli::args::Targets;
 use crate::cli::exit::Exit;
-use crate::cli::options::resolve_targets;
+use crate::cli::options::{resolve_targets, usage};
 use crate::cli::session::Session;
 use crate::cli::shown::{Shown, classified, each};
 use crate::cli::target::Target;
@@ -14,26 +14,40 @@ use crate::error::{Error, Result};
 use crate::heap::{self, Zones};
 use crate::owners::Wanted;
 use crate::render::Audience;
-use crate::summary::{Builder, Summary};
+use crate::summary::{Builder, Grouping, Summary};
 use crate::units::Units;
 use crate::view::origins::Origins;
 use crate::view::{self, Note, Tail};
 
-pub(super) fn plan(args: Targets) -> Result<Task> {
+#[derive(Debug)]
+pub struct Plan {
+    targets: Vec<Target>,
+    grouping: Grouping,
+}
+
+pub(super) fn plan(args: Targets, grouping: Grouping) -> Result<Task> {
     Ok(match resolve_targets(args)? {
-        (targets, None) => Task::Summary(targets),
+        (targets, None) => Task::Summary(Plan { targets, grouping }),
+        (_, Some(_)) if grouping != Grouping::default() => {
+            return usage("--by is about the summary: leave out the ADDRESS");
+        }
         (targets, Some(address)) => Task::Address(targets, address),
     })
 }
 
-pub(super) fn run(targets: &[Target], session: &mut Session<'_>) -> Result<Exit> {
-    each(session, targets, show)
+pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
+    each(session, &plan.targets, |shown| show(shown, plan.grouping))
 }
 
-fn show(shown: &mut Shown<'_>) -> Result<Exit> {
+fn show(shown: &mut Shown<'_>, grouping: Grouping) -> Result<Exit> {
     let (detail, wanted) = (shown.options.detail(Detail::Counts), shown.options.wanted());
-    let (origins, (summary, zones)) =
-        shown.read_with(detail, |source, origins, warnings| add_up(source, origins, wanted, warnings))?;
+    let (origins, (summary, zones)) = shown
+        .read_with(detail, |source, origins, warnings| add_up(source, origins, wanted, grouping, warnings))?;
+    let by = match grouping {
+        Grouping::Owner => view::heap::By::Owner,
+        Grouping::Type => view::heap::By::Zone,
+    };
+    let zones = if by == view::heap::By::Owner { zones.by_owner() } else { zones };
     let warnings = shown.take_warnings();
     let printed = shown.source.printed().cloned();
     let lists_regions = !summary.rows.is_empty();
@@ -50,7 +64,7 @@ fn show(shown: &mut Shown<'_>) -> Result<Exit> {
             let unlisted = printed.as_ref().and_then(|printed| miscounted(printed, &summary));
             let is_exact = unlisted.is_none() && shown.options.style.units == Units::Auto;
             let mut head = view::summary::head(&origins, &summary, printed.as_ref().filter(|_| is_exact));
-            head.tables.extend(view::heap::table(&zones));
+            head.tables.extend(view::heap::table(&zones, by));
             let mut tail = view::summary::tail(&summary, &warnings, origins.process.mapping_limit);
             let listed = summary.total.regions;
             tail.notes.extend(unlisted.map(|counted| Note::Unlisted { listed, counted }));
@@ -64,9 +78,9 @@ fn show(shown: &mut Shown<'_>) -> Result<Exit> {
         for record in summary.iter().flat_map(view::summary::records) {
             shown.render.row(record.as_ref())?;
         }
-        if summary.is_some() && view::heap::table(&zones).is_some() {
+        if summary.is_some() && view::heap::table(&zones, by).is_some() {
             shown.render.next_table()?;
-            for record in view::heap::records(&zones) {
+            for record in view::heap::records(&zones, by) {
                 shown.render.row(record.as_ref())?;
             }
         }
@@ -81,9 +95,10 @@ fn add_up(
     source: &mut dyn RegionSource,
     origins: &mut Origins,
     wanted: Wanted,
+    grouping: Grouping,
     warnings: &mut Vec<Warning>,
 ) -> mmview_platform::Result<(Summary, Zones)> {
-    let mut summary = Builder::default();
+    let mut summary = Builder::by(grouping);
     let mut zones = heap::Builder::default();
     for region in classified(source, origins, wanted, warnings)? {
         let region = region?;

@@ -1,5 +1,6 @@
 //! Notes as sentences.
 
+use super::explain;
 use super::fact::{local, named};
 use super::regions;
 use crate::sample::peak::When;
@@ -62,6 +63,10 @@ pub fn note(note: &Note, units: Units) -> String {
             let doubts: Vec<_> = doubts.iter().map(|doubt| printable_line(doubt)).collect();
             format!("About right, not exact: {}: {}.", printable_line(zone), doubts.join("; "))
         }
+        Note::WithoutSizes(zones) => {
+            let zones: Vec<_> = zones.iter().map(|zone| printable_line(zone)).collect();
+            format!("Not by size, because their owner doesn't record it: {}.", zones.join(", "))
+        }
         Note::ZoneChanged(zone) => {
             let about = if zone.is_exact { "" } else { "about " };
             let bytes = zone.allocated.map(|_| format!("{} allocated", units.format_delta(zone.allocated)));
@@ -109,6 +114,7 @@ pub fn note(note: &Note, units: Units) -> String {
                 false => format!("{address:#x} is not in any region: {}.", parts.join(", ")),
             }
         }
+        Note::Statement(statement) => explain::statement(statement, units),
         Note::Checked { hold, fail, undecided, subject } => checked([*hold, *fail, *undecided], subject),
         Note::Saved { regions: count, name, pid, path, bytes } => {
             let name = name.as_deref().map(|name| format!(" of {}", printable(name)));
