@@ -112,7 +112,7 @@ fn correct(target: &Target<'_>, claims: &Claims<'_>, found: &mut Found) -> Resul
             rest.is_some_and(|rest| rest.end() != block.range.end() && next != Some(block.range.end()));
         let overlaps_next = next.is_some_and(|next| next < block.range.end());
         let mut right = *block;
-        if (has_rest || overlaps_next || block.header == start)
+        if (has_rest || overlaps_next || block.header == start + usual_offset(target))
             && let Some(rest) = rest
         {
             right = header_in_a_page(target, rest, block.range, &mut pages_left)?.unwrap_or(right);
@@ -217,11 +217,15 @@ fn search(
     Ok(())
 }
 
+/// Where in its mapping the header of a block lies, so that what follows it is aligned.
+fn usual_offset(target: &Target<'_>) -> u64 {
+    if target.word == 8 { 0 } else { 8 }
+}
+
 /// The block at the start of `gap`, where `start` was read.
 fn block(target: &Target<'_>, gap: AddrRange, start: &[u8]) -> Result<Option<Mapped>> {
     let word = target.word;
-    // The header lies where what follows it is aligned.
-    let first = if word == 8 { 0 } else { 8 };
+    let first = usual_offset(target);
     let usual = fit(target, gap, first, target.word_in(start, first), target.word_in(start, first + word));
     let looks_like = target.word_in(start, first + word).is_some_and(|field| field & 7 == MAPPED);
     if usual.is_none() && !looks_like {
@@ -243,7 +247,7 @@ fn fit(
     let (size, page) = (field & !7, target.page());
     // What lies before the header: all of it, or in 2.43 without the alignment of the first header, and with a flag.
     let is_offset = before == offset || (before & !7) == offset;
-    let first = if target.word == 8 { 0 } else { 8 };
+    let first = usual_offset(target);
     let is_offset = is_offset || (offset >= first && before == offset - first);
     if field & 7 != MAPPED || !is_offset || size < 4 * target.word {
         return None;
