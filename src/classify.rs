@@ -11,6 +11,7 @@ mod linux;
 pub(crate) mod macos;
 mod overlay;
 mod past;
+mod runtimes;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -70,7 +71,7 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
 /// Classifies the regions of a whole map.
 #[cfg(feature = "cli")]
 pub(crate) fn classify(map: &mmview_platform::MemoryMap) -> Vec<Classified> {
-    let context = Context::new(&map.process, &map.source).with_findings(&map.findings);
+    let context = Context::new(&map.process, &map.source).with_map(&map.regions).with_findings(&map.findings);
     let regions = map.regions.iter().cloned().map(Ok);
     Classify::new(regions, context).filter_map(Result::ok).collect()
 }

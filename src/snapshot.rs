@@ -66,7 +66,10 @@ impl From<MemoryMap> for Snapshot {
 impl Snapshot {
     /// Explains a map by evidence as far as `level`.
     pub(crate) fn explained(facts: MemoryMap, level: Evidence) -> Snapshot {
-        let context = Context::new(&facts.process, &facts.source).with_findings(&facts.findings).up_to(level);
+        let context = Context::new(&facts.process, &facts.source)
+            .with_map(&facts.regions)
+            .with_findings(&facts.findings)
+            .up_to(level);
         let regions = Classify::new(facts.regions.into_iter().map(Ok), context);
         Snapshot {
             regions: regions.map(|region| region.expect("regions that were read are no errors")).collect(),

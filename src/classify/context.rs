@@ -6,6 +6,7 @@ use mmview_platform::macos::tags::Naming;
 use mmview_platform::{Bytes, Evidence, Findings, PageSize, ProcessInfo, Region, SourceInfo, ThreadInfo};
 
 use super::overlay::Overlay;
+use super::runtimes::Runtimes;
 
 /// The facts about a process that determine the kinds of its regions.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Context {
     pub(super) naming: Naming,
     /// What the target's memory shows.
     pub(super) overlay: Arc<Overlay>,
+    /// The runtimes and allocators that the process has, for rules about shapes; none once its memory was read.
+    pub(super) runtimes: Arc<Runtimes>,
     /// How far the rules may go: with [`Evidence::Kernel`] no shape counts.
     pub(super) level: Evidence,
 }
@@ -40,13 +43,24 @@ impl Context {
         stacks.sort();
         let page_size = source.page_size.map_or(Bytes(4096), PageSize::bytes);
         let naming = process.system.as_deref().map(Naming::of_system).unwrap_or_default();
-        Context { page_size, stacks, threads, naming, overlay: Arc::default(), level: Evidence::Memory }
+        let runtimes = Arc::new(Runtimes::of_process(process));
+        let (overlay, level) = (Arc::default(), Evidence::Memory);
+        Context { page_size, stacks, threads, naming, overlay, runtimes, level }
+    }
+
+    /// The same facts, and what the files of a whole map say about the runtimes of the process.
+    #[must_use]
+    pub fn with_map<'a>(self, regions: impl IntoIterator<Item = &'a Region, IntoIter: Clone>) -> Context {
+        Context { runtimes: Arc::new(Runtimes::of_map(regions.into_iter())), ..self }
     }
 
     /// The same facts, and what the target's memory shows.
     #[must_use]
     pub fn with_findings(self, findings: &Findings) -> Context {
-        Context { overlay: Arc::new(Overlay::new(findings)), ..self }
+        // Where the memory was read, it has said what is a runtime's.
+        let was_read = findings.inspection.is_some();
+        let runtimes = if was_read { Arc::default() } else { self.runtimes };
+        Context { overlay: Arc::new(Overlay::new(findings)), runtimes, ..self }
     }
 
     /// The same facts, for rules that go as far as `level`.
@@ -80,6 +94,7 @@ impl Context {
             && self.page_size == others.page_size
             && self.threads == others.threads
             && self.naming == others.naming
+            && self.runtimes == others.runtimes
             && ((self.stacks.is_empty() && others.stacks.is_empty())
                 || stacks(self, &mut regions) == stacks(others, &mut other_regions))
     }

@@ -1,11 +1,14 @@
 //! The rules for Linux.
 
+use std::ops::Range;
+
 use mmview_platform::{Bytes, Name, NameKind, Protection, Region, Result};
 
 use super::ahead::Ahead;
 use super::context::Context;
 use super::image;
 use super::past::{Past, Shape};
+use super::runtimes;
 use crate::kind::RegionKind;
 use crate::region::Meaning;
 
@@ -17,8 +20,11 @@ const LARGEST_GUARD: Bytes = Bytes(64 << 10);
 const ARENA_64: u64 = 64 << 20;
 const ARENA_32: u64 = 1 << 20;
 
+/// Where mimalloc asks for memory on 64-bit systems (`src/os.c`). glibc never asks for a place, so its heaps lie elsewhere.
+pub(super) const MIMALLOC_HINTS: Range<u64> = 2 << 40..30 << 40;
+
 /// The first address of the Go heap on 64-bit systems (the hints in `runtime/malloc.go`): on amd64 and most, and on arm64.
-const GO_HEAP_STARTS: [u64; 2] = [0xc0_0000_0000, 0x40_0000_0000];
+pub(super) const GO_HEAP_STARTS: [u64; 2] = [0xc0_0000_0000, 0x40_0000_0000];
 
 /// Stack sizes are multiples of this, not counting the guard.
 const STACK_UNIT: u64 = 64 << 10;
@@ -41,7 +47,7 @@ where
     let Some(name) = &region.name else { return unnamed(ahead, past, context, region) };
     match name.kind() {
         NameKind::File => file(ahead, past, region, name),
-        NameKind::MemoryObject => memory_object(ahead, past, region, name),
+        NameKind::MemoryObject => memory_object(ahead, past, context, region, name),
         NameKind::Kernel => kernel_label(context, name),
         NameKind::Given | NameKind::GivenShared => given(context, region, name),
         NameKind::AnonInode => anon_inode(name),
@@ -94,7 +100,13 @@ fn is_device(region: &Region, path: &[u8]) -> bool {
     is_io || is_under_dev || path.starts_with(b"/dmabuf:") || path.starts_with(b"/sys/bus/pci/")
 }
 
-fn memory_object<I>(ahead: &mut Ahead<I>, past: &mut Past, region: &Region, name: &Name) -> Meaning
+fn memory_object<I>(
+    ahead: &mut Ahead<I>,
+    past: &mut Past,
+    context: &Context,
+    region: &Region,
+    name: &Name,
+) -> Meaning
 where
     I: Iterator<Item = Result<Region>>,
 {
@@ -104,6 +116,9 @@ where
     }
     if let Some(kind) = image::segment(ahead, &mut past.image, region) {
         return Meaning::of(kind);
+    }
+    if let Some(meaning) = runtimes::shared(&context.runtimes, region, path) {
+        return meaning;
     }
     match path {
         b"/[aio]" => Meaning::of(RegionKind::Aio),
@@ -230,15 +245,21 @@ where
     if let Some(meaning) = stack(context, past.last.map(|(last, _)| last), region) {
         return meaning;
     }
+    let may_be_arena = !context.overlay.has_malloc;
+    if may_be_arena && ahead.peek(0).is_some_and(|next| is_arena(region.into(), next.into())) {
+        return Meaning::likely(RegionKind::MallocArena);
+    }
+    if region.protection.is_writable()
+        && !region.share.is_shared()
+        && let Some(meaning) = runtimes::plain(&context.runtimes, ahead, past, region)
+    {
+        return meaning;
+    }
     if region.protection.is_executable() && !past.is_data_executable {
         return Meaning::likely(RegionKind::JitCode);
     }
     if region.share.is_shared() {
         return Meaning::of(RegionKind::SharedMemory);
-    }
-    let may_be_arena = !context.overlay.has_malloc;
-    if may_be_arena && ahead.peek(0).is_some_and(|next| is_arena(region.into(), next.into())) {
-        return Meaning::likely(RegionKind::MallocArena);
     }
     Meaning::of(RegionKind::Anonymous)
 }
@@ -256,6 +277,8 @@ fn touches(before: Shape, after: Shape) -> bool {
 fn is_arena(used: Shape, tail: Shape) -> bool {
     let size = if used.range.end() < 1 << 32 { ARENA_32 } else { ARENA_64 };
     is_plain_memory(used)
+        && !used.protection.is_executable()
+        && !MIMALLOC_HINTS.contains(&used.range.start())
         && tail.is_unnamed
         && tail.protection.is_none()
         && touches(used, tail)
@@ -335,6 +358,9 @@ where
         {
             return Meaning::likely(RegionKind::Guard);
         }
+    }
+    if let Some(meaning) = runtimes::reserve(&context.runtimes, past, region) {
+        return meaning;
     }
     if below.is_some_and(|(below, kind)| kind == RegionKind::GcHeap && below.is_unnamed) {
         return Meaning::likely(RegionKind::Reserved).note("Go heap");

@@ -403,3 +403,89 @@ fn a_listing_holds_back_a_few_regions_only() {
     drop(classify);
     assert!(taken <= 65, "{taken} regions read for the first");
 }
+
+/// The titles of the regions of a map, as its files allow.
+fn titles(text: &str) -> Vec<String> {
+    let regions = regions(text);
+    let context = Context::new(&ProcessInfo::default(), &source()).with_map(&regions);
+    let regions = Classify::new(regions.into_iter().map(Ok), context).map(|region| region.unwrap());
+    regions.map(|region| region.title().to_owned()).collect()
+}
+
+#[test]
+fn a_runtime_names_memory_only_where_its_file_is_mapped() {
+    let text = |library: &str| {
+        format!(
+            "680000000-684000000 rw-p 0 00:00 0\n684000000-800000000 ---p 0 00:00 0\n\
+             7f0000000000-7f0000270000 rwxp 0 00:00 0\n7f0000270000-7f000f000000 ---p 0 00:00 0\n\
+             7f1000000000-7f1000001000 r-xp 0 08:01 7 {library}\n"
+        )
+    };
+    let java = titles(&text("/opt/jdk/lib/server/libjvm.so"));
+    assert_eq!(java[..4], ["Java heap", "Java heap reserve", "Java code cache", "Java code reserve"]);
+    assert_eq!(titles(&text("/lib/libc.so.6"))[..3], ["anonymous", "reserved", "JIT code"]);
+}
+
+#[test]
+fn pages_of_v8_are_those_that_a_fork_does_not_copy() {
+    let text = |flags: &str| {
+        format!(
+            "00400000-00b6f000 r-xp 0 08:01 7 /usr/bin/node\n\
+             b91f3c0000-b91f400000 rw-p 0 00:00 0\nVmFlags: rd wr mr mw me ac {flags}\n"
+        )
+    };
+    assert_eq!(titles(&text("dc sd"))[1], "V8 heap");
+    assert_eq!(titles(&text("sd"))[1], "anonymous");
+}
+
+#[test]
+fn arenas_of_python_have_the_size_of_its_version() {
+    let text = |program: &str, size: u64| {
+        format!(
+            "55d000000000-55d000001000 r-xp 0 08:01 7 {program}\n7f0000001000-{:x} rw-p 0 00:00 0\n",
+            0x7f0000001000 + size
+        )
+    };
+    assert_eq!(titles(&text("/usr/bin/python3.11", 3 << 20))[1], "CPython arenas");
+    assert_eq!(titles(&text("/usr/bin/python3.8", 768 << 10))[1], "CPython arenas");
+    assert_eq!(titles(&text("/usr/bin/python3.11", 768 << 10))[1], "anonymous");
+    assert_eq!(titles(&text("/usr/bin/perl", 3 << 20))[1], "anonymous");
+}
+
+#[test]
+fn an_arena_of_mimalloc_lies_where_those_of_glibc_never_do() {
+    let text = |start: u64| {
+        let (used, end) = (start + (13 << 20), start + (64 << 20));
+        format!("{start:x}-{used:x} rw-p 0 00:00 0\n{used:x}-{end:x} ---p 0 00:00 0\n")
+    };
+    assert_eq!(titles(&text(0x334_4000_0000))[0], "mimalloc");
+    assert_eq!(titles(&text(0x7f34_4000_0000))[0], "MALLOC arena");
+}
+
+#[test]
+fn shared_memory_of_postgres_is_the_largest() {
+    let text = "\
+7f0000000000-7f0000008000 rw-s 0 00:01 3 /dev/zero (deleted)
+7f0001000000-7f0009000000 rw-s 0 00:01 4 /dev/zero (deleted)
+7f1000000000-7f1000001000 r-xp 0 08:01 7 /usr/lib/postgresql/15/bin/postgres
+";
+    assert_eq!(titles(text)[..2], ["shared memory", "PostgreSQL memory"]);
+}
+
+#[test]
+fn chunks_of_php_and_stacks_of_ruby_have_their_sizes() {
+    let php = "\
+55d000000000-55d000001000 r-xp 0 08:01 7 /usr/bin/php8.2
+7f0000200000-7f0000600000 rw-p 0 00:00 0
+7f0000800000-7f0000b01000 rw-p 0 00:00 0
+7f0000c01000-7f0000e01000 rw-p 0 00:00 0
+";
+    assert_eq!(titles(php)[1..], ["PHP chunks", "PHP huge blocks", "anonymous"]);
+    let ruby = "\
+55d000000000-55d000001000 r-xp 0 08:01 7 /usr/bin/ruby3.1
+7f0000000000-7f0000001000 ---p 0 00:00 0
+7f0000001000-7f00000a2000 rw-p 0 00:00 0
+7f0000100000-7f0002100000 rw-p 0 00:00 0
+";
+    assert_eq!(titles(ruby)[2..], ["Ruby fiber stacks", "Ruby transient"]);
+}

@@ -204,8 +204,8 @@ fn origins_of(source: &mut dyn RegionSource, detail: Detail) -> mmview_platform:
     Ok(Origins { taken: source.time(), source, process, detail, findings: Findings::default() })
 }
 
-/// The regions of a source, explained: as they are read, or once their memory is read too. `origins` gets the detail that they
-/// have, and what the memory shows; `warnings` get why it could not be read.
+/// The regions of a source, explained: as they are read, or all at once if shapes or the memory can say more about them.
+/// `origins` gets the detail that they have, and what the memory shows; `warnings` get why it could not be read.
 pub(super) fn classified<'a>(
     source: &'a mut dyn RegionSource,
     origins: &mut Origins,
@@ -213,10 +213,10 @@ pub(super) fn classified<'a>(
     warnings: &mut Vec<Warning>,
 ) -> mmview_platform::Result<Explained<'a>> {
     let facts = Facts::new(&origins.process, &origins.source).up_to(wanted.level);
-    if wanted.level < Evidence::Memory || !owners::can_inspect(source) {
-        if wanted.level == Evidence::Memory {
-            origins.findings = source.findings().cloned().unwrap_or_default();
-        }
+    if wanted.level == Evidence::Memory {
+        origins.findings = source.findings().cloned().unwrap_or_default();
+    }
+    if wanted.level == Evidence::Kernel || origins.source.os != "linux" {
         let facts = facts.with_findings(&origins.findings);
         let regions = source.regions(origins.detail)?;
         origins.detail = regions.detail();
@@ -225,6 +225,7 @@ pub(super) fn classified<'a>(
     let regions = source.regions(origins.detail)?;
     let mut map =
         MemoryMap::new(origins.source.clone(), origins.process.clone(), regions.detail(), Vec::new());
+    map.findings = std::mem::take(&mut origins.findings);
     let mut failed = None;
     for region in regions {
         match region {
@@ -237,7 +238,7 @@ pub(super) fn classified<'a>(
     }
     (origins.detail, origins.findings) = (map.detail, map.findings);
     warnings.extend(map.warnings);
-    let facts = facts.with_findings(&origins.findings);
+    let facts = facts.with_map(&map.regions).with_findings(&origins.findings);
     let regions = map.regions.into_iter().map(Ok).chain(failed.map(Err));
     Ok(Explained(Classify::new(Box::new(regions), facts)))
 }

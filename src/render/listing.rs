@@ -214,7 +214,7 @@ pub fn inset(
 fn width_of(spec: &Spec, vocabulary: Vocabulary) -> usize {
     match spec.value {
         ValueType::Type if vocabulary == Vocabulary::Vmmap => 23,
-        ValueType::Type => 15,
+        ValueType::Type => 17,
         ValueType::Address | ValueType::Time => 12,
         ValueType::Size | ValueType::Measured | ValueType::CountDelta => 6,
         ValueType::Delta => 9,

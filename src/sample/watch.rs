@@ -13,6 +13,7 @@ use crate::classify::{Context, explain_again};
 use crate::diff::{Change, ChangeKind, Diff};
 use crate::error::{Error, Result};
 use crate::owners::{self, Wanted};
+use crate::region::Classified;
 use crate::snapshot::Snapshot;
 
 /// The pause between two samples is at least this many times as long as a sample usually takes, so that the process hardly
@@ -182,7 +183,7 @@ impl Watch {
         if has_claims(&map.findings) || has_claims(&self.last.findings) {
             return Snapshot::explained(map, self.wanted.level);
         }
-        let context = Context::new(&map.process, &map.source).up_to(self.wanted.level);
+        let context = Context::new(&map.process, &map.source).with_map(&map.regions).up_to(self.wanted.level);
         let regions = std::mem::take(&mut map.regions);
         let mut next = Snapshot::explained(map, self.wanted.level);
         next.regions = explain_again(&self.last.regions, &self.context, regions, &context);
@@ -237,7 +238,11 @@ impl Watch {
 
 /// The facts that `snapshot` is explained by.
 fn context(snapshot: &Snapshot, level: Evidence) -> Context {
-    Context::new(&snapshot.process, &snapshot.source).with_findings(&snapshot.findings).up_to(level)
+    let regions = snapshot.regions.iter().map(Classified::facts);
+    Context::new(&snapshot.process, &snapshot.source)
+        .with_map(regions)
+        .with_findings(&snapshot.findings)
+        .up_to(level)
 }
 
 /// For how long to watch.
