@@ -49,6 +49,9 @@ mod interrupt;
 pub mod kind;
 mod owners;
 mod ownership;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use owners::recognize_all;
 mod region;
 #[cfg(feature = "cli")]
 mod render;

@@ -144,6 +144,21 @@ fn recognize(target: &Target<'_>, claims: &mut Claims<'_>, wanted: Wanted) -> Re
     Ok(())
 }
 
+/// Adds to `map` what every recognizer finds in `memory`, even those that would not apply. For tests and `fuzz/`.
+#[cfg(any(test, fuzzing))]
+pub fn recognize_all(map: &mut MemoryMap, memory: &dyn mmview_platform::Memory) -> Result<()> {
+    let Some(arch) = map.source.arch else { return Ok(()) };
+    let images = Images::find(&map.regions, memory, arch, map.source.page_size);
+    let target = Target::new(map, memory, arch, images);
+    let mut claims = Claims::new(&map.regions, target.page());
+    for recognizer in &mut all(Wanted::default()) {
+        recognizer.recognize(&target, &mut claims)?;
+    }
+    claims.count(&target, map.detail)?;
+    map.findings = claims.finish();
+    Ok(())
+}
+
 /// Every recognizer, those with the strongest proof first: what one has claimed, the next ones leave alone.
 fn all(wanted: Wanted) -> Vec<Box<dyn Recognizer>> {
     vec![

@@ -8,7 +8,6 @@ use mmview_platform::{
 };
 use proptest::prelude::*;
 
-use super::Wanted;
 use super::claims::Claims;
 use super::elf::Elf;
 use super::images::Images;
@@ -90,21 +89,15 @@ const fn arch(word: u64) -> TargetArch {
 fn check(words: Vec<u64>, word: u64) {
     let forged = Forged::new(words);
     let mut map = map(&forged.regions);
-    let findings = forged.inspect(word, |target, claims| {
-        // Even those that would not apply.
-        for recognizer in &mut super::all(Wanted::default()) {
-            recognizer.recognize(target, claims).unwrap();
-        }
-        std::mem::replace(claims, Claims::new(&[], PAGE)).finish()
-    });
-    for pair in findings.claims.windows(2) {
+    map.source.arch = Some(arch(word));
+    super::recognize_all(&mut map, &forged).unwrap();
+    for pair in map.findings.claims.windows(2) {
         assert!(pair[0].range.end() <= pair[1].range.start(), "{pair:?}");
     }
-    for claim in &findings.claims {
+    for claim in &map.findings.claims {
         assert!(claim.range.start().is_multiple_of(PAGE) && claim.range.end().is_multiple_of(PAGE));
         assert!(forged.regions.iter().any(|region| claim.range.within(region.range)), "{claim:?}");
     }
-    map.findings = findings;
     for region in Snapshot::from(map).regions {
         let mut next = region.range().start();
         for part in region.parts() {
