@@ -165,6 +165,25 @@ pub fn assert_parts_tile(view: &Value) {
     }
 }
 
+/// Requires that at most so many percent of the private memory without a file that is resident have no certain owner.
+#[track_caller]
+pub fn assert_owned(truth: &Truth, percent: u64) {
+    let view = truth.regions();
+    let is_private = |region: &&Value| region["share"] == "private" && region["path"].is_null();
+    let (mut all, mut open) = (0, Vec::new());
+    for region in list(&view["regions"]).iter().filter(is_private) {
+        for part in region.get("parts").map_or(std::slice::from_ref(region), list) {
+            let resident = part["resident"].as_u64().unwrap_or(0);
+            all += resident;
+            if resident > 0 && (part["kind"] == "anonymous" || part["evidence"] == "shape") {
+                open.push((&part["start"], &part["end"], resident, &part["type"]));
+            }
+        }
+    }
+    let without: u64 = open.iter().map(|part| part.2).sum();
+    assert!(without * 100 <= all * percent, "{without} bytes of {all} have no owner: {open:?}");
+}
+
 /// Requires that no zone has more than its memory, and that only an exact one is without doubts.
 #[track_caller]
 pub fn assert_zones_are_possible(heap: &Value) {
