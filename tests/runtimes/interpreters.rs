@@ -134,7 +134,7 @@ fn python_in_motion_has_doubts_and_no_contradictions() {
         let (truth, text) = start(python, "heap.py", &["--objects", "20000", "--churn"]);
         let least = total(&text, "# bytes in allocated blocks");
         let mut in_motion = 0;
-        for _ in 0..10 {
+        for _ in 0..5 {
             let heap = truth.heap();
             assert_zones_are_possible(&heap);
             let zones = zones_of(&heap, "CPython");
@@ -154,5 +154,61 @@ fn python_without_arenas_has_none() {
         let (truth, _) = start(&python, "heap.py", &["PYTHONMALLOC=malloc", "--objects", "20000"]);
         let heap = run(["heap", "--json", &truth.pid()]).json();
         assert!(zones_of(&heap, "CPython").is_empty());
+    }
+}
+
+/// Each Ruby whose garbage collector maps its pages itself: 3.1 and later.
+fn rubies() -> Vec<PathBuf> {
+    let paths = fs::read_dir("/usr/bin").into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_ruby = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_prefix("ruby3.").is_some_and(|minor| minor.parse::<u32>().is_ok_and(|minor| minor >= 1))
+    };
+    installed(paths.filter(is_ruby), "Ruby")
+}
+
+#[test]
+fn slots_of_ruby_are_those_that_it_counts() {
+    for ruby in rubies() {
+        println!("{}", ruby.display());
+        let (truth, text) = start(&ruby, "heap.rb", &[]);
+        let heap = truth.heap();
+        assert_zones_are_possible(&heap);
+        let zones = zones_of(&heap, "Ruby");
+        assert_eq!(zones.len(), 1);
+        assert_eq!((&zones[0]["zone"], &zones[0]["exact"]), (&"Ruby heap pages".into(), &true.into()));
+        let (live, free) = (number(&zones[0]["allocations"]), number(&zones[0]["free_blocks"]));
+        assert_eq!(live + free, number(&truth.report["slots"]));
+        let page = number(&zones[0]["virtual"]) / number(&truth.report["pages"]);
+        assert!([16 << 10, 64 << 10].contains(&page), "pages of {page} bytes");
+        // After the last line, waiting takes a few more.
+        let last: u64 = text.lines().last().unwrap().parse().unwrap();
+        assert!((last..last + 64).contains(&live), "{live} live slots, and {last} before");
+
+        let view = truth.regions();
+        assert_parts_tile(&view);
+        assert_owned(&truth, 1);
+        let parts = parts(&view);
+        let stacks = parts.iter().filter(|part| part["kind"] == "fiber-stack");
+        let guards = parts.iter().filter(|part| part["kind"] == "stack-guard");
+        let (stacks, guards) = (stacks.count() as u64, guards.count() as u64);
+        assert!(stacks >= number(&truth.report["fibers"]) && guards >= stacks, "{stacks}, {guards}");
+    }
+}
+
+#[test]
+fn ruby_in_motion_has_doubts_and_no_contradictions() {
+    for ruby in rubies() {
+        let (truth, _) = start(&ruby, "heap.rb", &["--objects", "20000", "--churn"]);
+        let mut in_motion = 0;
+        for _ in 0..5 {
+            let heap = truth.heap();
+            assert_zones_are_possible(&heap);
+            let zones = zones_of(&heap, "Ruby");
+            assert_eq!(zones.len(), 1, "{zones:?}");
+            in_motion += usize::from(zones[0]["exact"] == false);
+            assert_parts_tile(&truth.regions());
+        }
+        assert!(in_motion > 0, "nothing has moved");
     }
 }
