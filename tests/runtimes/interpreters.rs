@@ -212,3 +212,56 @@ fn ruby_in_motion_has_doubts_and_no_contradictions() {
         assert!(in_motion > 0, "nothing has moved");
     }
 }
+
+/// Each PHP.
+fn phps() -> Vec<PathBuf> {
+    let paths = fs::read_dir("/usr/bin").into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_php = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.strip_prefix("php")
+            .is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    installed(paths.filter(is_php), "PHP")
+}
+
+#[test]
+fn the_heap_of_php_has_the_sizes_that_it_reports() {
+    for php in phps() {
+        println!("{}", php.display());
+        let (truth, _) = start(&php, "heap.php", &[]);
+        let heap = truth.heap();
+        assert_zones_are_possible(&heap);
+        let zones = zones_of(&heap, "PHP");
+        assert_eq!(zones.len(), 1);
+        let zone = zones[0];
+        assert_eq!((&zone["zone"], &zone["doubts"]), (&"PHP heap".into(), &Value::Array(vec![])));
+        assert_eq!(number(&zone["allocated"]), number(&truth.report["used"]));
+        assert_eq!(number(&zone["virtual"]), number(&truth.report["real"]));
+        assert_eq!(sum(list(&zone["sizes"]), "allocations"), number(&zone["allocations"]));
+        assert_eq!(sum(list(&zone["sizes"]), "allocated"), number(&zone["allocated"]));
+
+        let view = truth.regions();
+        assert_parts_tile(&view);
+        assert_owned(&truth, 1);
+        let huge = parts(&view).into_iter().filter(|part| part["type"] == "PHP huge blocks");
+        // Each is one of the large strings, rounded up.
+        assert!(sum(huge, "size") >= 3_000_000 * number(&truth.report["large"]));
+    }
+}
+
+#[test]
+fn php_in_motion_has_doubts_and_no_contradictions() {
+    for php in phps() {
+        let (truth, _) = start(&php, "heap.php", &["--churn"]);
+        let mut in_motion = 0;
+        for _ in 0..5 {
+            let heap = truth.heap();
+            assert_zones_are_possible(&heap);
+            let zones = zones_of(&heap, "PHP");
+            assert_eq!(zones.len(), 1, "{zones:?}");
+            in_motion += usize::from(zones[0]["exact"] == false);
+            assert_parts_tile(&truth.regions());
+        }
+        assert!(in_motion > 0, "nothing has moved");
+    }
+}
