@@ -164,7 +164,7 @@ fn all(wanted: Wanted) -> Vec<Box<dyn Recognizer>> {
     vec![
         Box::new(glibc_threads::GlibcThreads),
         Box::new(musl_threads::MuslThreads),
-        Box::new(hotspot::HotSpot),
+        Box::new(hotspot::HotSpot::new(wanted)),
         Box::new(go::Go),
         Box::new(v8::V8),
         Box::new(cppgc::CppGc),
