@@ -38,7 +38,7 @@ struct Places {
 /// Claims the metaspace, the class space and the archive of classes. Returns how much of both is committed.
 pub(super) fn inspect(vm: &Vm<'_, '_>, claims: &mut Claims<'_>, classes: &Classes) -> Read<u64> {
     let archive = archive(vm)?;
-    let class_space = class_space(vm, archive, classes)?;
+    let class_space = class_space(vm, claims, archive, classes)?;
     let nodes = nodes(vm, claims, archive, class_space, classes);
     let places = Places { archive, class_space, nodes };
     if let Some(archive) = places.archive {
@@ -109,7 +109,12 @@ fn archive(vm: &Vm<'_, '_>) -> Read<Option<AddrRange>> {
 }
 
 /// The class space, which has the classes that are not in the archive.
-fn class_space(vm: &Vm<'_, '_>, archive: Option<AddrRange>, classes: &Classes) -> Read<Option<AddrRange>> {
+fn class_space(
+    vm: &Vm<'_, '_>,
+    claims: &Claims<'_>,
+    archive: Option<AddrRange>,
+    classes: &Classes,
+) -> Read<Option<AddrRange>> {
     const BASE: &[&str] = &[
         "CompressedKlassPointers::_base",
         "CompressedKlassPointers::_narrow_klass._base",
@@ -126,12 +131,13 @@ fn class_space(vm: &Vm<'_, '_>, archive: Option<AddrRange>, classes: &Classes) -
     let behind = archive.and_then(|archive| archive.end().checked_next_multiple_of(ARCHIVE_ALIGNMENT));
     let starts = behind.into_iter().chain(Some(base).filter(|base| *base != 0)).chain(
         // Without a base, a boundary below the classes.
-        outside.first().into_iter().flat_map(|first| boundaries_below(vm, *first)),
+        outside.first().into_iter().flat_map(|first| boundaries_below(vm, claims, *first)),
     );
     let spaces = starts.filter_map(|start| AddrRange::with_size(start, Bytes(size)));
     let is_possible = |space: &AddrRange| {
         vm.target.is_within(*space, is_own)
             && space.start().is_multiple_of(NODE_ALIGNMENT)
+            && claims.unclaimed(*space) == [*space]
             && outside.first().is_none_or(|first| space.contains(*first))
     };
     Ok(spaces.into_iter().find(is_possible))
@@ -141,13 +147,17 @@ fn is_size(vm: &Vm<'_, '_>, size: u64) -> bool {
     size > 0 && size <= LARGEST_CLASS_SPACE && size.is_multiple_of(vm.target.page())
 }
 
-/// The starts of the regions below an address, as far as they can be a part of the same reserve.
-fn boundaries_below(vm: &Vm<'_, '_>, address: u64) -> Vec<u64> {
+/// The starts of the regions below an address, and of what is not claimed in them, as far as they can be a part of the same
+/// reserve.
+fn boundaries_below(vm: &Vm<'_, '_>, claims: &Claims<'_>, address: u64) -> Vec<u64> {
     let after = vm.target.regions.partition_point(|region| region.range.start() <= address);
     let below = vm.target.regions[..after].iter().rev();
-    let reserve =
-        below.take_while(|region| is_own(region) && address - region.range.start() <= LARGEST_CLASS_SPACE);
-    reserve.map(|region| region.range.start()).collect()
+    let reserve = below
+        .take_while(|region| is_own(region) && address - region.range.start() <= LARGEST_CLASS_SPACE)
+        .filter_map(|region| {
+            claims.unclaimed(region.range).into_iter().rfind(|free| free.start() <= address)
+        });
+    reserve.map(AddrRange::start).collect()
 }
 
 fn is_in(range: Option<AddrRange>, address: u64) -> bool {
