@@ -7,12 +7,13 @@ use super::vm::Vm;
 use super::{Fault, Read};
 
 /// How many class loaders and classes are followed.
-const MOST_LOADERS: u64 = 100_000;
+const MOST_LOADERS: usize = 100_000;
 const MOST_CLASSES: usize = 1 << 20;
 
 /// What the graph leads to.
 #[derive(Default)]
 pub(super) struct Classes {
+    /// The number of loaders that have classes.
     pub loaders: u64,
     /// The addresses of the classes.
     pub classes: HashSet<u64>,
@@ -29,7 +30,7 @@ pub(super) fn read(vm: &Vm<'_, '_>) -> Read<Classes> {
     vm.tables.offset(&["ClassLoaderData::_klasses"])?;
     let mut loader = vm.value(&["ClassLoaderDataGraph::_head"])?;
     while loader != 0 {
-        if found.loaders >= MOST_LOADERS || !seen.insert(loader) {
+        if seen.len() >= MOST_LOADERS || !seen.insert(loader) {
             found.is_torn = true;
             break;
         }
@@ -43,7 +44,6 @@ pub(super) fn read(vm: &Vm<'_, '_>) -> Read<Classes> {
             }
             Err(fault) => return Err(fault),
         }
-        found.loaders += 1;
     }
     Ok(found)
 }
@@ -52,6 +52,7 @@ pub(super) fn read(vm: &Vm<'_, '_>) -> Read<Classes> {
 fn follow(vm: &Vm<'_, '_>, loader: u64, found: &mut Classes) -> Read<()> {
     vm.check(loader)?;
     let mut class = vm.word_of(loader, &["ClassLoaderData::_klasses"])?;
+    found.loaders += u64::from(class != 0);
     while class != 0 {
         let is_own = vm.word_of(class, &["Klass::_class_loader_data"])? == loader;
         if !is_own || found.classes.len() >= MOST_CLASSES || !found.classes.insert(class) {

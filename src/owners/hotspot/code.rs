@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use mmview_platform::{AddrRange, Allocation, Bytes, Claim, Region, Zone};
 
+use super::heap::{GREW, committed};
 use super::spaces::committed_range;
 use super::tables::optional;
 use super::vm::Vm;
@@ -138,6 +139,12 @@ fn claim(claims: &mut Claims<'_>, segment: &Segment) {
 fn zone(vm: &Vm<'_, '_>, segment: &Segment, largest: usize) -> Read<Zone> {
     let mut zone = Zone::new(CODE, segment.name.as_str());
     zone.committed = Some(segment.committed.size());
+    if committed(vm, segment.committed) < segment.committed.size().0 {
+        zone.doubts.push(GREW.into());
+    }
+    if has_swapped(vm, segment.committed)? {
+        zone.doubts.push("a part of it is swapped out".into());
+    }
     let size = vm.tables.size(&["CodeHeap"]).unwrap_or(LARGEST_WITH_NAME) as usize;
     let before = optional(vm.bytes(segment.object, size))?;
     let blocks = match walk(vm, segment, largest) {
@@ -160,6 +167,11 @@ fn zone(vm: &Vm<'_, '_>, segment: &Segment, largest: usize) -> Read<Zone> {
     zone.top = Some(Bytes(top));
     zone.largest = blocks.largest;
     Ok(zone)
+}
+
+/// Whether pages of a range are swapped out. In those, no block can be seen.
+fn has_swapped(vm: &Vm<'_, '_>, range: AddrRange) -> Read<bool> {
+    Ok(vm.target.memory().pages(range)?.iter().any(|run| run.state.is_swapped()))
 }
 
 /// Follows the blocks from the start of a segment: each header has the size of its block.

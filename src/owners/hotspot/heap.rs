@@ -10,6 +10,9 @@ use super::{Fault, HEAP, Read, regions, spaces, zgc};
 use crate::kind::RegionKind;
 use crate::owners::claims::Claims;
 
+/// The doubt of a zone of which the VM uses more than the map has.
+pub(super) const GREW: &str = "it grew after the map was read";
+
 /// A collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Collector {
@@ -209,12 +212,14 @@ fn zone(vm: &Vm<'_, '_>, name: &'static str, spaces: &[Space], again: &[Space]) 
     zone.committed = Some(Bytes(committed));
     zone.allocated = used.map(Bytes);
     zone.free = used.map(|used| Bytes(committed.saturating_sub(used)));
-    let changed = spaces
-        .iter()
-        .filter(|space| {
-            again.binary_search_by_key(&space.range, |a| a.range).map_or(true, |at| again[at] != **space)
-        })
-        .count();
+    if used.is_some_and(|used| used > committed) {
+        zone.doubts.push(GREW.into());
+    }
+    let is_same = |space: &Space| {
+        let place = again.binary_search_by_key(&space.range, |other| other.range);
+        place.is_ok_and(|place| again[place] == *space)
+    };
+    let changed = spaces.iter().filter(|space| !is_same(space)).count();
     if changed > 0 {
         zone.doubts.push(match spaces.len() {
             1 => "it changed while it was read".into(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mmview_platform::{AddrRange, Bytes, Claim, Evidence, Region, Zone};
 
-use super::heap::{Collector, Heap};
+use super::heap::{Collector, GREW, Heap};
 use super::vm::Vm;
 use super::{Fault, HEAP, Read};
 use crate::kind::RegionKind;
@@ -53,6 +53,9 @@ pub(super) fn inspect(
     found.free = Some(Bytes(before.capacity.saturating_sub(before.used)));
     if after.is_ok_and(|after| after != before) {
         found.doubts.push("it changed while it was read".into());
+    }
+    if ranges.iter().map(|range| range.size().0).sum::<u64>() < before.capacity {
+        found.doubts.push(GREW.into());
     }
     claims.zone(found);
     Ok(Heap {
