@@ -158,6 +158,11 @@ pub(super) fn page_of(page_size: Option<PageSize>) -> u64 {
 /// Whether a region is private writable memory without a file, such as allocators use. The kernel must not refuse or block a
 /// read: memory of devices and memory whose faults a program handles (userfaultfd) doesn't count.
 pub(super) fn is_plain(region: &Region) -> bool {
+    region.protection.is_writable() && is_anonymous(region)
+}
+
+/// Whether a region is private readable memory without a file, as [`is_plain`], but maybe not writable (anymore).
+pub(super) fn is_anonymous(region: &Region) -> bool {
     let is_anonymous = region.name.as_ref().is_none_or(|name| match name.kind() {
         NameKind::Given => true,
         NameKind::Kernel => name.bytes() == b"[heap]",
@@ -165,10 +170,14 @@ pub(super) fn is_plain(region: &Region) -> bool {
     });
     let has = |flag| region.native.linux().and_then(|native| native.has_flag(flag)).unwrap_or(false);
     is_anonymous
-        && region.protection.is_writable()
         && region.protection.is_readable()
         && !region.share.is_shared()
         && ![b"io", b"pf", b"um", b"uw"].into_iter().any(has)
+}
+
+/// Whether a region is reserved address space: private, without a file, and nothing can access it.
+pub(super) fn is_reserved(region: &Region) -> bool {
+    region.protection.is_none() && region.is_unnamed() && !region.share.is_shared()
 }
 
 /// Whether a region is what the kernel calls the heap.
