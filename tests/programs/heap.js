@@ -35,7 +35,7 @@ if (worker.isMainThread) {
     global.kept = kept;
     setTimeout(() => {
       console.log(JSON.stringify({ pid: process.pid, version: process.versions.v8, isolates: [spaces(), theirs] }));
-      if (process.argv[2] === 'churn') for (let i = 0; ; i++) kept[i % 1000] = fill(i % 3000);
+      if (process.argv[2] === 'churn') for (let i = 0; ; i++) kept[i % 16] = fill(i % 3000);
       require('fs').readSync(0, Buffer.alloc(1));
       process.exit(0);
     }, 200);

@@ -82,7 +82,7 @@ impl Layout {
         area_start: 72,
         area_end: 56,
         allocated: 24,
-        high_water: 32,
+        high_water: 40,
         size: 48,
         owner: 80,
         own: 8,
@@ -218,10 +218,16 @@ pub(super) fn read(
         && field(layout.allocated)? <= size
         && field(layout.high_water)? <= size;
     let (heap, owner) = (field(layout.heap)?, field(layout.owner)?);
-    let is_named = own == page || (own == 0 && layout.own != Layout::V12.own) || owner != 0;
-    let is_both = (heap == 0) == (owner == 0);
-    // A page that no space owns has less of a proof.
-    if !is_possible || !is_named || !is_both || (owner == 0 && own != page) {
+    // A read-only page belongs to no heap, and some do not have their own address: its bounds fit exactly instead.
+    let is_read_only = || {
+        let region = target.region_at(page);
+        let is_protected = region.is_some_and(|region| !region.protection.is_writable());
+        heap == 0 && (own == page || own == 0) && area_end == range.end() && is_protected
+    };
+    // In V8 10, a page has its own address only if it has a reservation.
+    let is_named = own == page || *layout == Layout::V10 || (layout.is_apart && own == 0);
+    let is_known = if owner == 0 { is_read_only() } else { heap != 0 && is_named };
+    if !is_possible || !is_known {
         return None;
     }
     let is_own = |region: &_| is_anonymous(region) || is_reserved(region);
