@@ -10,7 +10,9 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mmview_platform::{AddrRange, Bytes, Claim, Evidence, FactValue, Result, Runtime, SizeClass, Zone};
+use mmview_platform::{
+    AddrRange, Bytes, Claim, Evidence, FactValue, Region, Result, Runtime, SizeClass, Zone,
+};
 
 use super::Recognizer;
 use super::claims::Claims;
@@ -36,6 +38,10 @@ const VERSION_AT: usize = 32;
 /// How much of the section is read.
 const LONGEST_INFO: usize = 128;
 
+/// How often the spans are read while one of so many contradicts the lists.
+const ATTEMPTS: usize = 3;
+const MOST_TORN: usize = 50;
+
 /// Go's runtime.
 pub(super) struct Go;
 
@@ -47,8 +53,7 @@ impl Recognizer for Go {
     fn recognize(&mut self, target: &Target<'_>, claims: &mut Claims<'_>) -> Result<()> {
         // Each Go library in a process has a runtime of its own; the table of the first is found.
         let Some(table) = Table::find(target)? else { return Ok(()) };
-        let arenas = table.arenas(target)?;
-        let spans = Spans::read(target, &table.layout, &arenas)?;
+        let (arenas, spans) = read(target, &table)?;
         let version = images(target).find_map(version);
         let is_alone = images(target).any(|image| !image.elf.has_interpreter);
         claim_spans(claims, &spans);
@@ -64,6 +69,26 @@ impl Recognizer for Go {
         claims.runtime(runtime);
         Ok(())
     }
+}
+
+/// Reads the arenas and their spans, again if too many spans are in motion.
+fn read(target: &Target<'_>, table: &Table) -> Result<(Vec<Arena>, Spans)> {
+    let again = || -> Result<_> {
+        let arenas = table.arenas(target)?;
+        let spans = Spans::read(target, &table.layout, &arenas)?;
+        Ok((arenas, spans))
+    };
+    let mut best = again()?;
+    for _ in 1..ATTEMPTS {
+        if best.1.torn * MOST_TORN <= best.1.all.len() {
+            break;
+        }
+        let next = again()?;
+        if next.1.torn * best.1.all.len() < best.1.torn * next.1.all.len() {
+            best = next;
+        }
+    }
+    Ok(best)
 }
 
 /// The images that were built by Go.
@@ -173,7 +198,7 @@ fn claim_records(
     let size = target.page();
     let pages: BTreeSet<u64> = spans.records().map(|address| address - address % size).collect();
     let mut ranges: Vec<AddrRange> = arenas.iter().map(|arena| arena.record).collect();
-    ranges.extend(table.range());
+    ranges.push(table.range);
     for page in pages {
         match ranges.last_mut() {
             Some(last) if last.end() == page => {
@@ -201,8 +226,7 @@ fn claim_records(
 
 /// Claims the address space for the runtime's other tables, of which almost nothing is in use: the summaries of free pages.
 fn claim_reserves(target: &Target<'_>, claims: &mut Claims<'_>) {
-    let is_part =
-        |region: &mmview_platform::Region| is_reserved(region) || is_plain(region) && !is_brk(region);
+    let is_part = |region: &Region| is_reserved(region) || is_plain(region) && !is_brk(region);
     let groups = target
         .regions
         .chunk_by(|one, next| one.range.end() == next.range.start() && is_part(one) && is_part(next));

@@ -3,9 +3,9 @@
 //! The runtime keeps the table's address in a variable that a stripped program doesn't name. So the table is found by its
 //! content: an entry at the place for an arena of the map leads to a record whose spans lie in that arena.
 
-use mmview_platform::{AddrRange, Bytes, Result};
+use mmview_platform::{AddrRange, Bytes, Region, Result};
 
-use super::span::{self, Span};
+use super::span::{self, Records};
 use crate::owners::target::{Target, is_plain, is_reserved};
 
 /// The size of an arena, and its alignment (`heapArenaBytes`).
@@ -18,9 +18,11 @@ pub(super) const PAGE: u64 = 8 << 10;
 const PAGES: u64 = ARENA / PAGE;
 const SPANS_SIZE: u64 = 8 * PAGES;
 
-/// The size of the table (`arenaL2Bits` of 22), and what is added to an address for its place in it (`arenaBaseOffset`).
+/// The size of the table (`arenaL2Bits` of 22).
 const TABLE: u64 = 8 << 22;
-const BASE: u64 = 1 << 47;
+
+/// What is added to an address for its place in the table (`arenaBaseOffset`): on x86-64, and elsewhere.
+const BASES: [u64; 2] = [1 << 47, 0];
 
 /// Where a record (`heapArena`) has its spans: in Go 1.22 and later, in 1.20 and 1.21, and before, behind the bitmap of
 /// pointers.
@@ -42,9 +44,10 @@ const PIECE: usize = 4096;
 /// The table of arenas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Table {
-    pub address: u64,
-    pub spans_at: u64,
+    pub range: AddrRange,
     pub layout: span::Layout,
+    base: u64,
+    spans_at: u64,
 }
 
 /// An arena that is in use.
@@ -60,38 +63,49 @@ pub(super) struct Arena {
 }
 
 /// The place of the entry for an arena, from the start of the table.
-fn place(arena: u64) -> u64 {
-    8 * (arena.wrapping_add(BASE) / ARENA % (TABLE / 8))
+fn place(arena: u64, base: u64) -> u64 {
+    8 * (arena.wrapping_add(base) / ARENA % (TABLE / 8))
 }
 
 impl Table {
-    pub fn range(&self) -> Option<AddrRange> {
-        AddrRange::with_size(self.address, Bytes(TABLE))
-    }
-
     /// Finds the table.
     pub fn find(target: &Target<'_>) -> Result<Option<Table>> {
-        let mut pages = MOST_PAGES;
-        let regions = regions_for_table(target)?;
-        for first in likely_arenas(target) {
-            let arena = first - first % ARENA;
-            let place = place(arena);
-            for runs in &regions {
-                let (page, inside) = (target.page(), place % target.page());
-                let all = runs.iter().flat_map(|run| (run.start()..run.end()).step_by(page as usize));
-                let tried: Vec<u64> = all.take(pages).map(|page| page + inside).collect();
-                pages -= tried.len();
-                let words = target.gather(tried.iter().copied(), 8)?;
-                for (entry, word) in tried.iter().zip(words.iter()) {
-                    let record = word.and_then(|word| target.u64_in(word, 0)).unwrap_or_default();
-                    if record == 0 || !record.is_multiple_of(page) || !target.is_plain(record) {
-                        continue;
-                    }
-                    if let Some((spans_at, layout)) = confirm(target, record, first)?
-                        && let Some(address) = entry.checked_sub(place)
-                    {
-                        return Ok(Some(Table { address, spans_at, layout }));
-                    }
+        let mut pages_left = MOST_PAGES;
+        let ranges = ranges_for_table(target)?;
+        let arenas = likely_arenas(target);
+        for (range, runs) in &ranges {
+            for (first, base) in arenas.iter().flat_map(|first| BASES.map(|base| (*first, base))) {
+                let place = place(first - first % ARENA, base);
+                let page_place = place - place % target.page();
+                // Where the entry can be, so that all of the table has room.
+                let lowest = range.start() + page_place;
+                let highest = range.end() - TABLE + page_place;
+                let pages =
+                    runs.iter().flat_map(|run| (run.start()..run.end()).step_by(target.page() as usize));
+                let pages = pages.filter(|page| (lowest..=highest).contains(page));
+                let tables: Vec<u64> = pages.map(|page| page - page_place).take(pages_left).collect();
+                pages_left -= tables.len();
+                if let Some(table) = Table::among(target, &tables, first, base)? {
+                    return Ok(Some(table));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The one of these addresses that is a table with the arena that holds `first`.
+    fn among(target: &Target<'_>, tables: &[u64], first: u64, base: u64) -> Result<Option<Table>> {
+        let place = place(first - first % ARENA, base);
+        let entries = target.gather(tables.iter().map(|table| table + place), 8)?;
+        for (table, entry) in tables.iter().zip(entries.iter()) {
+            let record = entry.and_then(|entry| target.u64_in(entry, 0)).unwrap_or_default();
+            if record == 0 || !record.is_multiple_of(target.page()) || !target.is_plain(record) {
+                continue;
+            }
+            for spans_at in SPANS_AT {
+                let Some(range) = AddrRange::with_size(*table, Bytes(TABLE)) else { continue };
+                if let Some(layout) = confirm(target, record, first, spans_at)? {
+                    return Ok(Some(Table { range, layout, base, spans_at }));
                 }
             }
         }
@@ -108,7 +122,7 @@ impl Table {
             starts
                 .extend(all.skip_while(|start| starts.last() == Some(start)).take(room).collect::<Vec<_>>());
         }
-        let places = starts.iter().map(|start| self.address.wrapping_add(place(*start)));
+        let places = starts.iter().map(|start| self.range.start() + place(*start, self.base));
         let entries = target.gather(places, 8)?;
         let mut arenas = Vec::new();
         for (start, entry) in starts.iter().zip(entries.iter()) {
@@ -143,13 +157,19 @@ impl Table {
     }
 }
 
-/// The resident parts of each region that has room for the table, those with the least first: the table is almost empty.
-fn regions_for_table(target: &Target<'_>) -> Result<Vec<Vec<AddrRange>>> {
+/// The memory that has room for the table, and what of it is resident. The least is first: the table is almost empty. The
+/// kernel can split a region where a part is for huge pages, so neighbors count as one.
+fn ranges_for_table(target: &Target<'_>) -> Result<Vec<(AddrRange, Vec<AddrRange>)>> {
+    let follow = |one: &Region, next: &Region| {
+        one.range.end() == next.range.start() && is_plain(one) && is_plain(next)
+    };
+    let groups = target.regions.chunk_by(follow).filter(|group| group.iter().all(is_plain));
+    let ranges = groups.filter_map(|group| group.iter().map(|region| region.range).reduce(AddrRange::hull));
     let mut found = Vec::new();
-    for region in target.regions.iter().filter(|region| is_plain(region) && region.range.size().0 >= TABLE) {
-        found.push(target.resident(region.range)?);
+    for range in ranges.filter(|range| range.size().0 >= TABLE) {
+        found.push((range, target.resident(range)?));
     }
-    found.sort_by_key(|runs| runs.iter().map(|run| run.size()).sum::<Bytes>());
+    found.sort_by_key(|(_, runs)| runs.iter().map(|run| run.size()).sum::<Bytes>());
     Ok(found)
 }
 
@@ -169,27 +189,27 @@ fn likely_arenas(target: &Target<'_>) -> Vec<u64> {
     found.into_iter().map(|(_, start)| start).collect()
 }
 
-/// Whether `record` is that of the arena that `first` lies in: the spans in it are where it says. Returns the layouts.
-fn confirm(target: &Target<'_>, record: u64, first: u64) -> Result<Option<(u64, span::Layout)>> {
+/// Whether `record` is that of the arena that `first` lies in: the spans in it are where it says. Returns their layout.
+fn confirm(target: &Target<'_>, record: u64, first: u64, spans_at: u64) -> Result<Option<span::Layout>> {
     let arena = first - first % ARENA;
-    let into = (first - arena) / PAGE / (PIECE as u64 / 8) * (PIECE as u64 / 8);
-    for spans_at in SPANS_AT {
-        let Some(list) = record.checked_add(spans_at + 8 * into) else { continue };
-        let list = target.bytes(list, PIECE)?;
-        let pointers: Vec<(u64, u64)> = (0..PIECE as u64 / 8)
-            .filter_map(|index| Some((arena + (into + index) * PAGE, target.u64_in(&list, 8 * index)?)))
-            .filter(|(_, pointer)| *pointer != 0 && pointer.is_multiple_of(8) && target.is_plain(*pointer))
-            .collect();
-        let spans = span::read(target, &pointers.iter().map(|(_, pointer)| *pointer).collect::<Vec<_>>())?;
-        for layout in span::Layout::of(spans_at) {
-            let holds = |page: u64, span: &Span| span.range.contains(page);
-            let fitting = pointers.iter().zip(spans.iter()).filter(|((page, _), raw)| {
-                raw.and_then(|raw| layout.span(target, raw)).is_some_and(|span| holds(*page, &span))
-            });
-            // Pages of spans that were freed may still have their old pointer.
-            if fitting.count() * 2 > pointers.len() {
-                return Ok(Some((spans_at, layout)));
-            }
+    let entries = PIECE as u64 / 8;
+    let into = (first - arena) / PAGE / entries * entries;
+    let Some(list) = record.checked_add(spans_at + 8 * into) else { return Ok(None) };
+    let list = target.bytes(list, PIECE)?;
+    let mut pointers: Vec<(u64, u64)> = (0..entries)
+        .filter_map(|index| Some((target.u64_in(&list, 8 * index)?, arena + (into + index) * PAGE)))
+        .filter(|(pointer, _)| *pointer != 0 && pointer.is_multiple_of(8) && target.is_plain(*pointer))
+        .collect();
+    pointers.sort_unstable();
+    let records = Records::read(target, pointers.iter().map(|(pointer, _)| *pointer))?;
+    for layout in span::Layout::of(spans_at) {
+        let fits = |(pointer, page): &&(u64, u64)| {
+            let span = records.get(*pointer).and_then(|record| layout.span(target, &record));
+            span.is_some_and(|span| span.range.contains(*page))
+        };
+        // Pages of spans that were freed may still have their old pointer.
+        if pointers.iter().filter(fits).count() * 2 > pointers.len() {
+            return Ok(Some(layout));
         }
     }
     Ok(None)

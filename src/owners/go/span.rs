@@ -11,6 +11,9 @@ const SIZE: usize = 128;
 /// The size of a record, with what is not read, and that of the chunks that hold them.
 pub(super) const RECORD: u64 = 160;
 
+/// How many records are read at once.
+const AT_ONCE: usize = 4096;
+
 /// No span has so many pages, and no size class such a number (`numSpanClasses`).
 const MOST_PAGES: u64 = 1 << 22;
 const CLASSES: u8 = 136;
@@ -124,7 +127,7 @@ pub(super) struct Spans {
     /// The addresses of their records.
     records: Vec<u64>,
     /// How many records contradict the lists of the arenas.
-    torn: usize,
+    pub torn: usize,
     /// How many changed while they were read.
     changed: usize,
     /// The size of the lists that could not be read.
@@ -140,22 +143,24 @@ impl Spans {
         addresses.sort_unstable();
         addresses.dedup();
         addresses.retain(|address| address.is_multiple_of(8) && target.is_plain(*address));
-        let records = read(target, &addresses)?;
         let mut spans = Spans::default();
         let mut found = Vec::new();
-        for (address, record) in addresses.iter().zip(records.iter()) {
-            let Some(record) = record else {
-                spans.torn += 1;
-                continue;
-            };
-            // Pages of a span that was freed still have its record, which is free, or is that of another span now.
-            if layout.is_free(record) {
-                continue;
-            }
-            let span = layout.span(target, record);
-            match span.filter(|span| lists(arenas, span.range.start(), *address)) {
-                Some(span) if target.is_within(span.range, is_plain) => found.push((span, *address)),
-                _ => spans.torn += 1,
+        for addresses in addresses.chunks(AT_ONCE) {
+            let records = Records::read(target, addresses.iter().copied())?;
+            for address in addresses {
+                let Some(record) = records.get(*address) else {
+                    spans.torn += 1;
+                    continue;
+                };
+                // Pages of a span that was freed still have its record, which is free, or is that of another span now.
+                if layout.is_free(&record) {
+                    continue;
+                }
+                let span = layout.span(target, &record);
+                match span.filter(|span| lists(arenas, span.range.start(), *address)) {
+                    Some(span) if target.is_within(span.range, is_plain) => found.push((span, *address)),
+                    _ => spans.torn += 1,
+                }
             }
         }
         found.sort_unstable_by_key(|(span, _)| span.range);
@@ -173,11 +178,17 @@ impl Spans {
         Ok(spans)
     }
 
-    /// How many spans have other figures now.
+    /// How many spans are different now.
     fn look_again(&self, target: &Target<'_>, layout: &Layout) -> Result<usize> {
-        let used = target.gather(self.records.iter().map(|record| record + layout.used), 2)?;
-        let now = used.iter().map(|used| used.and_then(|used| target.u16_in(used, 0)).map(u64::from));
-        Ok(self.all.iter().zip(now).filter(|(span, now)| Some(span.used) != *now).count())
+        let mut by_address: Vec<(u64, &Span)> = self.records.iter().copied().zip(&self.all).collect();
+        by_address.sort_unstable_by_key(|(address, _)| *address);
+        let mut changed = 0;
+        for part in by_address.chunks(AT_ONCE) {
+            let records = Records::read(target, part.iter().map(|(address, _)| *address))?;
+            let now = |address| layout.span(target, &records.get(address)?);
+            changed += part.iter().filter(|(address, span)| now(*address).as_ref() != Some(*span)).count();
+        }
+        Ok(changed)
     }
 
     /// The size of the spans for this.
@@ -218,7 +229,39 @@ fn lists(arenas: &[Arena], start: u64, record: u64) -> bool {
     listed == Some(&record)
 }
 
-/// Reads the records at these addresses.
-pub(super) fn read(target: &Target<'_>, addresses: &[u64]) -> Result<Gathered> {
-    target.gather(addresses.iter().copied(), SIZE)
+/// Records, in whole pages: they lie close to each other, and few pages are read faster than many records.
+pub(super) struct Records {
+    page: u64,
+    /// The addresses of the pages, in ascending order.
+    pages: Vec<u64>,
+    contents: Gathered,
+}
+
+impl Records {
+    /// Reads the records at these addresses, which are in ascending order.
+    pub fn read(target: &Target<'_>, addresses: impl Iterator<Item = u64>) -> Result<Records> {
+        let page = target.page();
+        let last = SIZE as u64 - 1;
+        let ends = addresses.flat_map(|address| [address, address.saturating_add(last)]);
+        let mut pages: Vec<u64> = ends.map(|address| address - address % page).collect();
+        pages.dedup();
+        let contents = target.gather(pages.iter().copied(), page as usize)?;
+        Ok(Records { page, pages, contents })
+    }
+
+    /// The record at this address, if all of it is resident.
+    pub fn get(&self, address: u64) -> Option<[u8; SIZE]> {
+        let into = (address % self.page) as usize;
+        let index = self.pages.binary_search(&(address - address % self.page)).ok()?;
+        let first = self.contents.get(index)?.get(into..)?;
+        let mut record = [0; SIZE];
+        let size = first.len().min(SIZE);
+        record[..size].copy_from_slice(&first[..size]);
+        if size < SIZE {
+            let follows = self.pages.get(index + 1) == Some(&(self.pages[index] + self.page));
+            let next = follows.then(|| self.contents.get(index + 1)).flatten()?;
+            record[size..].copy_from_slice(next.get(..SIZE - size)?);
+        }
+        Some(record)
+    }
 }
