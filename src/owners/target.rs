@@ -180,6 +180,15 @@ pub(super) fn is_reserved(region: &Region) -> bool {
     region.protection.is_none() && region.is_unnamed() && !region.share.is_shared()
 }
 
+/// The address space of neighbors that are private and without a file: what one reserve has become, for example.
+pub(super) fn groups(regions: &[Region]) -> Vec<AddrRange> {
+    let is_part = |region: &Region| is_reserved(region) || (is_anonymous(region) && !is_brk(region));
+    let follow =
+        |one: &Region, next: &Region| one.range.end() == next.range.start() && is_part(one) && is_part(next);
+    let groups = regions.chunk_by(follow).filter(|group| group.iter().all(is_part));
+    groups.filter_map(|group| group.iter().map(|region| region.range).reduce(AddrRange::hull)).collect()
+}
+
 /// Whether a region is what the kernel calls the heap.
 pub(super) fn is_brk(region: &Region) -> bool {
     region.name.as_ref().is_some_and(|name: &Name| name.bytes() == b"[heap]")

@@ -5,17 +5,19 @@
 //! is the proof. Each isolate (a worker, for example) has a heap of its own.
 
 mod page;
+mod sandbox;
 mod spaces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mmview_platform::{AddrRange, Bytes, Claim, Evidence, FactValue, Region, Result, Runtime, Zone};
+use mmview_platform::{Bytes, Claim, Evidence, FactValue, Region, Result, Runtime, Zone};
 
 use super::Recognizer;
 use super::claims::Claims;
-use super::target::{Target, is_anonymous, is_brk, is_reserved};
+use super::images::Image;
+use super::target::{Target, groups, is_anonymous, is_brk, is_reserved};
 use crate::kind::RegionKind;
-use page::{Found, Page};
+use page::{Found, Layout, Page};
 use spaces::{Space, Spaces, Version};
 
 /// The name of the owner.
@@ -26,6 +28,9 @@ const EXPORT: &str = "_ZN2v87Isolate10GetCurrentEv";
 
 /// V8 has more code than this.
 const SMALLEST_IMAGE: u64 = 8 << 20;
+
+/// Chromium has more code than this.
+const SMALLEST_BROWSER: u64 = 64 << 20;
 
 /// Fewer pages are chance. A heap at rest has some dozen.
 const FEWEST_PAGES: usize = 3;
@@ -38,11 +43,18 @@ pub(super) struct V8;
 
 impl Recognizer for V8 {
     fn may_apply(&self, target: &Target<'_>) -> bool {
-        target.word == 8 && Version::image(target).is_some()
+        let is_embedded = || target.images.all.iter().any(is_chromium) && sandbox::reserve(target).is_some();
+        target.word == 8 && (Version::image(target).is_some() || is_embedded())
     }
 
     fn recognize(&mut self, target: &Target<'_>, claims: &mut Claims<'_>) -> Result<()> {
-        let Some((layout, found)) = page::find(target)? else { return Ok(()) };
+        let reserve = sandbox::reserve(target);
+        let in_sandbox = reserve.map(|reserve| sandbox::find(target, reserve)).transpose()?.flatten();
+        let found = match in_sandbox {
+            Some(found) => Some((Layout::V13, found)),
+            None => page::find(target)?,
+        };
+        let Some((layout, found)) = found else { return Ok(()) };
         let owned = found.pages.iter().filter(|page| page.owner != 0).count();
         if owned < FEWEST_PAGES {
             return Ok(());
@@ -50,8 +62,18 @@ impl Recognizer for V8 {
         let version = Version::read(target);
         let spaces = Spaces::of(version, &layout, &found);
         report(target, claims, &found, &spaces, version);
+        if let Some(reserve) = reserve.filter(|_| layout == Layout::V13) {
+            let sandbox =
+                Claim::new(reserve, OWNER, RegionKind::Reserved.id()).title("V8 sandbox (reserved)");
+            claims.add(&sandbox, is_reserved);
+        }
         Ok(())
     }
+}
+
+/// Whether an image is large enough for a browser: it exports nothing of V8.
+fn is_chromium(image: &Image) -> bool {
+    image.elf.segments.iter().any(|segment| segment.memory_size >= SMALLEST_BROWSER)
 }
 
 /// Claims the pages, and reports a zone for each space.
@@ -123,6 +145,9 @@ fn note_doubts(zone: &mut Zone, found: &Found, pages: &[&Page], space: Space) {
     if counted != seen && !owners.is_empty() {
         zone.doubts.push(format!("V8 counts {counted} bytes of pages, and {seen} were found").into());
     }
+    if found.unread > 0 {
+        zone.doubts.push(format!("{} pages of V8 have no record", found.unread).into());
+    }
     if found.overlapping > 0 {
         zone.doubts.push(format!("{} pages overlap others and were left out", found.overlapping).into());
     }
@@ -131,39 +156,25 @@ fn note_doubts(zone: &mut Zone, found: &Found, pages: &[&Page], space: Space) {
     }
 }
 
-/// Claims the reserves around the pages of code, which are likely theirs.
+/// Claims what is around the pages of code, which is likely reserved for more of them.
 fn claim_code_range(target: &Target<'_>, claims: &mut Claims<'_>, found: &Found, spaces: &Spaces) {
     let is_code = |page: &&Page| {
         let space = found.spaces.get(&page.owner);
         space.is_some_and(|space| spaces.get(space.id).is_code())
     };
-    let mut claim =
-        Claim::new(found.pages[0].range, OWNER, RegionKind::Reserved.id()).title("V8 code range (reserved)");
-    claim.evidence = Evidence::Shape;
+    let groups = groups(target.regions);
     for page in found.pages.iter().filter(is_code) {
-        if let Some(range) = reserves_around(target, page.range) {
-            claims.add(&claim.over(range), is_reserved);
-        }
+        let at = groups.partition_point(|group| group.end() <= page.range.start());
+        let Some(range) = groups.get(at).filter(|range| range.size().0 <= LARGEST_CODE_RANGE) else {
+            continue;
+        };
+        let likely = |kind: RegionKind, title| {
+            let mut claim = Claim::new(*range, OWNER, kind.id()).title(title);
+            claim.evidence = Evidence::Shape;
+            claim
+        };
+        claims.add(&likely(RegionKind::Reserved, "V8 code range (reserved)"), is_reserved);
+        let is_code = |region: &Region| is_anonymous(region) && region.protection.is_executable();
+        claims.add(&likely(RegionKind::JitCode, "V8 code range"), is_code);
     }
-}
-
-/// The reserves that follow each other up to `page` and from it on, if they are as large as a code range at most.
-fn reserves_around(target: &Target<'_>, page: AddrRange) -> Option<AddrRange> {
-    let is_part =
-        |region: &&Region| is_reserved(region) || (is_anonymous(region) && region.protection.is_executable());
-    let at = target.regions.partition_point(|region| region.range.end() <= page.start());
-    let mut whole = target.regions.get(at)?.range;
-    for region in target.regions[..at].iter().rev().take_while(is_part) {
-        if region.range.end() != whole.start() {
-            break;
-        }
-        whole = whole.hull(region.range);
-    }
-    for region in target.regions[at + 1..].iter().take_while(is_part) {
-        if region.range.start() != whole.end() {
-            break;
-        }
-        whole = whole.hull(region.range);
-    }
-    (whole.size().0 <= LARGEST_CODE_RANGE).then_some(whole)
 }

@@ -11,7 +11,7 @@ use crate::owners::target::{Gathered, Target, is_anonymous, is_reserved};
 pub(super) const PAGE: u64 = 256 << 10;
 
 /// How much of a header and of a record is read.
-const HEADER: usize = 128;
+pub(super) const HEADER: usize = 128;
 
 /// The objects of a page start at most so far behind its start.
 const FARTHEST_AREA: u64 = 32 << 10;
@@ -42,7 +42,7 @@ pub(super) struct Layout {
     size: u64,
     owner: u64,
     /// Where the address of the page itself is.
-    own: u64,
+    pub own: u64,
 }
 
 impl Layout {
@@ -120,6 +120,8 @@ pub(super) struct Found {
     pub spaces: BTreeMap<u64, Space>,
     /// How many pages were dropped because they overlap others.
     pub overlapping: usize,
+    /// How many pages have no record that fits.
+    pub unread: usize,
 }
 
 impl Found {
@@ -266,7 +268,7 @@ pub(super) fn prove(target: &Target<'_>, pages: Vec<Page>) -> Result<Found> {
     pages.sort_unstable_by_key(|page| page.range);
     let before = pages.len();
     let pages = apart(pages);
-    Ok(Found { overlapping: before - pages.len(), pages, spaces })
+    Ok(Found { overlapping: before - pages.len(), unread: 0, pages, spaces })
 }
 
 /// Drops the pages that overlap another one. They are ordered by address.
