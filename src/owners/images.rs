@@ -20,6 +20,9 @@ use crate::kind::RegionKind;
 /// How many images are read at most. Chromium has some hundred.
 const MOST_IMAGES: usize = 4096;
 
+/// Chromium has more code than this.
+const SMALLEST_BROWSER: u64 = 64 << 20;
+
 /// An image in memory.
 pub(super) struct Image {
     pub elf: Rc<Elf>,
@@ -96,6 +99,12 @@ impl Images {
             all.filter(|(_, image)| is_glibc(image)).map(|(place, _)| place).collect()
         });
         places.iter().map(|place| &self.all[*place])
+    }
+
+    /// Whether an image is as large as a browser, which exports nothing of the runtimes in it.
+    pub fn has_browser(&self) -> bool {
+        let segments = || self.all.iter().flat_map(|image| &image.elf.segments);
+        segments().any(|segment| segment.memory_size >= SMALLEST_BROWSER)
     }
 
     /// Adds to the regions of each image its build ID and its name.

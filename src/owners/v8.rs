@@ -14,7 +14,6 @@ use mmview_platform::{Bytes, Claim, Evidence, FactValue, Region, Result, Runtime
 
 use super::Recognizer;
 use super::claims::Claims;
-use super::images::Image;
 use super::target::{Target, groups, is_anonymous, is_brk, is_reserved};
 use crate::kind::RegionKind;
 use page::{Found, Layout, Page};
@@ -29,9 +28,6 @@ const EXPORT: &str = "_ZN2v87Isolate10GetCurrentEv";
 /// V8 has more code than this.
 const SMALLEST_IMAGE: u64 = 8 << 20;
 
-/// Chromium has more code than this.
-const SMALLEST_BROWSER: u64 = 64 << 20;
-
 /// Fewer pages are chance. A heap at rest has some dozen.
 const FEWEST_PAGES: usize = 3;
 
@@ -43,7 +39,7 @@ pub(super) struct V8;
 
 impl Recognizer for V8 {
     fn may_apply(&self, target: &Target<'_>) -> bool {
-        let is_embedded = || target.images.all.iter().any(is_chromium) && sandbox::reserve(target).is_some();
+        let is_embedded = || target.images.has_browser() && sandbox::reserve(target).is_some();
         target.word == 8 && (Version::image(target).is_some() || is_embedded())
     }
 
@@ -69,11 +65,6 @@ impl Recognizer for V8 {
         }
         Ok(())
     }
-}
-
-/// Whether an image is large enough for a browser: it exports nothing of V8.
-fn is_chromium(image: &Image) -> bool {
-    image.elf.segments.iter().any(|segment| segment.memory_size >= SMALLEST_BROWSER)
 }
 
 /// Claims the pages, and reports a zone for each space.
