@@ -23,6 +23,7 @@ mod musl_threads;
 mod partition_alloc;
 mod php;
 mod postgres;
+mod radix;
 mod ruby;
 mod target;
 mod tcmalloc;
@@ -173,9 +174,9 @@ fn all(wanted: Wanted) -> Vec<Box<dyn Recognizer>> {
         Box::new(ruby::Ruby),
         Box::new(cpython::CPython),
         Box::new(postgres::Postgres),
-        Box::new(jemalloc::Jemalloc),
-        Box::new(mimalloc::Mimalloc),
-        Box::new(tcmalloc::Tcmalloc),
+        Box::new(jemalloc::Jemalloc::new(wanted)),
+        Box::new(mimalloc::Mimalloc::new(wanted)),
+        Box::new(tcmalloc::Tcmalloc::new(wanted)),
         Box::new(musl_malloc::MuslMalloc),
         Box::new(dotnet::DotNet),
         Box::new(beam::Beam),

@@ -10,6 +10,9 @@ use mmview_platform::{
 
 use super::images::Images;
 
+/// The largest piece of memory that [`Target::scan`] reads at once.
+const LARGEST_PIECE: usize = 1 << 20;
+
 /// The process under inspection.
 pub(super) struct Target<'a> {
     pub regions: &'a [Region],
@@ -95,6 +98,23 @@ impl<'a> Target<'a> {
         let read = self.read(address, &mut buffer)?;
         buffer.truncate(read);
         Ok(buffer)
+    }
+
+    /// Reads the resident parts of `range`, in pieces of at most [`LARGEST_PIECE`], and passes each with its address.
+    pub fn scan(&self, range: AddrRange, mut each: impl FnMut(u64, &[u8])) -> Result<()> {
+        let mut buffer = Vec::new();
+        for resident in self.resident(range)? {
+            let Some(mut rest) = resident.overlap(range) else { continue };
+            while !rest.is_empty() {
+                buffer.resize((rest.size().0 as usize).min(LARGEST_PIECE), 0);
+                let read = self.read(rest.start(), &mut buffer)?;
+                each(rest.start(), &buffer[..read]);
+                let next = rest.start() + buffer.len() as u64;
+                let Some(after) = AddrRange::new(next, rest.end()) else { break };
+                rest = after;
+            }
+        }
+        Ok(())
     }
 
     /// Reads `size` bytes at each address, in few calls.

@@ -106,13 +106,13 @@ fn claim_reserved(vm: &Vm<'_, '_>, claims: &mut Claims<'_>, ranges: &[AddrRange]
     let is_beside = |range: AddrRange| {
         ranges.iter().any(|pages| pages.end() == range.start() || pages.start() == range.end())
     };
-    let is_reserve = |region: &Region| {
+    let is_reserved = |region: &Region| {
         region.is_unnamed() && region.protection.is_none() && region.size().0 >= SMALLEST_RESERVE
     };
-    for region in vm.target.regions.iter().filter(|region| is_reserve(region) && is_beside(region.range)) {
+    for region in vm.target.regions.iter().filter(|region| is_reserved(region) && is_beside(region.range)) {
         let mut claim =
             Claim::new(region.range, HEAP, RegionKind::Reserved.id()).title("Java heap (reserved)");
         claim.evidence = Evidence::Shape;
-        claims.add(&claim, is_reserve);
+        claims.add(&claim, is_reserved);
     }
 }
