@@ -70,7 +70,8 @@ impl Tree {
         target.word == 8 && self.places(target).next().is_some()
     }
 
-    fn places(&self, target: &Target<'_>) -> impl Iterator<Item = AddrRange> {
+    /// The data of modules that the root fits into.
+    pub fn places(&self, target: &Target<'_>) -> impl Iterator<Item = AddrRange> {
         let sizes = self.root_size()..=LARGEST_DATA;
         let data = target.images.all.iter().flat_map(|image| image.data());
         data.filter(move |data| sizes.contains(&data.size().0))

@@ -4,7 +4,7 @@
 //! slice, or in an array: in one after the arena's own record, or in one for each 256 MiB. Releases differ in the offsets;
 //! the records themselves show where they keep the arena.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use mmview_platform::{AddrRange, Bytes, Result};
 
@@ -82,6 +82,7 @@ pub(super) fn find(target: &Target<'_>, open: &[AddrRange]) -> Result<Option<Hea
         let mut pages: Vec<Page> = of_arena.map(|(_, page)| *page).collect();
         // Records of former pages stay behind.
         pages.sort_by_key(|page| (page.start, page.used == 0));
+        pages.dedup();
         all += pages.len();
         let before = pages.len();
         pages.retain(Page::is_possible);
@@ -143,52 +144,61 @@ impl Arena {
 
     /// Passes each record of a page of this arena, with the layout that makes it one.
     fn pages(&self, target: &Target<'_>, mut found: impl FnMut(Layout, Page)) -> Result<()> {
-        let mut see = |bytes: &[u8], place: Option<u64>| {
-            for layout in &LAYOUTS {
-                if let Some(page) = self.page(target, layout, bytes)
-                    && place.is_none_or(|place| place == page.start)
-                {
-                    found(*layout, page);
-                }
-            }
-        };
         let info_end = self.range.start() + self.info * SLICE;
-        // Records at the starts of slices.
-        let resident = target.resident(self.range)?;
-        let is_resident = |slice: &u64| {
-            let after = resident.partition_point(|run| run.end() <= *slice);
-            resident.get(after).is_some_and(|run| run.contains(*slice))
-        };
-        let slices: Vec<u64> =
-            (info_end..self.range.end()).step_by(SLICE as usize).filter(is_resident).collect();
-        for (slice, bytes) in slices.iter().zip(target.gather(slices.iter().copied(), PAGE_RECORD)?.iter()) {
-            if let Some(bytes) = bytes {
-                see(bytes, Some(*slice));
-            }
-        }
-        // Records in arrays.
         let info = AddrRange::new(self.range.start(), info_end);
         let groups = (self.range.start()..self.range.end()).step_by(GROUP as usize).skip(1);
         let arrays = groups.filter_map(|start| AddrRange::with_size(start, Bytes(ARRAY)));
+        let mut known = HashSet::new();
         for array in info.into_iter().chain(arrays) {
-            let mut last: Vec<u8> = Vec::new();
-            target.scan(array, |_, bytes| {
-                // A record can begin in one piece and end in the next.
-                let joined = [&last[..], bytes].concat();
-                for offset in (0..joined.len().saturating_sub(PAGE_RECORD - 1)).step_by(8) {
-                    if self.is_hit(target, &joined[offset..]) {
-                        see(&joined[offset..offset + PAGE_RECORD], None);
-                    }
+            self.records_in(target, array, |layout, page| {
+                if page.used > 0 && page.is_possible() {
+                    known.insert(page.start);
                 }
-                last = joined[joined.len().saturating_sub(PAGE_RECORD - 8)..].to_vec();
+                found(layout, page);
             })?;
+        }
+        let resident = target.resident(self.range)?;
+        let is_wanted = |slice: &u64| {
+            let after = resident.partition_point(|run| run.end() <= *slice);
+            !known.contains(slice) && resident.get(after).is_some_and(|run| run.contains(*slice))
+        };
+        let slices = (info_end..self.range.end()).step_by(SLICE as usize).filter(is_wanted);
+        let slices: Vec<u64> = slices.collect();
+        for (slice, bytes) in slices.iter().zip(target.gather(slices.iter().copied(), PAGE_RECORD)?.iter()) {
+            for layout in &LAYOUTS {
+                let page = bytes.and_then(|bytes| self.page(target, layout, bytes));
+                if let Some(page) = page.filter(|page| page.start == *slice) {
+                    found(*layout, page);
+                }
+            }
         }
         Ok(())
     }
 
-    /// Whether the bytes have the arena where some layout wants it.
-    fn is_hit(&self, target: &Target<'_>, bytes: &[u8]) -> bool {
-        LAYOUTS.iter().any(|layout| target.u64_in(bytes, layout.arena) == Some(self.record))
+    /// Passes each record in an array, by the arena that it names. A record can begin in one piece and end in the next.
+    fn records_in(
+        &self,
+        target: &Target<'_>,
+        array: AddrRange,
+        mut found: impl FnMut(Layout, Page),
+    ) -> Result<()> {
+        let mut last: Vec<u8> = Vec::new();
+        target.scan(array, |_, bytes| {
+            let joined = [&last[..], bytes].concat();
+            for offset in (0..joined.len() as u64).step_by(8) {
+                if target.u64_in(&joined, offset) != Some(self.record) {
+                    continue;
+                }
+                for layout in &LAYOUTS {
+                    let record =
+                        offset.checked_sub(layout.arena).and_then(|start| joined.get(start as usize..));
+                    if let Some(page) = record.and_then(|record| self.page(target, layout, record)) {
+                        found(*layout, page);
+                    }
+                }
+            }
+            last = joined[joined.len().saturating_sub(PAGE_RECORD - 8)..].to_vec();
+        })
     }
 
     /// The page of a record; `None` if it names another arena, or slices that this one doesn't have.
