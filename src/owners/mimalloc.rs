@@ -21,7 +21,7 @@ use mmview_platform::{
 };
 
 use super::claims::Claims;
-use super::target::{Target, is_plain, is_reserve};
+use super::target::{Target, is_plain, is_reserved};
 use super::{Recognizer, Wanted};
 use crate::kind::RegionKind;
 
@@ -137,7 +137,7 @@ impl Names {
             claim
         };
         claims.add(&claim(RegionKind::Malloc, self.title.into()), is_plain);
-        claims.add(&claim(RegionKind::Reserved, self.reserved.into()), is_reserve);
+        claims.add(&claim(RegionKind::Reserved, self.reserved.into()), is_reserved);
     }
 }
 
@@ -156,9 +156,9 @@ fn claim_rest(target: &Target<'_>, claims: &mut Claims<'_>, names: &Names, heap:
             };
             claims.add(&Claim::new(region.range, names.owner, kind.id()).title(title), is_plain);
             was_own = is_own.then_some(region.range.end());
-        } else if is_reserve(region) && follows {
+        } else if is_reserved(region) && follows {
             let claim = Claim::new(region.range, names.owner, RegionKind::Reserved.id());
-            claims.add(&claim.title(names.reserved), is_reserve);
+            claims.add(&claim.title(names.reserved), is_reserved);
             was_own = Some(region.range.end());
         }
     }

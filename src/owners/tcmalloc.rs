@@ -17,7 +17,7 @@ use mmview_platform::{
 
 use super::claims::Claims;
 use super::radix::Root;
-use super::target::{Target, is_plain, is_reserve};
+use super::target::{Target, is_plain, is_reserved};
 use super::{Recognizer, Wanted};
 use crate::kind::RegionKind;
 use spans::{Place, Span, Spans, TREE};
@@ -73,7 +73,7 @@ impl Tcmalloc {
             let Some(range) = group.iter().map(|span| span.range).reduce(AddrRange::hull) else { continue };
             let claim = |kind: RegionKind| Claim::new(range, OWNER, kind.id()).zone(&name);
             claims.add(&claim(RegionKind::Malloc).title("tcmalloc"), is_plain);
-            claims.add(&claim(RegionKind::Reserved).title("tcmalloc (reserved)"), is_reserve);
+            claims.add(&claim(RegionKind::Reserved).title("tcmalloc (reserved)"), is_reserved);
         }
         claim_metadata(target, claims, &found.places);
         let count = FactValue::Count(found.spans.len() as u64);

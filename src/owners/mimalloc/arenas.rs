@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use mmview_platform::{AddrRange, Bytes, Result};
 
 use super::{Heap, Page, SLICE};
-use crate::owners::target::{Target, is_plain, is_reserve};
+use crate::owners::target::{Target, is_plain, is_reserved};
 
 /// The alignment of arenas.
 const ALIGNMENT: u64 = 4 << 20;
@@ -138,7 +138,7 @@ impl Arena {
         let range = AddrRange::with_size(start, Bytes(size))?;
         let is_possible = start.checked_add(before)? == record
             && (1..size / SLICE).contains(&info)
-            && target.is_within(range, |region| is_plain(region) || is_reserve(region));
+            && target.is_within(range, |region| is_plain(region) || is_reserved(region));
         is_possible.then_some(Arena { record, range, info })
     }
 

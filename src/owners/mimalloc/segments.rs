@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use mmview_platform::{AddrRange, Bytes, Result};
 
 use super::{Heap, Page, SLICE};
-use crate::owners::target::{Target, is_plain, is_reserve};
+use crate::owners::target::{Target, is_plain, is_reserved};
 
 /// The alignment of segments, and the size of all but huge ones.
 const SEGMENT: u64 = 32 << 20;
@@ -157,7 +157,7 @@ impl Header {
     fn segment(&self, target: &Target<'_>, layout: &Layout) -> Option<Segment> {
         let (entries, slices, info) = sizes(target, layout, &self.bytes)?;
         let range = AddrRange::with_size(self.start, Bytes(slices.checked_mul(SLICE)?))?;
-        if !target.is_within(range, |region| is_plain(region) || is_reserve(region)) {
+        if !target.is_within(range, |region| is_plain(region) || is_reserved(region)) {
             return None;
         }
         let secret = target.u64_in(&self.bytes, layout.cookie)? ^ self.start;

@@ -3,7 +3,7 @@
 use mmview_platform::{AddrRange, Bytes, Result};
 
 use crate::owners::radix::{Entry, Root, Tree};
-use crate::owners::target::{Target, is_plain, is_reserve};
+use crate::owners::target::{Target, is_plain, is_reserved};
 
 /// The map of addresses of 48 bits with pages of 8 KiB (`kPageShift` in `src/common.h`).
 pub(super) const TREE: Tree = Tree { page_bits: PAGE_BITS, leaf_bits: 18, root_bits: 17 };
@@ -71,7 +71,7 @@ impl Raw {
         let (class, place) = (byte(CLASS)?, byte(PLACE)? & 3);
         let is_possible = usize::from(class) < MOST_CLASSES
             && place <= 2
-            && target.is_within(range, |region| is_plain(region) || is_reserve(region));
+            && target.is_within(range, |region| is_plain(region) || is_reserved(region));
         is_possible.then_some(Raw { range, used: target.u16_in(bytes, USED)?, class, place })
     }
 
