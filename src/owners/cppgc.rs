@@ -79,15 +79,14 @@ fn pages(target: &Target<'_>, cage: AddrRange) -> Result<(Vec<Page>, usize)> {
     let ranges = regions.filter(|region| is_plain(region)).map(|region| region.range).filter(is_part);
     let (mut pages, mut unknown) = (Vec::new(), 0);
     for range in ranges {
-        let places: Vec<u64> = (range.start()..range.end()).step_by(PAGE as usize).collect();
         // Of a large object, most may not be resident.
-        let resident = target.resident(range)?;
-        let is_resident = |place: &u64| resident.iter().any(|run| run.contains(*place));
-        let places: Vec<u64> = places.into_iter().filter(is_resident).collect();
+        let runs = target.resident(range)?;
+        let first = |run: &AddrRange| run.start().checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
+        let places: Vec<u64> =
+            runs.iter().flat_map(|run| (first(run)..run.end()).step_by(PAGE as usize)).collect();
         let headers = target.gather(places.iter().copied(), HEADER as usize)?;
         let mut next = range.start();
-        for (place, header) in places.iter().zip(headers.iter()).filter(|(place, _)| **place >= range.start())
-        {
+        for (place, header) in places.iter().zip(headers.iter()) {
             if *place < next {
                 continue;
             }

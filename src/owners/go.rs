@@ -4,6 +4,7 @@
 //! A span counts its objects in use as `runtime.MemStats` does: those that were not swept yet are in use.
 
 mod arena;
+mod chunks;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -58,7 +59,9 @@ impl Recognizer for Go {
         let is_alone = images(target).any(|image| !image.elf.has_interpreter);
         claim_spans(claims, &spans);
         claim_arenas(target, claims, &arenas, &spans);
-        claim_records(target, claims, &table, &arenas, &spans, is_alone);
+        let chunks = chunks::find(target, images(target), &spans.sorted_records())?;
+        let own = own(target, &table, &arenas, &spans, chunks);
+        claim_own(target, claims, &own, is_alone);
         if is_alone {
             claim_reserves(target, claims);
         }
@@ -186,29 +189,32 @@ fn claim_arenas(target: &Target<'_>, claims: &mut Claims<'_>, arenas: &[Arena], 
     }
 }
 
-/// Claims the runtime's records of its heap, and the rest of the memory that they lie in, if the program is Go's alone.
-fn claim_records(
+/// The memory of the runtime's records of its heap.
+fn own(
     target: &Target<'_>,
-    claims: &mut Claims<'_>,
     table: &Table,
     arenas: &[Arena],
     spans: &Spans,
-    is_alone: bool,
-) {
+    chunks: Vec<AddrRange>,
+) -> Vec<AddrRange> {
     let size = target.page();
     let pages: BTreeSet<u64> = spans.records().map(|address| address - address % size).collect();
-    let mut ranges: Vec<AddrRange> = arenas.iter().map(|arena| arena.record).collect();
+    let mut ranges = chunks;
     ranges.push(table.range);
-    for page in pages {
+    ranges.extend(arenas.iter().map(|arena| arena.record));
+    for page in pages.into_iter().filter_map(|page| AddrRange::with_size(page, Bytes(size))) {
         match ranges.last_mut() {
-            Some(last) if last.end() == page => {
-                *last = last.hull(AddrRange::with_size(page, Bytes(size)).unwrap_or(*last))
-            }
-            _ => ranges.extend(AddrRange::with_size(page, Bytes(size))),
+            Some(last) if last.end() == page.start() => *last = last.hull(page),
+            _ => ranges.push(page),
         }
     }
+    ranges
+}
+
+/// Claims the runtime's own memory, and the rest of the regions that it lies in, if the program is Go's alone.
+fn claim_own(target: &Target<'_>, claims: &mut Claims<'_>, ranges: &[AddrRange], is_alone: bool) {
     let data = |range| Claim::new(range, OWNER, RegionKind::RuntimeData.id()).title(RUNTIME);
-    for range in &ranges {
+    for range in ranges {
         claims.add(&data(*range), is_plain);
     }
     if is_alone {

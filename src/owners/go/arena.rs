@@ -3,6 +3,8 @@
 //! The runtime keeps the table's address in a variable that a stripped program doesn't name. So the table is found by its
 //! content: an entry at the place for an arena of the map leads to a record whose spans lie in that arena.
 
+use std::collections::BTreeSet;
+
 use mmview_platform::{AddrRange, Bytes, Region, Result};
 
 use super::span::{self, Records};
@@ -56,8 +58,8 @@ pub(super) struct Arena {
     pub range: AddrRange,
     /// Its record.
     pub record: AddrRange,
-    /// The record of the span of each page; 0 for none.
-    pub spans: Vec<u64>,
+    /// The numbers of the pages that have a span, in ascending order, and the records of those spans.
+    pub spans: Vec<(u64, u64)>,
     /// How much of the list could not be read: pages of it that are not resident have no spans.
     pub swapped: u64,
 }
@@ -124,7 +126,8 @@ impl Table {
         }
         let places = starts.iter().map(|start| self.range.start() + place(*start, self.base));
         let entries = target.gather(places, 8)?;
-        let mut arenas = Vec::new();
+        let mut arenas: Vec<Arena> = Vec::new();
+        let mut used = BTreeSet::new();
         for (start, entry) in starts.iter().zip(entries.iter()) {
             let record = entry.and_then(|entry| target.u64_in(entry, 0)).unwrap_or_default();
             let size = self.spans_at + SPANS_SIZE + BEHIND_SPANS;
@@ -132,7 +135,8 @@ impl Table {
             let (Some(range), Some(record)) = (range, AddrRange::with_size(record, Bytes(size))) else {
                 continue;
             };
-            if target.is_within(record, is_plain) {
+            // Each arena has its own record.
+            if target.is_within(record, is_plain) && used.insert(record.start()) {
                 let (spans, swapped) = self.spans_of(target, record.start())?;
                 arenas.push(Arena { range, record, spans, swapped });
             }
@@ -140,15 +144,16 @@ impl Table {
         Ok(arenas)
     }
 
-    fn spans_of(&self, target: &Target<'_>, record: u64) -> Result<(Vec<u64>, u64)> {
+    fn spans_of(&self, target: &Target<'_>, record: u64) -> Result<(Vec<(u64, u64)>, u64)> {
         let first = record + self.spans_at;
-        let pieces = (first..first + SPANS_SIZE).step_by(PIECE);
-        let pieces = target.gather(pieces, PIECE)?;
-        let mut spans = Vec::with_capacity(PAGES as usize);
-        for piece in pieces.iter() {
-            let words = (0..PIECE as u64).step_by(8);
-            spans
-                .extend(words.map(|at| piece.and_then(|piece| target.u64_in(piece, at)).unwrap_or_default()));
+        let pieces = target.gather((first..first + SPANS_SIZE).step_by(PIECE), PIECE)?;
+        let mut spans = Vec::new();
+        for (piece, content) in (0..).zip(pieces.iter()) {
+            let Some(content) = content else { continue };
+            let words = (0..PIECE as u64 / 8).map(|index| (index, target.u64_in(content, 8 * index)));
+            let used =
+                words.filter_map(|(index, word)| word.filter(|word| *word != 0).map(|word| (index, word)));
+            spans.extend(used.map(|(index, word)| (piece * (PIECE as u64 / 8) + index, word)));
         }
         let list = AddrRange::with_size(first, Bytes(SPANS_SIZE));
         let states = list.map(|list| target.memory().pages(list)).transpose()?.unwrap_or_default();

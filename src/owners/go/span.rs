@@ -137,9 +137,8 @@ pub(super) struct Spans {
 impl Spans {
     /// Reads every span that the arenas list.
     pub fn read(target: &Target<'_>, layout: &Layout, arenas: &[Arena]) -> Result<Spans> {
-        let listed = |arena: &Arena| arena.spans.clone();
-        let mut addresses: Vec<u64> =
-            arenas.iter().flat_map(listed).filter(|address| *address != 0).collect();
+        let listed = arenas.iter().flat_map(|arena| &arena.spans);
+        let mut addresses: Vec<u64> = listed.map(|(_, address)| *address).collect();
         addresses.sort_unstable();
         addresses.dedup();
         addresses.retain(|address| address.is_multiple_of(8) && target.is_plain(*address));
@@ -202,6 +201,13 @@ impl Spans {
         records.chain(self.all.iter().flat_map(|span| span.bits).filter(|bits| *bits != 0))
     }
 
+    /// The addresses of their records, in ascending order.
+    pub fn sorted_records(&self) -> Vec<u64> {
+        let mut records = self.records.clone();
+        records.sort_unstable();
+        records
+    }
+
     /// Why the figures may be wrong.
     pub fn doubts(&self) -> Vec<Box<str>> {
         let count = self.all.len();
@@ -225,8 +231,10 @@ impl Spans {
 fn lists(arenas: &[Arena], start: u64, record: u64) -> bool {
     let at = arenas.partition_point(|arena| arena.range.end() <= start);
     let arena = arenas.get(at).filter(|arena| arena.range.contains(start));
-    let listed = arena.and_then(|arena| arena.spans.get(((start - arena.range.start()) / PAGE) as usize));
-    listed == Some(&record)
+    let Some(arena) = arena else { return false };
+    let page = (start - arena.range.start()) / PAGE;
+    let at = arena.spans.binary_search_by_key(&page, |(page, _)| *page);
+    at.is_ok_and(|at| arena.spans[at].1 == record)
 }
 
 /// Records, in whole pages: they lie close to each other, and few pages are read faster than many records.
@@ -238,12 +246,13 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Reads the records at these addresses, which are in ascending order.
+    /// Reads the records at these addresses.
     pub fn read(target: &Target<'_>, addresses: impl Iterator<Item = u64>) -> Result<Records> {
         let page = target.page();
         let last = SIZE as u64 - 1;
         let ends = addresses.flat_map(|address| [address, address.saturating_add(last)]);
         let mut pages: Vec<u64> = ends.map(|address| address - address % page).collect();
+        pages.sort_unstable();
         pages.dedup();
         let contents = target.gather(pages.iter().copied(), page as usize)?;
         Ok(Records { page, pages, contents })

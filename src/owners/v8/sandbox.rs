@@ -108,28 +108,32 @@ impl Indexed {
 fn records(target: &Target<'_>, sandbox: AddrRange, pages: &[Indexed]) -> Result<Option<Vec<u64>>> {
     let by_page: HashMap<u64, &Indexed> = pages.iter().map(|page| (page.page, page)).collect();
     let ranges = searched(target, sandbox);
-    let mut records: HashMap<u64, &Indexed> = HashMap::new();
+    // So few that a look at each is faster than a map.
+    let mut records: Vec<(u64, &Indexed)> = Vec::new();
     search(target, &ranges, |address, words| {
         let own = target.u64_in(words, Layout::V13.own).unwrap_or_default();
-        if own.is_multiple_of(PAGE)
+        if own != 0
+            && own.is_multiple_of(PAGE)
             && let Some(page) = by_page.get(&own)
             && let Some(words) = words.get(..HEADER)
             && page::read(target, &Layout::V13, page.page, words, Some(page.flags)).is_some()
         {
-            records.insert(address, page);
+            records.push((address, page));
         }
         records.len() >= MOST_RECORDS
     })?;
     let mut tables: BTreeMap<u64, usize> = BTreeMap::new();
     search(target, &ranges, |address, words| {
         let record = target.u64_in(words, 0).unwrap_or_default();
-        if let Some(page) = records.get(&record)
+        if let Some((_, page)) = records.iter().find(|(address, _)| *address == record)
             && let Some(table) = address.checked_sub(ENTRY * u64::from(page.index))
         {
-            *tables.entry(table).or_default() += 1;
+            let votes = tables.entry(table).or_default();
+            *votes += 1;
+            // Another record at its place in the same table leaves no doubt.
+            return *votes >= 2.min(records.len());
         }
-        // Another record at its place in the same table leaves no doubt.
-        tables.values().any(|votes| *votes >= 2.min(records.len()))
+        false
     })?;
     let Some((table, _)) = tables.into_iter().max_by_key(|(_, votes)| *votes) else { return Ok(None) };
     let entries = pages.iter().map(|page| table + ENTRY * u64::from(page.index));
