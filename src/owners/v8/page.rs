@@ -46,7 +46,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// V8 10 and 11: `src/heap/basic-memory-chunk.h`, `memory-chunk-layout.h`. The page's reservation begins with its address.
+    /// V8 9 to 11: `src/heap/basic-memory-chunk.h`, `memory-chunk-layout.h`. The page's reservation begins with its address.
     pub const V10: Layout = Layout {
         is_apart: false,
         flags: 8,
@@ -189,7 +189,9 @@ fn in_records(
         .zip(headers.iter())
         .filter_map(|(page, header)| {
             let (flags, record) = (target.u64_in(header?, layout.flags)?, target.u64_in(header?, 8)?);
-            let is_record = flags >> 32 == 0 && record.is_multiple_of(8) && target.is_plain(record);
+            // A read-only page can have its record inside.
+            let is_readable = target.region_at(record).is_some_and(is_anonymous);
+            let is_record = flags >> 32 == 0 && record.is_multiple_of(8) && is_readable;
             is_record.then_some((*page, record, flags))
         })
         .collect();
@@ -282,4 +284,21 @@ fn apart(pages: Vec<Page>) -> Vec<Page> {
     };
     let mut is_apart = is_apart;
     pages.into_iter().zip(starts).filter(|(page, next)| is_apart(page, *next)).map(|(page, _)| page).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(start: u64, end: u64) -> Page {
+        let range = AddrRange::new(start * PAGE, end * PAGE).unwrap();
+        Page { range, heap: 8, owner: 8, allocated: 0, is_young: false }
+    }
+
+    #[test]
+    fn of_pages_that_overlap_none_is_kept() {
+        // One that claims to be larger than it is covers others, and who is right is unknown.
+        let pages = vec![page(0, 1), page(1, 5), page(2, 3), page(4, 5), page(5, 6), page(6, 8), page(7, 9)];
+        assert_eq!(apart(pages), [page(0, 1), page(5, 6)]);
+    }
 }

@@ -97,7 +97,7 @@ impl Indexed {
     fn base(&self) -> Option<u64> {
         let first = match self.index {
             ..TRUSTED => 0,
-            ..CODE => TRUSTED,
+            TRUSTED..CODE => TRUSTED,
             _ => CODE,
         };
         self.page.checked_sub(u64::from(self.index - first) * PAGE)

@@ -68,7 +68,7 @@ pub(super) enum Space {
 
 use Space::*;
 
-/// V8 10, 11, 12.0 to 12.7, and later.
+/// V8 9 and 10, 11, 12.0 to 12.7, and later.
 const SPACES_10: &[Space] = &[ReadOnly, Old, Code, Map, Large, CodeLarge, NewLarge, New];
 const SPACES_11: &[Space] = &[ReadOnly, New, Old, Code, Shared, NewLarge, Large, CodeLarge, SharedLarge];
 const SPACES_12: &[Space] =
