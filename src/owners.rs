@@ -24,6 +24,7 @@ mod partition_alloc;
 mod php;
 mod postgres;
 mod radix;
+mod residency;
 mod ruby;
 mod target;
 mod tcmalloc;
@@ -102,7 +103,7 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
     let Some(memory) = source.memory() else { return Ok(()) };
     let Some(first) = map.regions.first().map(|region| region.range.start()) else { return Ok(()) };
     // A refusal shows at the first read.
-    let permitted = memory.read_resident(&mut [Piece::new(first, &mut [0])]);
+    let permitted = memory.read(&mut [Piece::new(first, &mut [0])]);
     let Some(arch) = map.source.arch else {
         map.warnings.extend(permitted.err().as_ref().map(refused));
         return Ok(());

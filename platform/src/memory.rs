@@ -11,7 +11,7 @@ use crate::model::{AddrRange, PageRun, PageState, Region};
 
 // Hosts without a backend have no memory to read.
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(unused_imports))]
-pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces, read_resident};
+pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces, read_present};
 
 /// The memory of a target.
 ///
@@ -35,13 +35,14 @@ pub trait Memory: Send + Sync {
     /// say which pages are resident.
     fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()>;
 
-    /// Reads as [`Memory::read`] does, at half the cost: it neither finds out why a piece came short nor checks whose memory it
+    /// Reads pieces that are resident, as [`Memory::resident`] has answered a moment ago, at a fraction of the cost of
+    /// [`Memory::read`]: it asks for nothing again. It neither finds out why a piece came short nor checks whose memory it
     /// read. Call [`Memory::verify`] after the last of many reads, and forget what they read if that fails.
     ///
     /// # Errors
     ///
     /// As [`Memory::read`].
-    fn read_resident(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+    fn read_present(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
         self.read(pieces)
     }
 
@@ -150,7 +151,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Why the byte after [`Piece::bytes`] was not read; `None` if the piece is complete, was not read yet, or was read by
-    /// [`Memory::read_resident`].
+    /// [`Memory::read_present`].
     pub fn shortfall(&self) -> Option<Shortfall> {
         self.shortfall
     }

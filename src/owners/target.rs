@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use mmview_platform::{
-    AddrRange, ByteOrder, Memory, MemoryMap, Name, NameKind, PageSize, Piece, ProcessInfo, Region, Result,
-    TargetArch,
+    AddrRange, ByteOrder, Bytes, Memory, MemoryMap, Name, NameKind, PageSize, Piece, ProcessInfo, Region,
+    Result, TargetArch,
 };
 
 use super::images::Images;
+use super::residency::Residency;
 
 /// The largest piece of memory that [`Target::scan`] reads at once.
 const LARGEST_PIECE: usize = 1 << 20;
@@ -23,6 +24,7 @@ pub(super) struct Target<'a> {
     order: ByteOrder,
     page: u64,
     memory: &'a dyn Memory,
+    residency: Residency,
     /// A buffer for walks through memory.
     pub window: RefCell<Vec<u8>>,
 }
@@ -37,6 +39,7 @@ impl<'a> Target<'a> {
             order: arch.byte_order,
             page: page_of(map.source.page_size),
             memory,
+            residency: Residency::default(),
             window: RefCell::default(),
         }
     }
@@ -87,9 +90,18 @@ impl<'a> Target<'a> {
 
     /// Reads from `address` on into `buffer`. Returns how many bytes are resident and were read.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize> {
-        let mut pieces = [Piece::new(address, buffer)];
-        self.memory.read_resident(&mut pieces)?;
+        let Some(range) = self.mapped(address, buffer.len()) else { return Ok(0) };
+        self.residency.prepare(self.memory, std::iter::once(range))?;
+        let resident = self.residency.prefix(range) as usize;
+        let mut pieces = [Piece::new(address, &mut buffer[..resident])];
+        self.memory.read_present(&mut pieces)?;
         Ok(pieces[0].bytes().len())
+    }
+
+    /// What of `size` bytes at `address` the region there has; `None` if there is no region.
+    fn mapped(&self, address: u64, size: usize) -> Option<AddrRange> {
+        self.region_at(address)?;
+        AddrRange::with_size(address, Bytes(size as u64))
     }
 
     /// Reads up to `size` bytes at `address`: as many as are resident.
@@ -119,15 +131,21 @@ impl<'a> Target<'a> {
 
     /// Reads `size` bytes at each address, in few calls.
     pub fn gather(&self, addresses: impl IntoIterator<Item = u64>, size: usize) -> Result<Gathered> {
-        let addresses: Vec<_> = addresses.into_iter().collect();
-        let mut bytes = vec![0; addresses.len() * size];
-        let mut pieces: Vec<_> = addresses
-            .iter()
-            .zip(bytes.chunks_exact_mut(size))
-            .map(|(&address, buffer)| Piece::new(address, buffer))
-            .collect();
-        self.memory.read_resident(&mut pieces)?;
-        let complete = pieces.iter().map(Piece::is_complete).collect();
+        let ranges: Vec<_> = addresses.into_iter().map(|address| self.mapped(address, size)).collect();
+        self.residency.prepare(self.memory, ranges.iter().flatten().copied())?;
+        let mut bytes = vec![0; ranges.len() * size];
+        let mut complete = vec![false; ranges.len()];
+        let (mut places, mut pieces) = (Vec::new(), Vec::new());
+        for ((place, range), buffer) in ranges.iter().enumerate().zip(bytes.chunks_exact_mut(size)) {
+            if let Some(range) = range.filter(|range| self.residency.prefix(*range) == size as u64) {
+                places.push(place);
+                pieces.push(Piece::new(range.start(), buffer));
+            }
+        }
+        self.memory.read_present(&mut pieces)?;
+        for (place, piece) in places.into_iter().zip(&pieces) {
+            complete[place] = piece.is_complete();
+        }
         Ok(Gathered { bytes, size, complete })
     }
 

@@ -68,13 +68,23 @@ fn forget(pieces: &mut [Piece<'_>]) {
     }
 }
 
-/// Reads `pieces` as [`Memory::read_resident`](super::Memory::read_resident) promises. Returns for each whether a page of it
-/// faulted.
-pub(crate) fn read_resident(
-    calls: &impl PageCalls,
-    page_size: PageSize,
-    pieces: &mut [Piece<'_>],
-) -> Result<Vec<bool>> {
+/// Reads `pieces`, whose pages are present, as [`Memory::read_present`](super::Memory::read_present) promises.
+pub(crate) fn read_present(calls: &impl PageCalls, pieces: &mut [Piece<'_>]) -> Result<()> {
+    for piece in pieces.iter_mut() {
+        (piece.read, piece.shortfall) = (0, None);
+    }
+    let ranges: Vec<_> = pieces.iter().map(range_of).collect();
+    let mut present = ranges.clone();
+    present.sort_unstable();
+    let result = copy(calls, pieces, &ranges, &joined(present));
+    if result.is_err() {
+        forget(pieces);
+    }
+    result.map(|_| ())
+}
+
+/// Reads the resident prefix of each of `pieces`. Returns for each whether a page of it faulted.
+fn read_resident(calls: &impl PageCalls, page_size: PageSize, pieces: &mut [Piece<'_>]) -> Result<Vec<bool>> {
     for piece in pieces.iter_mut() {
         (piece.read, piece.shortfall) = (0, None);
     }

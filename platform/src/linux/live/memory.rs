@@ -18,7 +18,7 @@ use super::sys::{self, PageRegion};
 use crate::error::{Error, Result};
 use crate::linux::parse::maps::MapsLine;
 use crate::memory::{
-    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_resident,
+    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_present,
 };
 use crate::model::{AddrRange, PageRun, PageSize, PageState, Region, join};
 
@@ -152,7 +152,9 @@ impl LiveMemory {
     fn present_by_scan(&self, window: AddrRange) -> Result<Option<Vec<AddrRange>>> {
         let pagemap = self.pagemap()?;
         let mut present = Vec::new();
-        let mut buffer = vec![PageRegion::default(); SCAN_ENTRIES];
+        // Pages in runs take an entry for every other page at most.
+        let entries = (window.size().0 / self.page_size.bytes().0).div_ceil(2).clamp(1, SCAN_ENTRIES as u64);
+        let mut buffer = vec![PageRegion::default(); entries as usize];
         let (mut start, end) = (window.start(), window.end().min(USER_END));
         while start < end {
             let (any_of, returned) = (PAGE_IS_PRESENT, PAGE_IS_PRESENT);
@@ -276,8 +278,8 @@ impl Memory for LiveMemory {
         read_pieces(self, self.page_size, pieces)
     }
 
-    fn read_resident(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
-        read_resident(self, self.page_size, pieces).map(|_| ())
+    fn read_present(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        read_present(self, pieces)
     }
 
     fn verify(&self) -> Result<()> {

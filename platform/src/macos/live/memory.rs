@@ -9,7 +9,7 @@ use crate::macos::parse::kern::{KernReturn, Refusal};
 use crate::macos::parse::refusal;
 use crate::macos::parse::segments::Disposition;
 use crate::memory::{
-    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_resident,
+    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_present,
 };
 use crate::model::{AddrRange, Bytes, PageSize};
 
@@ -181,8 +181,8 @@ impl Memory for LiveMemory {
         read_pieces(self, self.page_size, pieces)
     }
 
-    fn read_resident(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
-        read_resident(self, self.page_size, pieces).map(|_| ())
+    fn read_present(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        read_present(self, pieces)
     }
 
     fn verify(&self) -> Result<()> {
