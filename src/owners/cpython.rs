@@ -158,7 +158,9 @@ fn add_facts(runtime: &mut Runtime, allocators: &[Allocator]) {
     let mut add = |label, value: Option<u64>| {
         runtime.facts.extend(value.map(|value| (label, FactValue::Count(value))));
     };
-    let sum = |of: fn(&Allocator) -> Option<u64>| allocators.iter().map(of).sum::<Option<u64>>();
+    let sum = |of: fn(&Allocator) -> Option<u64>| {
+        allocators.iter().map(of).try_fold(0_u64, |sum, more| Some(sum.saturating_add(more?)))
+    };
     if allocators.is_empty() {
         return;
     }

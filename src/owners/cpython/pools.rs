@@ -123,8 +123,8 @@ impl Tally {
     /// Counts the blocks in every pool of the arenas.
     pub fn count(target: &Target<'_>, allocator: &Allocator) -> Result<Tally> {
         let geometry = allocator.geometry;
-        let mut tally = Tally::default();
-        tally.classes = (0..CLASSES).map(|class| Class { size: size_of(class), used: 0 }).collect();
+        let classes = (0..CLASSES).map(|class| Class { size: size_of(class), used: 0 }).collect();
+        let mut tally = Tally { classes, ..Tally::default() };
         let mut places = Vec::new();
         for arena in &allocator.arenas {
             let used = arena.used_pools(geometry);

@@ -28,6 +28,9 @@ const FREE_LISTS: u64 = 4;
 /// The number of lists of free blocks.
 pub(super) const BINS: usize = 30;
 
+/// More than any address space has.
+const MOST_BYTES: u64 = 1 << 56;
+
 /// How many huge blocks are followed.
 const MOST_HUGE: usize = 1 << 16;
 
@@ -139,10 +142,11 @@ impl Heap {
         // Some versions have a key before the lists. The sizes follow the lists.
         let is_total = |index: &u64| {
             let (Some(total), Some(peak)) = (word(*index), word(index + 1)) else { return false };
-            total >= CHUNK && total.is_multiple_of(PAGE) && total <= peak
+            (CHUNK..MOST_BYTES).contains(&total) && total.is_multiple_of(PAGE) && total <= peak
         };
         let lists = [FREE_LISTS, FREE_LISTS + 1].into_iter().find(|lists| is_total(&(lists + BINS as u64)));
-        let Some((lists, size)) = lists.zip(word(SIZE)) else { return Ok(None) };
+        let size = word(SIZE).filter(|size| *size < MOST_BYTES);
+        let Some((lists, size)) = lists.zip(size) else { return Ok(None) };
         let total = lists + BINS as u64;
         let end = words.len() as u64 / 8;
         let Some(place) = (total + 2..end).find(|index| word(*index) == Some(main)) else { return Ok(None) };

@@ -25,8 +25,8 @@ const TYPE: u64 = 0x1f;
 /// Types of slots without an object (`T_NONE`, `T_ZOMBIE`, `T_MOVED`).
 const NO_OBJECT: [u64; 3] = [0, 0x1d, 0x1e];
 
-/// How much is read at once.
-const BATCH: u64 = 4 << 20;
+/// How much is read at once: little enough for a cache of the processor.
+const BATCH: u64 = 256 << 10;
 
 /// The sizes of pages: 3.2 and later, and 3.1. Before, malloc had the pages, so that they are counted as its blocks.
 const PAGES: [u64; 2] = [64 << 10, SMALLEST_PAGE];

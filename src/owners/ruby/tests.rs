@@ -1,6 +1,7 @@
-//! Descriptions of pages that contradict themselves.
+//! Descriptions of pages, and transient heaps, that contradict themselves.
 
 use super::pages::Page;
+use super::transient::{BLOCK, BLOCKS, heap};
 use crate::owners::tests::Forged;
 
 const PAGE: u64 = 0x4003_0000;
@@ -39,4 +40,20 @@ fn a_page_is_one_only_if_its_description_leads_back_and_its_slots_fill_it() {
     }
     // The map has no room for it.
     assert!(!is_page(0x4006_0000 - SIZE / 2, &description(40, 409, 7, 0x4006_0000 - SIZE / 2 + 8)));
+}
+
+#[test]
+fn a_transient_heap_has_no_gap_and_leads_nowhere_else() {
+    let blocks: Vec<(u64, u64)> = (0..BLOCKS as u64)
+        .map(|index| (PAGE + index * BLOCK, PAGE + index.saturating_sub(1) * BLOCK))
+        .collect();
+    assert_eq!(heap(&blocks).map(|heap| heap.start()), Some(PAGE));
+    let mut apart = blocks.clone();
+    apart[BLOCKS - 1].0 += 1 << 40;
+    let mut astray = blocks.clone();
+    astray[BLOCKS - 1].1 += 1 << 40;
+    let unlinked: Vec<(u64, u64)> = blocks.iter().map(|(block, _)| (*block, 0)).collect();
+    for blocks in [apart, astray, unlinked] {
+        assert_eq!(heap(&blocks), None);
+    }
 }

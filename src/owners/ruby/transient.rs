@@ -13,14 +13,17 @@ const TITLE: &str = "Ruby transient heap";
 
 /// The size of the heap and of a block.
 const SIZE: u64 = 32 << 20;
-const BLOCK: u64 = 32 << 10;
+pub(super) const BLOCK: u64 = 32 << 10;
 
 /// The number of blocks, and how many of them lead to another one, at least: those that are free do, in a list.
-const BLOCKS: usize = (SIZE / BLOCK) as usize;
+pub(super) const BLOCKS: usize = (SIZE / BLOCK) as usize;
 const LEAST_LINKS: usize = BLOCKS / 4;
 
 /// How many places are tried as the start.
 const MOST_TRIES: usize = 4096;
+
+/// The flag of glibc's blocks that have mappings of their own, in the size before a block.
+const MAPPED: u64 = 2;
 
 /// The header of a block: three numbers of 16 bits, and the next block.
 const HEADER: u64 = 16;
@@ -40,8 +43,10 @@ pub(super) fn claim(target: &Target<'_>, claims: &mut Claims<'_>) -> Result<()> 
         let blocks: Vec<(u64, u64)> =
             headers.filter_map(|(place, header)| Some((place, next(target, header?)?))).collect();
         // The kernel joins it with its neighbors, so it can start anywhere.
-        let heaps = blocks.windows(BLOCKS).take(MOST_TRIES).filter_map(heap);
-        if let Some(heap) = heaps.into_iter().next() {
+        if let Some(heap) = blocks.windows(BLOCKS).take(MOST_TRIES).find_map(heap) {
+            if is_of_malloc(target, heap)? {
+                return Ok(());
+            }
             claims.add(&Claim::new(heap, OWNER, RegionKind::GcHeap.id()).title(TITLE), is_plain);
             return Ok(());
         }
@@ -49,10 +54,20 @@ pub(super) fn claim(target: &Target<'_>, claims: &mut Claims<'_>) -> Result<()> 
     Ok(())
 }
 
+/// Whether malloc has the heap as a block with a mapping of its own, as in 2.7: then it counts it.
+fn is_of_malloc(target: &Target<'_>, heap: AddrRange) -> Result<bool> {
+    let size = target.bytes(heap.start().saturating_sub(8), 8)?;
+    let size = target.u64_in(&size, 0).unwrap_or(0);
+    Ok(size & 7 == MAPPED && size > SIZE && target.is_plain(heap.start().saturating_sub(1)))
+}
+
 /// The addresses of these blocks, if they are all of a heap.
-fn heap(blocks: &[(u64, u64)]) -> Option<AddrRange> {
+pub(super) fn heap(blocks: &[(u64, u64)]) -> Option<AddrRange> {
     let (first, last) = (blocks.first()?.0, blocks.last()?.0);
-    let heap = AddrRange::with_size(first, Bytes(SIZE)).filter(|heap| heap.end() - last == BLOCK)?;
+    let heap = AddrRange::with_size(first, Bytes(SIZE))?;
+    if last.checked_add(BLOCK) != Some(heap.end()) {
+        return None;
+    }
     let mut links = blocks.iter().map(|(_, next)| *next).filter(|next| *next != 0);
     let count = links.clone().take(LEAST_LINKS).count();
     (count == LEAST_LINKS && links.all(|next| heap.contains(next))).then_some(heap)
