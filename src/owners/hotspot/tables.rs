@@ -1,6 +1,7 @@
 //! The tables that libjvm exports for debuggers: the types of the VM, their fields, and constants
 //! (`src/hotspot/share/runtime/vmStructs.hpp`). They also describe themselves: the place of each column is a symbol.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use mmview_platform::Result;
@@ -39,6 +40,7 @@ pub(super) struct Tables {
     fields: HashMap<Box<str>, Field>,
     sizes: HashMap<Box<str>, u64>,
     constants: HashMap<Box<str>, u64>,
+    pub names: Names,
 }
 
 impl Tables {
@@ -62,10 +64,11 @@ impl Tables {
             [(&fields, field_type), (&fields, field_name), (&types, type_name), (&numbers, number_name)];
         let pointers = names.into_iter().flat_map(|(rows, column)| rows.words(target, column));
         let names = Names::read(image, pointers)?;
-        let mut tables = Tables { fields: HashMap::new(), sizes: HashMap::new(), constants: HashMap::new() };
+        let mut tables =
+            Tables { fields: HashMap::new(), sizes: HashMap::new(), constants: HashMap::new(), names };
         for row in fields.until_empty(target, field_type) {
             let word = |column| target.word_in(row, column);
-            let name = |column| names.get(word(column)?);
+            let name = |column| tables.names.get(word(column)?);
             let (Some(of), Some(field)) = (name(field_type), name(field_name)) else { continue };
             let place = match target.u32_in(row, is_static) {
                 Some(0) => target.u64_in(row, offset).map(Field::Member),
@@ -75,13 +78,13 @@ impl Tables {
             tables.fields.insert(format!("{of}::{field}").into(), place);
         }
         for row in types.until_empty(target, type_name) {
-            let name = target.word_in(row, type_name).and_then(|name| names.get(name));
+            let name = target.word_in(row, type_name).and_then(|name| tables.names.get(name));
             if let (Some(name), Some(size)) = (name, target.u64_in(row, type_size)) {
                 tables.sizes.insert(name.into(), size);
             }
         }
         for row in numbers.until_empty(target, number_name) {
-            let name = target.word_in(row, number_name).and_then(|name| names.get(name));
+            let name = target.word_in(row, number_name).and_then(|name| tables.names.get(name));
             if let (Some(name), Some(value)) = (name, target.u32_in(row, value)) {
                 tables.constants.insert(name.into(), value.into());
             }
@@ -167,12 +170,25 @@ impl Rows {
 }
 
 /// The part of the file that has the names.
+#[derive(Clone)]
 pub(super) struct Names {
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl Names {
+    /// These, or more if some of `pointers` lead elsewhere.
+    pub fn extended(
+        &self,
+        image: &Image,
+        pointers: impl Iterator<Item = u64> + Clone,
+    ) -> Read<Cow<'_, Names>> {
+        match pointers.clone().all(|pointer| self.get(pointer).is_some()) {
+            true => Ok(Cow::Borrowed(self)),
+            false => Names::read(image, pointers).map(Cow::Owned),
+        }
+    }
+
     /// Reads at once what spans the strings at `pointers`.
     pub fn read(image: &Image, pointers: impl Iterator<Item = u64>) -> Read<Names> {
         let bounds = pointers.fold(None, |bounds: Option<(u64, u64)>, pointer| {

@@ -3,18 +3,18 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use mmview_platform::{AddrRange, Region};
+use mmview_platform::{AddrRange, Bytes, Region};
 
-use super::tables::{Names, Tables};
+use super::tables::Tables;
 use super::{Fault, Read};
 use crate::owners::images::Image;
 use crate::owners::target::Target;
 
 /// How many pages around a word are read with it: the next object is often near.
-const WINDOW_PAGES: u64 = 4;
+const WINDOW_PAGES: u64 = 8;
 
-/// How many pages are kept. More are dropped and read again.
-const MOST_KEPT: usize = 16 << 10;
+/// How many such windows are kept. Then they are dropped, and read again if they are needed again.
+const MOST_KEPT: usize = 2 << 10;
 
 /// How many flags are searched. Real ones are up to 1,500.
 const MOST_FLAGS: u64 = 5000;
@@ -44,14 +44,14 @@ pub(super) struct Vm<'t, 'a> {
     image: &'t Image,
     /// The address of each flag's value.
     flags: HashMap<&'static str, u64>,
-    /// Pages that were read; `None` for those that are not resident.
-    pages: RefCell<HashMap<u64, Option<Box<[u8]>>>>,
+    /// What was read, by its address.
+    windows: RefCell<HashMap<u64, Window>>,
 }
 
 impl<'t, 'a> Vm<'t, 'a> {
     pub fn attach(target: &'t Target<'a>, image: &'t Image) -> Read<Vm<'t, 'a>> {
         let tables = Tables::read(target, image)?;
-        let mut vm = Vm { target, tables, image, flags: HashMap::new(), pages: RefCell::default() };
+        let mut vm = Vm { target, tables, image, flags: HashMap::new(), windows: RefCell::default() };
         vm.flags = match vm.read_flags() {
             Err(Fault::Absent) => HashMap::new(),
             flags => flags?,
@@ -69,8 +69,8 @@ impl<'t, 'a> Vm<'t, 'a> {
         self.check(start)?;
         let bytes = target.bytes(start, (count * size) as usize)?;
         let rows = || bytes.chunks_exact(size as usize);
-        let names = rows().filter_map(|row| target.word_in(row, name)).filter(|name| *name != 0);
-        let names = Names::read(self.image, names)?;
+        let pointers = rows().filter_map(|row| target.word_in(row, name)).filter(|name| *name != 0);
+        let names = self.tables.names.extended(self.image, pointers)?;
         let wanted = rows().filter_map(|row| {
             let text = names.get(target.word_in(row, name)?)?;
             let flag = FLAGS.into_iter().find(|flag| *flag == text)?;
@@ -104,7 +104,7 @@ impl<'t, 'a> Vm<'t, 'a> {
 
     /// Forgets what was read, to see what has changed.
     pub fn forget(&self) {
-        self.pages.borrow_mut().clear();
+        self.windows.borrow_mut().clear();
     }
 
     /// Requires that `pointer` leads to memory of the process that the VM can have objects in: private, readable, and without
@@ -114,58 +114,62 @@ impl<'t, 'a> Vm<'t, 'a> {
         region.map(|_| ()).ok_or(Fault::Absent)
     }
 
+    /// Fills `buffer`; all of it must be resident.
+    fn fill(&self, address: u64, buffer: &mut [u8]) -> Read<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let next = address.checked_add(done as u64).ok_or(Fault::Absent)?;
+            let window = self.load(next)?;
+            let windows = self.windows.borrow();
+            let part = windows.get(&window).and_then(|window| window.part(next)).ok_or(Fault::Absent)?;
+            let size = part.len().min(buffer.len() - done);
+            buffer[done..done + size].copy_from_slice(&part[..size]);
+            done += size;
+        }
+        Ok(())
+    }
+
     /// Reads `size` bytes, all of which must be resident.
     pub fn bytes(&self, address: u64, size: usize) -> Read<Vec<u8>> {
-        let page = self.target.page();
-        let end = address.checked_add(size as u64).ok_or(Fault::Absent)?;
-        let mut bytes = Vec::with_capacity(size);
-        let mut next = address;
-        while next < end {
-            let start = next - next % page;
-            let stop = end.min(start.saturating_add(page));
-            self.load(start)?;
-            let pages = self.pages.borrow();
-            let content = pages.get(&start).and_then(Option::as_ref).ok_or(Fault::Absent)?;
-            bytes.extend_from_slice(&content[(next - start) as usize..(stop - start) as usize]);
-            next = stop;
-        }
+        let mut bytes = vec![0; size];
+        self.fill(address, &mut bytes)?;
         Ok(bytes)
     }
 
     /// Whether the page of `address` is resident.
     pub fn is_resident(&self, address: u64) -> Read<bool> {
-        let start = address - address % self.target.page();
-        self.load(start)?;
-        Ok(self.pages.borrow().get(&start).is_some_and(Option::is_some))
+        let window = self.load(address)?;
+        let windows = self.windows.borrow();
+        Ok(windows.get(&window).is_some_and(|window| window.part(address).is_some()))
     }
 
-    /// Reads the page at `start` and its neighbors, unless they were read.
-    fn load(&self, start: u64) -> Read<()> {
-        if self.pages.borrow().contains_key(&start) {
-            return Ok(());
+    /// Reads the pages around `address` that are in the same region, unless they were read. Returns where they start.
+    fn load(&self, address: u64) -> Read<u64> {
+        let target = self.target;
+        let region = target.region_at(address).filter(|region| is_readable(region)).ok_or(Fault::Absent)?;
+        let size = WINDOW_PAGES * target.page();
+        let around = AddrRange::with_size(address - address % size, Bytes(size));
+        let range = around.and_then(|around| around.overlap(region.range)).ok_or(Fault::Absent)?;
+        let mut windows = self.windows.borrow_mut();
+        if !windows.contains_key(&range.start()) {
+            if windows.len() >= MOST_KEPT {
+                windows.clear();
+            }
+            windows.insert(range.start(), Window::read(target, range)?);
         }
-        self.check(start)?;
-        let page = self.target.page();
-        let window = start - start % (WINDOW_PAGES * page);
-        let is_wanted = |address: &u64| self.target.region_at(*address).is_some_and(is_readable);
-        let addresses: Vec<_> =
-            (0..WINDOW_PAGES).map(|index| window.saturating_add(index * page)).filter(is_wanted).collect();
-        let read = self.target.gather(addresses.iter().copied(), page as usize)?;
-        let mut pages = self.pages.borrow_mut();
-        if pages.len() >= MOST_KEPT {
-            pages.clear();
-        }
-        pages.extend(addresses.into_iter().zip(read.iter().map(|bytes| bytes.map(Box::from))));
-        Ok(())
+        Ok(range.start())
     }
 
     pub fn word(&self, address: u64) -> Read<u64> {
-        let bytes = self.bytes(address, self.target.word as usize)?;
+        let mut bytes = [0; 8];
+        self.fill(address, &mut bytes[..self.target.word as usize])?;
         self.target.word_in(&bytes, 0).ok_or(Fault::Absent)
     }
 
     pub fn u32(&self, address: u64) -> Read<u32> {
-        self.target.u32_in(&self.bytes(address, 4)?, 0).ok_or(Fault::Absent)
+        let mut bytes = [0; 4];
+        self.fill(address, &mut bytes)?;
+        self.target.u32_in(&bytes, 0).ok_or(Fault::Absent)
     }
 
     /// The pointer at `address`, which must lead to an object.
@@ -201,6 +205,38 @@ impl<'t, 'a> Vm<'t, 'a> {
     /// The range between two fields of an object, such as the bottom and the end of a space. It may be empty.
     pub fn range_of(&self, object: u64, start: &[&str], end: &[&str]) -> Read<AddrRange> {
         AddrRange::new(self.word_of(object, start)?, self.word_of(object, end)?).ok_or(Fault::Absent)
+    }
+}
+
+/// Neighboring pages that were read together.
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+    /// The parts of it that were resident.
+    resident: Vec<AddrRange>,
+}
+
+impl Window {
+    fn read(target: &Target<'_>, range: AddrRange) -> Read<Window> {
+        let start = range.start();
+        let mut bytes = vec![0; range.size().0 as usize];
+        let read = target.read(start, &mut bytes)?;
+        if read == bytes.len() {
+            return Ok(Window { start, bytes, resident: vec![range] });
+        }
+        let mut resident = Vec::new();
+        for run in target.resident(range)?.into_iter().filter_map(|run| run.overlap(range)) {
+            let place = (run.start() - start) as usize..(run.end() - start) as usize;
+            let read = target.read(run.start(), &mut bytes[place])?;
+            resident.extend(AddrRange::with_size(run.start(), Bytes(read as u64)));
+        }
+        Ok(Window { start, bytes, resident })
+    }
+
+    /// What was read from `address` on; `None` if its page was not resident.
+    fn part(&self, address: u64) -> Option<&[u8]> {
+        let run = self.resident.iter().find(|run| run.contains(address))?;
+        self.bytes.get((address - self.start) as usize..(run.end() - self.start) as usize)
     }
 }
 
