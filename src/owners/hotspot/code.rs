@@ -146,7 +146,7 @@ fn zone(vm: &Vm<'_, '_>, segment: &Segment, largest: usize) -> Read<Zone> {
         zone.doubts.push("a part of it is swapped out".into());
     }
     let size = vm.tables.size(&["CodeHeap"]).unwrap_or(LARGEST_WITH_NAME) as usize;
-    let before = optional(vm.bytes(segment.object, size))?;
+    let before = vm.target.bytes(segment.object, size)?;
     let blocks = match walk(vm, segment, largest) {
         Err(Fault::Absent) => {
             zone.doubts.push("its blocks could not be followed to the end".into());
@@ -154,8 +154,7 @@ fn zone(vm: &Vm<'_, '_>, segment: &Segment, largest: usize) -> Read<Zone> {
         }
         blocks => blocks?,
     };
-    vm.forget();
-    if optional(vm.bytes(segment.object, size))? != before {
+    if vm.target.bytes(segment.object, size)? != before {
         zone.doubts.push("it changed while it was read".into());
     }
     let top = segment.committed.end() - blocks.end;

@@ -18,6 +18,9 @@ use crate::owners::claims::Claims;
 const NODE: u64 = 64 << 20;
 const NODE_ALIGNMENT: u64 = 4 << 20;
 
+/// The sizes of nodes before version 16: the first one's, and that of the others.
+const SMALL_NODES: [u64; 2] = [8 << 20, 2 << 20];
+
 /// The alignment of the class space behind an archive of classes.
 const ARCHIVE_ALIGNMENT: u64 = 16 << 20;
 
@@ -164,7 +167,7 @@ fn is_in(range: Option<AddrRange>, address: u64) -> bool {
     range.is_some_and(|range| range.contains(address))
 }
 
-/// The nodes of the rest of the metaspace. Before version 16 their sizes vary: then a region is one.
+/// The nodes of the rest of the metaspace. Where the bounds of one stay unknown, a region is likely to be one.
 fn nodes(
     vm: &Vm<'_, '_>,
     claims: &Claims<'_>,
@@ -188,10 +191,23 @@ fn nodes(
         let free = claims.unclaimed(region.range).into_iter().find(|free| free.contains(address));
         let Some(free) = free else { continue };
         let lowest = nodes.last().map_or(0, |(node, _)| node.end());
-        let large = if are_nodes_large { large_node(vm, address, lowest) } else { None };
-        nodes.push(large.map_or((free, Evidence::Shape), |node| (node, Evidence::Memory)));
+        let node = match are_nodes_large {
+            true => large_node(vm, address, lowest),
+            false => small_node(vm, address, free),
+        };
+        nodes.push(node.map_or((free, Evidence::Shape), |node| (node, Evidence::Memory)));
     }
     nodes
+}
+
+/// The node before version 16 that holds an address of `free` memory: it ends with what it only reserves.
+fn small_node(vm: &Vm<'_, '_>, address: u64, free: AddrRange) -> Option<AddrRange> {
+    let reserve =
+        vm.target.region_at(free.end()).filter(|region| region.protection.is_none() && is_own(region))?;
+    let end = reserve.range.end();
+    let starts = SMALL_NODES.into_iter().filter_map(|size| end.checked_sub(size));
+    let mut nodes = starts.filter_map(|start| AddrRange::new(start, end));
+    nodes.find(|node| node.contains(address) && node.start() >= free.start())
 }
 
 /// The node that holds an address. The kernel may have joined it with other memory on either side, so that one of its ends is

@@ -11,10 +11,10 @@ use crate::owners::images::Image;
 use crate::owners::target::Target;
 
 /// How many pages around a word are read with it: the next object is often near.
-const WINDOW_PAGES: u64 = 8;
+const WINDOW_PAGES: u64 = 4;
 
 /// How many such windows are kept. Then they are dropped, and read again if they are needed again.
-const MOST_KEPT: usize = 2 << 10;
+const MOST_KEPT: usize = 4 << 10;
 
 /// How many flags are searched. Real ones are up to 1,500.
 const MOST_FLAGS: u64 = 5000;

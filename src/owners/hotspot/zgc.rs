@@ -76,11 +76,17 @@ fn figures(vm: &Vm<'_, '_>, object: u64) -> Read<Figures> {
     let heap = vm.field(object, &[&format!("{letter}CollectedHeap::_heap")])?;
     let allocator = vm.field(heap, &[&format!("{letter}Heap::_page_allocator")])?;
     let field = |name: &str| vm.word_of(allocator, &[&format!("{letter}PageAllocator::{name}")]);
-    let figures = match (field("_used"), field("_capacity")) {
+    let figures = match (field("_used"), field("_capacity").or_else(|_| physical(vm, allocator))) {
         (Ok(used), Ok(capacity)) => Figures { used, capacity },
         _ => partitions(vm, allocator)?,
     };
     if figures.used <= figures.capacity { Ok(figures) } else { Err(Fault::Absent) }
+}
+
+/// The capacity in version 11.
+fn physical(vm: &Vm<'_, '_>, allocator: u64) -> Read<u64> {
+    let physical = vm.field(allocator, &["ZPageAllocator::_physical"])?;
+    vm.word_of(physical, &["ZPhysicalMemoryManager::_capacity"])
 }
 
 fn partitions(vm: &Vm<'_, '_>, allocator: u64) -> Read<Figures> {
