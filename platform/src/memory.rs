@@ -11,7 +11,7 @@ use crate::model::{AddrRange, PageRun, PageState, Region};
 
 // Hosts without a backend have no memory to read.
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(unused_imports))]
-pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces, read_present};
+pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces, read_present, windows};
 
 /// The memory of a target.
 ///

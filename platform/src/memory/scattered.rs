@@ -110,7 +110,7 @@ fn range_of(piece: &Piece<'_>) -> AddrRange {
 }
 
 /// The windows of whole pages that hold all `ranges`, ordered by address, none overlapping another.
-fn windows(ranges: &[AddrRange], page_size: PageSize) -> Vec<AddrRange> {
+pub(crate) fn windows(ranges: &[AddrRange], page_size: PageSize) -> Vec<AddrRange> {
     let near = Bytes::from_pages(NEAR_PAGES, page_size).0;
     let mut pages: Vec<_> = ranges
         .iter()

@@ -1,4 +1,5 @@
-//! The memory of a live process: `/proc/PID/pagemap` for what is resident, `/proc/PID/mem` for its bytes.
+//! The memory of a live process: `/proc/PID/pagemap` for what is resident, `process_vm_readv(2)` for the bytes of pages that
+//! only this process maps, and `/proc/PID/mem` for those of others.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::io::Errno;
+use rustix::process::Pid;
 
+use super::as_pid;
 use super::directory::Directory;
 use super::facts;
 use super::files::{self, Mounts};
@@ -18,9 +21,9 @@ use super::sys::{self, PageRegion};
 use crate::error::{Error, Result};
 use crate::linux::parse::maps::MapsLine;
 use crate::memory::{
-    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_present,
+    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_present, windows,
 };
-use crate::model::{AddrRange, PageRun, PageSize, PageState, Region, join};
+use crate::model::{AddrRange, Bytes, PageRun, PageSize, PageState, Region, join};
 
 /// `PAGE_IS_PRESENT` of `include/uapi/linux/fs.h`.
 const PAGE_IS_PRESENT: u64 = 1 << 3;
@@ -33,6 +36,8 @@ const SCAN_ENTRIES: usize = 1024;
 const ENTRY_SIZE: usize = size_of::<u64>();
 const ENTRY_PRESENT: u64 = 1 << 63;
 const ENTRY_SWAPPED: u64 = 1 << 62;
+/// Bit 56: no one else maps the page (4.2).
+const ENTRY_EXCLUSIVE: u64 = 1 << 56;
 const ENTRY_FRAME: u64 = (1 << 55) - 1;
 
 /// How many entries of `pagemap` one call reads.
@@ -45,6 +50,8 @@ const USER_END: u64 = 1 << 63;
 #[derive(Debug)]
 pub(super) struct LiveMemory {
     process: Arc<Directory>,
+    /// The ID for `process_vm_readv`; `None` if the process may be one of another system (`--procfs`).
+    pid: Option<Pid>,
     /// A saved tree under `--procfs` may lack `stat`; then a missing one means nothing.
     is_stat_readable: bool,
     page_size: PageSize,
@@ -54,15 +61,23 @@ pub(super) struct LiveMemory {
     mounts: Mounts,
     /// Whether this kernel has no `PAGEMAP_SCAN` (before 6.7).
     lacks_scan: AtomicBool,
+    /// Whether `process_vm_readv` was refused.
+    lacks_readv: AtomicBool,
     /// Whether the process has started another program since `pagemap` was opened.
     is_stale: AtomicBool,
     meter: Meter,
 }
 
 impl LiveMemory {
-    /// The memory of `process`.
-    pub fn new(process: Arc<Directory>, page_size: PageSize, is_stat_readable: bool) -> LiveMemory {
+    /// The memory of `process`, which is one of this system or not.
+    pub fn new(
+        process: Arc<Directory>,
+        page_size: PageSize,
+        is_of_this_system: bool,
+        is_stat_readable: bool,
+    ) -> LiveMemory {
         LiveMemory {
+            pid: is_of_this_system.then(|| as_pid(process.pid())).flatten(),
             process,
             is_stat_readable,
             page_size,
@@ -71,6 +86,7 @@ impl LiveMemory {
             maps: OnceLock::new(),
             mounts: Mounts::default(),
             lacks_scan: AtomicBool::new(false),
+            lacks_readv: AtomicBool::new(false),
             is_stale: AtomicBool::new(false),
             meter: Meter::default(),
         }
@@ -188,6 +204,73 @@ impl LiveMemory {
         Ok(present)
     }
 
+    /// For each transfer whether all its pages are mapped by this process only, and can be read by `process_vm_readv`.
+    fn are_own(&self, transfers: &[Transfer<'_>]) -> Result<Vec<bool>> {
+        if self.pid.is_none() || self.lacks_readv.load(Ordering::Relaxed) {
+            return Ok(vec![false; transfers.len()]);
+        }
+        let size = |transfer: &Transfer<'_>| Bytes(transfer.buffer.len() as u64);
+        let range = |transfer: &Transfer<'_>| AddrRange::with_size(transfer.address, size(transfer));
+        let ranges: Vec<_> = transfers.iter().filter_map(range).collect();
+        let page = self.page_size.bytes();
+        let mut own = Vec::new();
+        for window in windows(&ranges, self.page_size) {
+            self.entries(window, |index, entry| {
+                if entry & ENTRY_EXCLUSIVE != 0 {
+                    own.extend(AddrRange::with_size(index * page.0, page));
+                }
+            })?;
+        }
+        let own = joined(own);
+        let is_own = |range: AddrRange| {
+            let after = own.partition_point(|own| own.end() <= range.start());
+            own.get(after).is_some_and(|own| range.within(*own))
+        };
+        Ok(transfers.iter().map(|transfer| range(transfer).is_some_and(is_own)).collect())
+    }
+
+    /// Copies transfers of pages that only this process maps. Returns the number of bytes before the first fault.
+    ///
+    /// It takes an ID, which the kernel may have given to another process. The held directory is that of the process that was
+    /// opened, and an ID is not given away while its process exists: if the directory is alive after reading
+    /// ([`Memory::verify`]), the ID was right all the time.
+    fn copy_own(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
+        let Some(pid) = self.pid else { return self.copy_from_file(transfers) };
+        match self.meter.call(|| sys::process_vm_readv(pid, transfers)) {
+            Ok(copied) => Ok(copied),
+            Err(Errno::FAULT) => Ok(0),
+            Err(Errno::SRCH) => Err(self.gone()),
+            Err(Errno::PERM | Errno::NOSYS) => {
+                self.lacks_readv.store(true, Ordering::Relaxed);
+                self.copy_from_file(transfers)
+            }
+            Err(error) => Err(self.error(error.into(), "read", "mem")),
+        }
+    }
+
+    /// Reads `mem`, transfer by transfer. Its file belongs to the address space, so the bytes can't be another process's.
+    fn copy_from_file(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
+        let mem = self.open(&self.mem, "mem")?;
+        let mut copied = 0;
+        for transfer in transfers {
+            let mut done = 0;
+            while done < transfer.buffer.len() {
+                let at = transfer.address + done as u64;
+                match self.meter.call(|| mem.read_at(&mut transfer.buffer[done..], at)) {
+                    Ok(0) => return Err(self.gone()),
+                    Ok(read) => done += read,
+                    // The kernel says EIO for a page that it can't read.
+                    Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                        return Ok(copied + done);
+                    }
+                    Err(error) => return Err(self.error(error, "read", "mem")),
+                }
+            }
+            copied += done;
+        }
+        Ok(copied)
+    }
+
     /// The regions of the process, for kernels that can't be asked about a single address.
     fn listed(&self) -> Result<Vec<AddrRange>> {
         let text = self.meter.call(|| self.process.read("maps"));
@@ -208,29 +291,22 @@ impl PageCalls for LiveMemory {
         self.present_by_entries(window)
     }
 
-    /// Reads `mem`, transfer by transfer. Its file belongs to the address space, so the bytes can't be another process's.
+    /// Reads in runs of transfers that one way of reading is right for.
     ///
-    /// `process_vm_readv(2)` would copy many pieces in one call, but it pins the pages, and for that the kernel gives the process
-    /// a copy of its own of each page that it shares with another since a `fork` (`FAULT_FLAG_UNSHARE` in `mm/gup.c`, 5.19).
+    /// `process_vm_readv(2)` copies many pieces in one call, but it pins the pages, and for that the kernel gives the process a
+    /// copy of its own of each page that it shares with another since a `fork` (`FAULT_FLAG_UNSHARE` in `mm/gup.c`, 5.19).
     fn copy(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
-        let mem = self.open(&self.mem, "mem")?;
-        let mut copied = 0;
-        'all: for transfer in transfers {
-            let mut done = 0;
-            while done < transfer.buffer.len() {
-                let at = transfer.address + done as u64;
-                match self.meter.call(|| mem.read_at(&mut transfer.buffer[done..], at)) {
-                    Ok(0) => return Err(self.gone()),
-                    Ok(read) => done += read,
-                    // The kernel says EIO for a page that it can't read.
-                    Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
-                        copied += done;
-                        break 'all;
-                    }
-                    Err(error) => return Err(self.error(error, "read", "mem")),
-                }
+        let is_own = self.are_own(transfers)?;
+        let (mut copied, mut start) = (0, 0);
+        for run in is_own.chunk_by(|one, other| one == other) {
+            let transfers = &mut transfers[start..start + run.len()];
+            let wanted: usize = transfers.iter().map(|transfer| transfer.buffer.len()).sum();
+            let got = if run[0] { self.copy_own(transfers)? } else { self.copy_from_file(transfers)? };
+            copied += got;
+            start += run.len();
+            if got < wanted {
+                break;
             }
-            copied += done;
         }
         self.meter.copied(copied);
         Ok(copied)
@@ -355,7 +431,7 @@ mod tests {
             map[index * page as usize] = 1;
         }
         let range = AddrRange::with_size(map.as_ptr() as u64, crate::model::Bytes(300 * page)).unwrap();
-        let memory = LiveMemory::new(Arc::new(process), page_size, true);
+        let memory = LiveMemory::new(Arc::new(process), page_size, true, true);
         let by_entries = joined(memory.present_by_entries(range).unwrap());
         assert!(!by_entries.is_empty());
         // `None` before Linux 6.7.

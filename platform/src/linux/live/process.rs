@@ -75,6 +75,7 @@ pub(crate) fn open(pid: u32, options: &OpenOptions) -> Result<Box<dyn RegionSour
             )
         },
         process: Arc::new(process),
+        is_of_this_system: options.procfs.is_none(),
         memory: Mutex::default(),
         pidfd,
         procfs,
@@ -141,6 +142,8 @@ pub(crate) fn processes(options: &OpenOptions) -> Result<Vec<ProcessEntry>> {
 pub(super) struct LiveSource {
     info: SourceInfo,
     pub(super) process: Arc<Directory>,
+    /// Whether the process runs on this system, under this ID.
+    is_of_this_system: bool,
     memory: Mutex<Option<Arc<LiveMemory>>>,
     /// Reports how the process ended, if the kernel supports it (5.3) and `/proc` is that of this system.
     pidfd: Option<OwnedFd>,
@@ -303,7 +306,12 @@ impl RegionSource for LiveSource {
         // The open files belong to the program that ran when they were opened.
         if held.as_ref().is_none_or(|memory| memory.is_stale()) {
             let process = Arc::clone(&self.process);
-            *held = Some(Arc::new(LiveMemory::new(process, page_size, self.is_stat_readable)));
+            *held = Some(Arc::new(LiveMemory::new(
+                process,
+                page_size,
+                self.is_of_this_system,
+                self.is_stat_readable,
+            )));
         }
         held.clone().map(|memory| memory as Arc<dyn Memory>)
     }

@@ -5,6 +5,9 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+use rustix::process::Pid;
+
+use crate::memory::Transfer;
 
 /// `struct procmap_query` of `include/uapi/linux/fs.h` (6.11).
 #[repr(C)]
@@ -178,4 +181,43 @@ pub fn pagemap_scan(
     // SAFETY: the kernel writes at most `vec_len` entries at `vec`, which are those of `into`, borrowed for the whole call.
     let filled = unsafe { ioctl(pagemap, Scan(&mut arguments)) }?;
     Ok(filled.min(into.len()))
+}
+
+/// Copies another process's memory (`process_vm_readv(2)`), in at most 1024 transfers. Returns the number of bytes copied
+/// before the first one that faulted.
+///
+/// `EFAULT` if that is the very first one, `EPERM` without `PTRACE_MODE_ATTACH_REALCREDS`, `ENOSYS` without
+/// `CONFIG_CROSS_MEMORY_ATTACH` and in some sandboxes, `ESRCH` if there is no such process.
+pub fn process_vm_readv(pid: Pid, transfers: &mut [Transfer<'_>]) -> Result<usize, Errno> {
+    let remote: Vec<_> = transfers
+        .iter()
+        .map(|transfer| libc::iovec {
+            iov_base: std::ptr::without_provenance_mut(transfer.address as usize),
+            iov_len: transfer.buffer.len(),
+        })
+        .collect();
+    let local: Vec<_> = transfers
+        .iter_mut()
+        .map(|transfer| libc::iovec {
+            iov_base: transfer.buffer.as_mut_ptr().cast(),
+            iov_len: transfer.buffer.len(),
+        })
+        .collect();
+    let pid = pid.as_raw_nonzero().get();
+    // SAFETY: the kernel writes only into the buffers of `transfers`, which are borrowed mutably for the whole call. The
+    // remote addresses are not dereferenced in this process, and both counts are those of the vectors.
+    let copied = unsafe {
+        libc::process_vm_readv(
+            pid,
+            local.as_ptr(),
+            local.len() as libc::c_ulong,
+            remote.as_ptr(),
+            remote.len() as libc::c_ulong,
+            0,
+        )
+    };
+    usize::try_from(copied).map_err(|_| {
+        let code = std::io::Error::last_os_error().raw_os_error();
+        Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
+    })
 }
