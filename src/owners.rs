@@ -178,7 +178,7 @@ fn all(wanted: Wanted) -> Vec<Box<dyn Recognizer>> {
         Box::new(jemalloc::Jemalloc::new(wanted)),
         Box::new(mimalloc::Mimalloc::new(wanted)),
         Box::new(tcmalloc::Tcmalloc::new(wanted)),
-        Box::new(musl_malloc::MuslMalloc),
+        Box::new(musl_malloc::MuslMalloc::new(wanted)),
         Box::new(dotnet::DotNet),
         Box::new(beam::Beam),
         Box::new(luajit::LuaJit),

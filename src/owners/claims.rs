@@ -88,7 +88,9 @@ impl<'a> Claims<'a> {
 
     /// Remembers that a question was answered in full: what was not claimed is something else.
     pub fn settle(&mut self, question: &'static str) {
-        self.settled.push(question);
+        if !self.settled.contains(&question) {
+            self.settled.push(question);
+        }
     }
 
     /// Counts the pages of the parts of each region that is not claimed as a whole.

@@ -53,6 +53,9 @@ impl Recognizer for Jemalloc {
             let prefix = if index == 0 { OWNER.to_owned() } else { format!("{OWNER} {}", index + 1) };
             self.inspect(target, claims, *root, &prefix)?;
         }
+        if !roots.is_empty() {
+            claims.settle("malloc");
+        }
         Ok(())
     }
 }

@@ -83,6 +83,9 @@ impl Recognizer for Mimalloc {
         }
         if let Some(first) = found.first() {
             claim_rest(target, claims, &names, first);
+            if names.owner == OWNER {
+                claims.settle("malloc");
+            }
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ const LARGEST_DATA: u64 = 256 << 20;
 const MOST_CANDIDATES: usize = 1024;
 
 /// How many resident pages of a leaf are tried, and how many words of each.
-const TRIED_PAGES: usize = 8;
+const TRIED_PAGES: usize = 6;
 const TRIED_WORDS: usize = 8;
 
 /// How many words around a pointer to a leaf must be pointers to leaves or zero.
@@ -167,7 +167,9 @@ impl Tree {
         for at in spread(&pages, TRIED_PAGES) {
             let start = at.max(leaf);
             let bytes = target.bytes(start, page as usize - (start - at) as usize)?;
-            let all: Vec<_> = self.entries(target, leaf, start, &bytes).collect();
+            // Words inside of a run of pages may be left over from former runs.
+            let mut all: Vec<_> = self.entries(target, leaf, start, &bytes).collect();
+            all.dedup_by_key(|entry| entry.word);
             entries.extend(spread(&all, TRIED_WORDS));
         }
         Ok(entries)

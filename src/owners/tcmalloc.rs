@@ -55,6 +55,9 @@ impl Recognizer for Tcmalloc {
             let name = if index == 0 { OWNER.to_owned() } else { format!("{OWNER} {}", index + 1) };
             self.inspect(target, claims, *root, name.into())?;
         }
+        if !roots.is_empty() {
+            claims.settle("malloc");
+        }
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Span {
 }
 
 /// The addresses of a span and the numbers that say what it is used for, if they are possible.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Raw {
     range: AddrRange,
     used: u16,
@@ -148,7 +148,9 @@ impl Spans {
         raws.dedup_by(|(_, later), (_, earlier)| later.range.start() < earlier.range.end());
         let torn = count - raws.len();
         let after = target.gather(raws.iter().map(|(index, _)| records[*index]), SPAN_SIZE)?;
-        let is_same = |place: usize, index: usize| before.get(index) == after.get(place);
+        // The lists that it is in may change.
+        let parse = |bytes: Option<&[u8]>| Raw::parse(target, bytes?);
+        let is_same = |place: usize, index: usize| parse(before.get(index)) == parse(after.get(place));
         let changed = raws.iter().enumerate().filter(|(place, (index, _))| !is_same(*place, *index)).count();
         let spans: Vec<Span> = raws.iter().map(|(_, raw)| raw.span(&classes)).collect();
         let unknown = spans.iter().filter(|span| span.place == Place::Unknown).count();
