@@ -15,15 +15,18 @@ const LARGEST_DATA: u64 = 256 << 20;
 /// How many words in the data of a module are tried as pointers to leaves.
 const MOST_CANDIDATES: usize = 1024;
 
-/// How many resident pages of a leaf are tried, and how many words of each.
-const TRIED_PAGES: usize = 6;
-const TRIED_WORDS: usize = 8;
+/// How many words of a leaf are tried.
+const TRIED_WORDS: usize = 64;
+
+/// How much of the leaves is searched for words to try. Most leaves have few pages in memory, but some allocators clear them.
+const MOST_SEARCHED: u64 = 128 << 20;
 
 /// How many words around a pointer to a leaf must be pointers to leaves or zero.
 const NEIGHBORS: usize = 8;
 
-/// How many records must agree on the root.
+/// How many records must agree on the root, and how many end the search in a module.
 const FEWEST_VOTES: usize = 2;
+const ENOUGH_VOTES: usize = 8;
 
 /// The dimensions of a tree. An address has, from its lowest bit on, the bits in a page, those of the leaf and those of the
 /// root.
@@ -54,6 +57,8 @@ struct Candidate {
     place: u64,
     leaf: u64,
     data: AddrRange,
+    /// How many other pointers are close by. A root is mostly empty.
+    neighbors: usize,
 }
 
 impl Tree {
@@ -123,11 +128,19 @@ impl Tree {
                 }
                 let around = index.saturating_sub(NEIGHBORS)..words.len().min(index + NEIGHBORS);
                 let may_be_beside = |other: &u64| *other == 0 || self.is_leaf(target, *other);
-                if words[around].iter().all(may_be_beside) {
-                    candidates.push(Candidate { place: start + index as u64 * 8, leaf: word, data });
+                let around = &words[around];
+                if around.iter().all(may_be_beside) {
+                    let neighbors = around.iter().filter(|word| **word != 0).count();
+                    candidates.push(Candidate {
+                        place: start + index as u64 * 8,
+                        leaf: word,
+                        data,
+                        neighbors,
+                    });
                 }
             }
         })?;
+        candidates.sort_by_key(|candidate| candidate.neighbors);
         Ok(candidates)
     }
 
@@ -139,8 +152,12 @@ impl Tree {
         pages: impl Fn(&[Entry]) -> Result<Vec<Option<(u64, T)>>>,
     ) -> Result<BTreeMap<(u64, T), usize>> {
         let mut votes = BTreeMap::new();
+        let mut left = MOST_SEARCHED;
         for candidate in candidates {
-            let entries = self.sample(target, candidate.leaf)?;
+            if left == 0 || votes.values().any(|votes| *votes >= ENOUGH_VOTES) {
+                break;
+            }
+            let entries = self.sample(target, candidate.leaf, &mut left)?;
             for (page, tag) in pages(&entries)?.into_iter().flatten() {
                 let key = page >> (self.page_bits + self.leaf_bits);
                 let Some(root) = key.checked_mul(8).and_then(|offset| candidate.place.checked_sub(offset))
@@ -156,23 +173,18 @@ impl Tree {
         Ok(votes)
     }
 
-    /// Some of the entries of a leaf, spread over its resident pages: what was used last may be in motion.
-    fn sample(&self, target: &Target<'_>, leaf: u64) -> Result<Vec<Entry>> {
-        let page = target.page();
-        let mut entries = Vec::new();
-        let Some(range) = AddrRange::with_size(leaf, Bytes(self.leaf_size())) else { return Ok(entries) };
-        let resident = target.resident(range)?;
-        let pages = resident.iter().flat_map(|run| (run.start()..run.end()).step_by(page as usize));
-        let pages: Vec<u64> = pages.collect();
-        for at in spread(&pages, TRIED_PAGES) {
-            let start = at.max(leaf);
-            let bytes = target.bytes(start, page as usize - (start - at) as usize)?;
-            // Words inside of a run of pages may be left over from former runs.
-            let mut all: Vec<_> = self.entries(target, leaf, start, &bytes).collect();
-            all.dedup_by_key(|entry| entry.word);
-            entries.extend(spread(&all, TRIED_WORDS));
-        }
-        Ok(entries)
+    /// Some of the entries of a leaf, evenly spread: what was used last may be in motion.
+    fn sample(&self, target: &Target<'_>, leaf: u64, left: &mut u64) -> Result<Vec<Entry>> {
+        let mut all = Vec::new();
+        let Some(range) = AddrRange::with_size(leaf, Bytes(self.leaf_size())) else { return Ok(all) };
+        target.scan(range, |start, bytes| {
+            *left = left.saturating_sub(bytes.len() as u64);
+            all.extend(self.entries(target, leaf, start, bytes));
+        })?;
+        // Words inside of a run of pages may be left over from former runs.
+        all.dedup_by_key(|entry| entry.word);
+        let step = all.len().div_ceil(TRIED_WORDS).max(1);
+        Ok(all.into_iter().step_by(step).collect())
     }
 
     /// The entries in a piece of a leaf that are not zero.
@@ -234,9 +246,4 @@ impl Tree {
         })?;
         Ok(pages)
     }
-}
-
-/// At most `count` of the items, evenly spread.
-fn spread<T: Copy>(items: &[T], count: usize) -> impl Iterator<Item = T> {
-    items.iter().copied().step_by(items.len().div_ceil(count).max(1))
 }
