@@ -77,6 +77,7 @@ impl Group {
         let idle = (available | freed) & all;
         let is_possible = address != 0
             && address % UNIT == 0
+            && address.checked_add(mapped).is_some()
             && available & freed == 0
             && (available | freed) & !all == 0
             && (mapped == 0 || HEADER + slots * slot_size <= mapped);
@@ -156,6 +157,12 @@ impl Groups {
             }
         }
         found.groups.sort_unstable_by_key(|group| group.address);
+        let mut mapped_end = 0;
+        found.groups.retain(|group| {
+            let is_apart = group.mapped == 0 || group.address >= mapped_end;
+            mapped_end = mapped_end.max(group.address + group.mapped);
+            is_apart
+        });
         found.groups.dedup_by_key(|group| group.address);
         found.nest();
         Ok(Some(found))
