@@ -115,7 +115,7 @@ impl Tree {
     /// Whether a word can point to a leaf.
     fn is_leaf(&self, target: &Target<'_>, word: u64) -> bool {
         let leaf = AddrRange::with_size(word, Bytes(self.leaf_size()));
-        word != 0 && word % 16 == 0 && leaf.is_some_and(|leaf| target.is_within(leaf, is_plain))
+        word != 0 && word.is_multiple_of(16) && leaf.is_some_and(|leaf| target.is_within(leaf, is_plain))
     }
 
     fn candidates(&self, target: &Target<'_>, data: AddrRange) -> Result<Vec<Candidate>> {

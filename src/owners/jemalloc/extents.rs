@@ -17,7 +17,7 @@ const PAGE: u64 = 1 << PAGE_BITS;
 
 /// In the word of a leaf: the size class above the address, flags below it.
 const CLASS_SHIFT: u32 = 48;
-const RECORD: u64 = (1 << CLASS_SHIFT) - 1 & !0x3f;
+const RECORD: u64 = ((1 << CLASS_SHIFT) - 1) & !0x3f;
 
 /// The part of a record that matters: flags, address, size.
 const RECORD_SIZE: usize = 24;
@@ -185,7 +185,7 @@ impl Extents {
                 links.push((word & RECORD, page, word));
             }
         }
-        links.retain(|(record, ..)| record % 8 == 0 && target.is_plain(*record));
+        links.retain(|(record, ..)| record.is_multiple_of(8) && target.is_plain(*record));
         links.sort_unstable();
         links.dedup_by_key(|(record, ..)| *record);
         let records: Vec<u64> = links.iter().map(|(record, ..)| *record).collect();

@@ -36,7 +36,7 @@ pub(super) fn find(target: &Target<'_>, places: &[u64]) -> Result<Vec<AddrRange>
                 break;
             }
             if let Some((block, next)) = read(target, start)? {
-                units.extend(Some(next).filter(|next| next % UNIT == 0 && *next != 0));
+                units.extend(Some(next).filter(|next| next.is_multiple_of(UNIT) && *next != 0));
                 if block.contains(unit) && !blocks.iter().any(|other| other.overlaps(block)) {
                     blocks.push(block);
                 }

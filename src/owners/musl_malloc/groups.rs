@@ -76,7 +76,7 @@ impl Group {
         let slots = last + 1;
         let idle = (available | freed) & all;
         let is_possible = address != 0
-            && address % UNIT == 0
+            && address.is_multiple_of(UNIT)
             && address.checked_add(mapped).is_some()
             && available & freed == 0
             && (available | freed) & !all == 0
@@ -121,8 +121,10 @@ impl Area {
     fn parse(target: &Target<'_>, bytes: &[u8]) -> Option<Area> {
         let (secret, next) = (target.u64_in(bytes, 0)?, target.u64_in(bytes, NEXT)?);
         let slots = u64::from(target.u32_in(bytes, SLOTS)?);
-        let is_possible =
-            secret != 0 && next % AREA == 0 && next != u64::MAX && (1..=MOST_RECORDS).contains(&slots);
+        let is_possible = secret != 0
+            && next.is_multiple_of(AREA)
+            && next != u64::MAX
+            && (1..=MOST_RECORDS).contains(&slots);
         let is_linked = next == 0 || target.is_plain(next);
         (is_possible && is_linked).then_some(Area { secret, next })
     }

@@ -122,7 +122,7 @@ impl Spans {
             places.extend([leaf.start(), leaf.end() - 1]);
             links.extend(TREE.pages(target, base, leaf)?.into_iter().map(|(page, span)| (span, page)));
         }
-        links.retain(|(span, _)| span % 8 == 0 && target.is_plain(*span));
+        links.retain(|(span, _)| span.is_multiple_of(8) && target.is_plain(*span));
         links.sort_unstable();
         let mut records: Vec<u64> = links.iter().map(|(span, _)| *span).collect();
         records.dedup();
