@@ -32,8 +32,10 @@ pub enum Statement {
         name: Option<Box<[u8]>>,
         /// The target, short.
         target: String,
-        /// The sums over all regions.
-        totals: Totals,
+        /// How much of it is resident, if that was measured.
+        resident: Option<Bytes>,
+        /// Its address space.
+        virtual_size: Bytes,
         /// The number of mappings.
         mappings: u64,
         /// The largest owners, with their thousandths.
@@ -153,7 +155,8 @@ pub fn process(origins: &Origins, explanation: &Explanation) -> Head {
     let headline = Statement::Process {
         name: origins.process.name.clone(),
         target: origins.target(),
-        totals: *total,
+        resident: total.resident.value(),
+        virtual_size: total.virtual_size,
         mappings: *mappings,
         owners: named.collect(),
     };

@@ -12,14 +12,14 @@ use crate::view::explain::Statement;
 /// A statement, safe to draw.
 pub fn statement(statement: &Statement, units: Units) -> String {
     match statement {
-        Statement::Process { name, target, totals, mappings, owners } => {
-            let size = match totals.resident.value() {
+        Statement::Process { name, target, resident, virtual_size, mappings, owners } => {
+            let size = match resident {
                 Some(resident) => format!(
                     "{} in memory, of {} of address space",
-                    units.format(resident),
-                    units.format(totals.virtual_size)
+                    units.format(*resident),
+                    units.format(*virtual_size)
                 ),
-                None => format!("{} of address space", units.format(totals.virtual_size)),
+                None => format!("{} of address space", units.format(*virtual_size)),
             };
             let owners: Vec<_> = owners
                 .iter()
