@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::rc::Rc;
 
 use mmview_platform::{
     AddrRange, ByteOrder, Bytes, Memory, MemoryMap, Name, NameKind, PageSize, Piece, ProcessInfo, Region,
@@ -25,6 +26,8 @@ pub(super) struct Target<'a> {
     page: u64,
     memory: &'a dyn Memory,
     residency: Residency,
+    /// Buffers that were used and can be used again: new ones cost a page fault for each page.
+    buffers: Buffers,
     /// A buffer for walks through memory.
     pub window: RefCell<Vec<u8>>,
 }
@@ -40,6 +43,7 @@ impl<'a> Target<'a> {
             page: page_of(map.source.page_size),
             memory,
             residency: Residency::default(),
+            buffers: Buffers::default(),
             window: RefCell::default(),
         }
     }
@@ -133,10 +137,15 @@ impl<'a> Target<'a> {
     pub fn gather(&self, addresses: impl IntoIterator<Item = u64>, size: usize) -> Result<Gathered> {
         let ranges: Vec<_> = addresses.into_iter().map(|address| self.mapped(address, size)).collect();
         self.residency.prepare(self.memory, ranges.iter().flatten().copied())?;
-        let mut bytes = vec![0; ranges.len() * size];
+        let mut bytes = self.buffers.borrow_mut().pop().unwrap_or_default();
+        let needed = ranges.len() * size;
+        if bytes.len() < needed {
+            bytes.resize(needed, 0);
+        }
         let mut complete = vec![false; ranges.len()];
         let (mut places, mut pieces) = (Vec::new(), Vec::new());
-        for ((place, range), buffer) in ranges.iter().enumerate().zip(bytes.chunks_exact_mut(size)) {
+        for ((place, range), buffer) in ranges.iter().enumerate().zip(bytes[..needed].chunks_exact_mut(size))
+        {
             if let Some(range) = range.filter(|range| self.residency.prefix(*range) == size as u64) {
                 places.push(place);
                 pieces.push(Piece::new(range.start(), buffer));
@@ -146,7 +155,7 @@ impl<'a> Target<'a> {
         for (place, piece) in places.into_iter().zip(&pieces) {
             complete[place] = piece.is_complete();
         }
-        Ok(Gathered { bytes, size, complete })
+        Ok(Gathered { bytes, size, complete, buffers: Rc::clone(&self.buffers) })
     }
 
     /// The word at `offset` of `bytes`; `None` if they end before it.
@@ -237,6 +246,22 @@ pub(super) struct Gathered {
     bytes: Vec<u8>,
     size: usize,
     complete: Vec<bool>,
+    buffers: Buffers,
+}
+
+type Buffers = Rc<RefCell<Vec<Vec<u8>>>>;
+
+/// How many buffers are kept, and the largest of them.
+const MOST_BUFFERS: usize = 4;
+const LARGEST_BUFFER: usize = 32 << 20;
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < MOST_BUFFERS && self.bytes.len() <= LARGEST_BUFFER {
+            buffers.push(std::mem::take(&mut self.bytes));
+        }
+    }
 }
 
 impl Gathered {

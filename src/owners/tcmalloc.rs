@@ -16,6 +16,7 @@ use mmview_platform::{
 };
 
 use super::claims::Claims;
+use super::images::Image;
 use super::radix::Root;
 use super::target::{Target, is_plain, is_reserved};
 use super::{Recognizer, Wanted};
@@ -42,12 +43,12 @@ impl Tcmalloc {
 
 impl Recognizer for Tcmalloc {
     fn may_apply(&self, target: &Target<'_>) -> bool {
-        TREE.may_exist(target) || target.regions.iter().any(|region| has_name(region, NAME))
+        may_have_tree(target) || target.regions.iter().any(|region| has_name(region, NAME))
     }
 
     fn recognize(&mut self, target: &Target<'_>, claims: &mut Claims<'_>) -> Result<()> {
         claim_named(target, claims);
-        if !TREE.may_exist(target) {
+        if !may_have_tree(target) {
             return Ok(());
         }
         let roots = TREE.roots(target, |entries| spans::confirm(target, entries))?;
@@ -60,6 +61,19 @@ impl Recognizer for Tcmalloc {
         }
         Ok(())
     }
+}
+
+/// Whether a module can hold tcmalloc: it has room for the root, and takes the place of libc's malloc, which shows in its
+/// exports unless the program is static.
+fn may_have_tree(target: &Target<'_>) -> bool {
+    let images = &target.images;
+    let is_static = || images.all.len() == 1;
+    // The loader of glibc before 2.33 has one of its own.
+    let is_loader = |image: &Image| image.elf.soname.as_deref().is_some_and(|name| name.starts_with("ld-"));
+    let is_libc = |image: &Image| image.elf.export("gnu_get_libc_version").is_some();
+    let replaces_malloc =
+        || images.exporting("malloc").any(|(image, _)| !is_libc(image) && !is_loader(image));
+    TREE.may_exist(target) && (is_static() || replaces_malloc())
 }
 
 impl Tcmalloc {
