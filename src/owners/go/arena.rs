@@ -40,6 +40,9 @@ const MOST_PAGES: usize = 1 << 17;
 /// How many arenas are read at most: 4 TiB of heap.
 const MOST_ARENAS: usize = 1 << 16;
 
+/// So many pages that their spans confirm are enough, whatever others say.
+const ENOUGH_FITTING: usize = 32;
+
 /// How much is read in one piece.
 const PIECE: usize = 4096;
 
@@ -198,23 +201,32 @@ fn likely_arenas(target: &Target<'_>) -> Vec<u64> {
 fn confirm(target: &Target<'_>, record: u64, first: u64, spans_at: u64) -> Result<Option<span::Layout>> {
     let arena = first - first % ARENA;
     let entries = PIECE as u64 / 8;
-    let into = (first - arena) / PAGE / entries * entries;
-    let Some(list) = record.checked_add(spans_at + 8 * into) else { return Ok(None) };
-    let list = target.bytes(list, PIECE)?;
-    let mut pointers: Vec<(u64, u64)> = (0..entries)
-        .filter_map(|index| Some((target.u64_in(&list, 8 * index)?, arena + (into + index) * PAGE)))
-        .filter(|(pointer, _)| *pointer != 0 && pointer.is_multiple_of(8) && target.is_plain(*pointer))
-        .collect();
-    pointers.sort_unstable();
-    let records = Records::read(target, pointers.iter().map(|(pointer, _)| *pointer))?;
-    for layout in span::Layout::of(spans_at) {
-        let fits = |(pointer, page): &&(u64, u64)| {
-            let span = records.get(*pointer).and_then(|record| layout.span(target, &record));
-            span.is_some_and(|span| span.range.contains(*page))
-        };
-        // Pages of spans that were freed may still have their old pointer.
-        if pointers.iter().filter(fits).count() * 2 > pointers.len() {
-            return Ok(Some(layout));
+    let start = (first - arena) / PAGE / entries;
+    for piece in (0..PAGES / entries).map(|piece| (start + piece) % (PAGES / entries)) {
+        let into = piece * entries;
+        let Some(list) = record.checked_add(spans_at + 8 * into) else { return Ok(None) };
+        let list = target.bytes(list, PIECE)?;
+        let mut pointers: Vec<(u64, u64)> = (0..entries)
+            .filter_map(|index| Some((target.u64_in(&list, 8 * index)?, arena + (into + index) * PAGE)))
+            .filter(|(pointer, _)| *pointer != 0 && pointer.is_multiple_of(8) && target.is_plain(*pointer))
+            .collect();
+        // Where the arena begins, there are spans.
+        if pointers.is_empty() && piece == start {
+            break;
+        }
+        pointers.sort_unstable();
+        let records = Records::read(target, pointers.iter().map(|(pointer, _)| *pointer))?;
+        for layout in span::Layout::of(spans_at) {
+            let fits = |(pointer, page): &&(u64, u64)| {
+                let span = records.get(*pointer).and_then(|record| layout.span(target, &record));
+                span.is_some_and(|span| span.range.contains(*page))
+            };
+            // Pages of spans that were freed may still have their old pointer. While the collector works, that can be most
+            // of a piece, and none of another.
+            let fitting = pointers.iter().filter(fits).count();
+            if fitting * 2 > pointers.len() || fitting >= ENOUGH_FITTING {
+                return Ok(Some(layout));
+            }
         }
     }
     Ok(None)
