@@ -45,6 +45,7 @@ Examples:
   mmview regions 4242 --sort resident  every region, the largest in memory first
   mmview regions 4242 --path '*.so*'   the regions of its libraries
   mmview heap 4242 --largest 10        what is allocated, and the largest blocks
+  mmview explain 4242                  in words: what it is made of, and how that is known
   mmview 4242 0x7f3b418ff000           the region at an address
   mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
   mmview report.txt                    a saved report of macOS' vmmap
@@ -302,7 +303,7 @@ impl From<EvidenceChoice> for Evidence {
 pub enum Command {
     /// List every region
     Regions(RegionsArgs),
-    /// Show what is allocated in each zone of malloc, and what that memory costs
+    /// Show what is allocated in each zone of an allocator or runtime, and what that memory costs
     Heap(HeapArgs),
     /// Explain in words what a process or a region is made of, and how that is known
     Explain(ExplainArgs),
@@ -438,9 +439,10 @@ is of the resident memory. mmview writes a sentence only for a fact that it foun
 structures that prove it, the kernel reports it, or size and neighbors suggest it. With an ADDRESS, mmview explains the region there.";
 
 const HEAP_HELP: &str = "\
-A zone is an arena of glibc's malloc, or its mapped blocks. mmview reads the headers of all blocks, as far as they are resident, \
-while the process runs. BYTES ALLOCATED counts blocks in use with their headers. A block that waits in the cache of a thread or in \
-a fast bin is free: --free shows how many bytes wait there. FRAG SIZE is dirty and swapped memory without a block in use.
+A zone is an arena of an allocator, the mapped blocks of glibc's malloc, or a space of a runtime's heap. mmview reads the \
+structures of the allocator, as far as they are resident, while the process runs. BYTES ALLOCATED counts blocks in use with their \
+headers; `-` is a figure that the owner doesn't record. A block of glibc's malloc that waits in the cache of a thread or in a fast \
+bin is free: --free shows how many bytes wait there. FRAG SIZE is dirty and swapped memory without a block in use.
 
 A figure is exact if the zone was at rest while it was read. If not, the zone is listed with its doubts, and its figures are about \
 right. Stop the process (kill -STOP) for exact figures.";

@@ -135,7 +135,7 @@ fn report(claims: &mut Claims<'_>, cage: AddrRange, heaps: &BTreeMap<u64, Vec<&P
         }
         claims.zone(zone);
     }
-    let reserved = Claim::new(cage, OWNER, RegionKind::Reserved.id()).title("Blink heap (reserved)");
+    let reserved = Claim::new(cage, OWNER, RegionKind::Reserved.id()).title("Blink heap reserve");
     claims.add(&reserved, is_reserved);
     let pages: usize = heaps.values().map(Vec::len).sum();
     let runtime = Runtime::new(OWNER, "Blink's garbage collector")

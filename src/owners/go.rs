@@ -184,7 +184,7 @@ fn claim_arenas(target: &Target<'_>, claims: &mut Claims<'_>, arenas: &[Arena], 
         let Some(range) = AddrRange::new(start, arena.range.end()) else { continue };
         let free = Claim::new(range, OWNER, RegionKind::GcHeap.id()).title("Go heap (free)");
         claims.add(&free, is_plain);
-        let reserved = Claim::new(range, OWNER, RegionKind::Reserved.id()).title("Go heap (reserved)");
+        let reserved = Claim::new(range, OWNER, RegionKind::Reserved.id()).title("Go heap reserve");
         claims.add(&reserved, is_reserved);
     }
 }
@@ -244,6 +244,6 @@ fn claim_reserves(target: &Target<'_>, claims: &mut Claims<'_>) {
             claim
         };
         claims.add(&claim(RegionKind::RuntimeData, RUNTIME), is_plain);
-        claims.add(&claim(RegionKind::Reserved, "Go runtime (reserved)"), is_reserved);
+        claims.add(&claim(RegionKind::Reserved, "Go runtime reserve"), is_reserved);
     }
 }

@@ -105,7 +105,7 @@ impl Jemalloc {
 /// Claims the memory of extents: what is readable, and what is only reserved.
 fn claim(claims: &mut Claims<'_>, range: AddrRange, make: impl Fn(AddrRange, RegionKind) -> Claim) {
     claims.add(&make(range, RegionKind::Malloc).title("jemalloc"), is_plain);
-    claims.add(&make(range, RegionKind::Reserved).title("jemalloc (reserved)"), is_reserved);
+    claims.add(&make(range, RegionKind::Reserved).title("jemalloc reserve"), is_reserved);
 }
 
 /// Whether jemalloc can have such a region.

@@ -119,14 +119,14 @@ impl Names {
             Names {
                 owner: CPYTHON,
                 title: "CPython mimalloc",
-                reserved: "CPython mimalloc (reserved)",
+                reserved: "CPython reserve",
                 metadata: "CPython mimalloc metadata",
             }
         } else {
             Names {
                 owner: OWNER,
                 title: "mimalloc",
-                reserved: "mimalloc (reserved)",
+                reserved: "mimalloc reserve",
                 metadata: "mimalloc metadata",
             }
         }

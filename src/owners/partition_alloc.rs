@@ -148,14 +148,14 @@ fn report(target: &Target<'_>, claims: &mut Claims<'_>, reserve: AddrRange, pool
         let memory = Claim::new(pool.range, OWNER, RegionKind::Malloc.id()).title(OWNER).zone(&zone.name);
         claims.add(&memory, is_plain);
         let reserved = Claim::new(pool.range, OWNER, RegionKind::Reserved.id());
-        claims.add(&reserved.title("PartitionAlloc (reserved)"), is_reserved);
+        claims.add(&reserved.title("PartitionAlloc reserve"), is_reserved);
         zone.committed = Some(plain_in(target, pool.range).map(AddrRange::size).sum());
         claims.zone(zone);
     }
     let metadata = Claim::new(reserve, OWNER, RegionKind::RuntimeData.id()).title("PartitionAlloc metadata");
     claims.add(&metadata, is_plain);
     let reserved = Claim::new(reserve, OWNER, RegionKind::Reserved.id());
-    claims.add(&reserved.title("PartitionAlloc (reserved)"), is_reserved);
+    claims.add(&reserved.title("PartitionAlloc reserve"), is_reserved);
     let partitions: BTreeSet<u64> = pools.iter().flat_map(|pool| pool.metadata.values().copied()).collect();
     let used: usize = pools.iter().map(|pool| pool.used.len()).sum();
     let runtime = Runtime::new(OWNER, OWNER)

@@ -90,7 +90,7 @@ impl Tcmalloc {
             let Some(range) = group.iter().map(|span| span.range).reduce(AddrRange::hull) else { continue };
             let claim = |kind: RegionKind| Claim::new(range, OWNER, kind.id()).zone(&name);
             claims.add(&claim(RegionKind::Malloc).title("tcmalloc"), is_plain);
-            claims.add(&claim(RegionKind::Reserved).title("tcmalloc (reserved)"), is_reserved);
+            claims.add(&claim(RegionKind::Reserved).title("tcmalloc reserve"), is_reserved);
         }
         claim_metadata(target, claims, &found.places);
         let count = FactValue::Count(found.spans.len() as u64);
@@ -108,7 +108,7 @@ fn has_name(region: &Region, prefix: &[u8]) -> bool {
 fn claim_named(target: &Target<'_>, claims: &mut Claims<'_>) {
     for region in target.regions.iter().filter(|region| has_name(region, NAME)) {
         let (kind, title) = match () {
-            () if region.protection.is_none() => (RegionKind::Reserved, "tcmalloc (reserved)"),
+            () if region.protection.is_none() => (RegionKind::Reserved, "tcmalloc reserve"),
             () if has_name(region, NAME_OF_METADATA) => (RegionKind::RuntimeData, "tcmalloc metadata"),
             () => (RegionKind::Malloc, "tcmalloc"),
         };

@@ -59,8 +59,7 @@ impl Recognizer for V8 {
         let spaces = Spaces::of(version, &layout, &found);
         report(target, claims, &found, &spaces, version);
         if let Some(reserve) = reserve.filter(|_| layout == Layout::V13) {
-            let sandbox =
-                Claim::new(reserve, OWNER, RegionKind::Reserved.id()).title("V8 sandbox (reserved)");
+            let sandbox = Claim::new(reserve, OWNER, RegionKind::Reserved.id()).title("V8 sandbox");
             claims.add(&sandbox, is_reserved);
         }
         Ok(())
@@ -164,7 +163,7 @@ fn claim_code_range(target: &Target<'_>, claims: &mut Claims<'_>, found: &Found,
             claim.evidence = Evidence::Shape;
             claim
         };
-        claims.add(&likely(RegionKind::Reserved, "V8 code range (reserved)"), is_reserved);
+        claims.add(&likely(RegionKind::Reserved, "V8 code reserve"), is_reserved);
         let is_code = |region: &Region| is_anonymous(region) && region.protection.is_executable();
         claims.add(&likely(RegionKind::JitCode, "V8 code range"), is_code);
     }

@@ -195,7 +195,7 @@ fn an_allocator_in_motion_has_doubts_and_no_contradictions() {
     for library in ["libjemalloc.so.2", "libmimalloc.so.2", "libtcmalloc_minimal.so.4"] {
         let Some(truth) = with(library, &["--churn", "--blocks", "2000"]) else { continue };
         let mut found = 0;
-        for _ in 0..8 {
+        for _ in 0..4 {
             let heap = truth.heap();
             assert_zones_are_possible(&heap);
             assert_parts_tile(&truth.regions());

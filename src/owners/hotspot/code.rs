@@ -126,13 +126,13 @@ fn claim(claims: &mut Claims<'_>, segment: &Segment) {
     let of = |range, kind: RegionKind, title: &'static str| {
         Claim::new(range, CODE, kind.id()).title(title).note(segment.name.as_str())
     };
-    let code = of(segment.committed, RegionKind::JitCode, "Java code").zone(&zone);
+    let code = of(segment.committed, RegionKind::JitCode, "Java code cache").zone(&zone);
     claims.add(&code, |region| is_own(region) && !region.protection.is_none());
-    claims.add(&of(segment.reserved, RegionKind::Reserved, "Java code (reserved)"), is_own);
+    claims.add(&of(segment.reserved, RegionKind::Reserved, "Java code reserve"), is_own);
     let note = format!("segment map of {}", segment.name);
     let map = of(segment.map, RegionKind::RuntimeData, "Java code data").note(note.as_str());
     claims.add(&map, |region| is_own(region) && !region.protection.is_none());
-    let rest = of(segment.map, RegionKind::Reserved, "Java code (reserved)").note(note);
+    let rest = of(segment.map, RegionKind::Reserved, "Java code reserve").note(note);
     claims.add(&rest, |region| is_own(region) && region.protection.is_none());
 }
 

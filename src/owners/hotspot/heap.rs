@@ -187,7 +187,7 @@ fn claim(
         claims.add(&claim.zone(&Arc::from(run[0].zone)), is_committed);
     }
     claims.add(&of(reserved, RegionKind::GcHeap).title(collector.title()), is_committed);
-    let rest = of(reserved, RegionKind::Reserved).title("Java heap (reserved)");
+    let rest = of(reserved, RegionKind::Reserved).title("Java heap reserve");
     claims.add(&rest, |region| region.protection.is_none() && !vm.target.is_plain(region.range.start()));
 }
 

@@ -77,7 +77,7 @@ fn claim(
         claims.add(&of(RegionKind::RuntimeData, name).zone(&zone), |region| {
             is_own(region) && !region.protection.is_none()
         });
-        let reserved = of(RegionKind::Reserved, "Java metaspace (reserved)");
+        let reserved = of(RegionKind::Reserved, "Java metaspace reserve");
         claims.add(&reserved, |region| is_own(region) && region.protection.is_none());
         sum += committed(vm, *range);
     }

@@ -12,7 +12,7 @@ use crate::kind::RegionKind;
 use crate::owners::claims::Claims;
 
 const TITLE: &str = "Java GC data";
-const RESERVED_TITLE: &str = "Java GC data (reserved)";
+const RESERVED_TITLE: &str = "Java GC data reserve";
 
 /// How much of each object is searched for the bounds of the heap.
 const SEARCHED: usize = 4096;

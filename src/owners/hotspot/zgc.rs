@@ -116,8 +116,7 @@ fn claim_reserved(vm: &Vm<'_, '_>, claims: &mut Claims<'_>, ranges: &[AddrRange]
         region.is_unnamed() && region.protection.is_none() && region.size().0 >= SMALLEST_RESERVE
     };
     for region in vm.target.regions.iter().filter(|region| is_reserved(region) && is_beside(region.range)) {
-        let mut claim =
-            Claim::new(region.range, HEAP, RegionKind::Reserved.id()).title("Java heap (reserved)");
+        let mut claim = Claim::new(region.range, HEAP, RegionKind::Reserved.id()).title("Java heap reserve");
         claim.evidence = Evidence::Shape;
         claims.add(&claim, is_reserved);
     }
