@@ -26,8 +26,24 @@ const CRATES: [(&str, &str); 2] = [("mmview", "."), ("mmview-platform", "platfor
 /// inside it, which use what it shares with them.
 const ACCEPTED: &[(&str, &[&str])] = &[
     ("mmview", &["cli", "cli/commands"]),
-    ("mmview", &["owners", "owners/glibc_malloc"]),
+    ("mmview", OWNERS),
     ("mmview-platform", &["capture", "capture/vmmap"]),
+];
+
+/// The recognizers that have rooms of their own. None imports another: each arrow leads from or to the room around them.
+const OWNERS: &[&str] = &[
+    "owners",
+    "owners/cpython",
+    "owners/glibc_malloc",
+    "owners/go",
+    "owners/hotspot",
+    "owners/jemalloc",
+    "owners/mimalloc",
+    "owners/musl_malloc",
+    "owners/php",
+    "owners/ruby",
+    "owners/tcmalloc",
+    "owners/v8",
 ];
 
 #[test]
@@ -41,7 +57,15 @@ fn rooms_import_each_other_in_one_direction() {
         }
         for circle in circles(&arrows) {
             let is_within = |rooms: &[&str]| circle.iter().all(|room| rooms.contains(&room.as_str()));
-            if ACCEPTED.iter().any(|(of, rooms)| *of == name && is_within(rooms)) {
+            let is_around =
+                |room: &str, other: &str| other.strip_prefix(room).is_some_and(|it| it.starts_with('/'));
+            let mut inner = circle.iter().flat_map(|from| arrows[from].keys().map(move |to| (from, to)));
+            let are_nested = inner.all(|(from, to)| {
+                !circle.contains(to)
+                    || is_around(from.as_str(), to.as_str())
+                    || is_around(to.as_str(), from.as_str())
+            });
+            if are_nested && ACCEPTED.iter().any(|(of, rooms)| *of == name && is_within(rooms)) {
                 continue;
             }
             writeln!(found, "{name}: {} import each other:", circle.join(", ")).unwrap();
