@@ -1,6 +1,6 @@
 //! The source of a crate as a tree of modules, with name resolution: enough for the tests that read this project's own code.
 //!
-//! Test code is left out: items under `#[cfg(test)]`, and the files that they declare.
+//! Test code is left out: items under `#[cfg(test)]` or `#[cfg(fuzzing)]`, and the files that they declare.
 #![allow(dead_code)]
 
 use std::cell::RefCell;
@@ -144,7 +144,9 @@ pub fn assert_fresh(path: &str, is: &str, command: &str) {
 
 /// Whether an item is compiled for tests only.
 pub fn is_test_only(attributes: &[Attribute]) -> bool {
-    has_cfg(attributes, |condition| condition == "test" || condition.starts_with("all(test,"))
+    has_cfg(attributes, |condition| {
+        matches!(condition, "test" | "fuzzing" | "any(test,fuzzing)") || condition.starts_with("all(test,")
+    })
 }
 
 /// Whether a `#[cfg(…)]` among these meets `is_met`; it is given the condition without spaces.

@@ -229,22 +229,35 @@ impl LiveMemory {
         Ok(transfers.iter().map(|transfer| range(transfer).is_some_and(is_own)).collect())
     }
 
-    /// Copies transfers of pages that only this process maps. Returns the number of bytes before the first fault.
+    /// Copies transfers of pages that only this process maps. Returns the number of bytes before the first fault. Pages that
+    /// forbid all access are read from `mem`, which can.
     ///
     /// It takes an ID, which the kernel may have given to another process. The held directory is that of the process that was
     /// opened, and an ID is not given away while its process exists: if the directory is alive after reading
     /// ([`Memory::verify`]), the ID was right all the time.
     fn copy_own(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
         let Some(pid) = self.pid else { return self.copy_from_file(transfers) };
-        match self.meter.call(|| sys::process_vm_readv(pid, transfers)) {
-            Ok(copied) => Ok(copied),
-            Err(Errno::FAULT) => Ok(0),
-            Err(Errno::SRCH) => Err(self.gone()),
+        let copied = match self.meter.call(|| sys::process_vm_readv(pid, transfers)) {
+            Ok(copied) => copied,
+            Err(Errno::FAULT) => 0,
+            Err(Errno::SRCH) => return Err(self.gone()),
             Err(Errno::PERM | Errno::NOSYS) => {
                 self.lacks_readv.store(true, Ordering::Relaxed);
-                self.copy_from_file(transfers)
+                0
             }
-            Err(error) => Err(self.error(error.into(), "read", "mem")),
+            Err(error) => return Err(self.error(error.into(), "read", "mem")),
+        };
+        let (mut whole, mut done) = (0, 0);
+        for transfer in transfers.iter() {
+            if whole + transfer.buffer.len() > copied {
+                break;
+            }
+            whole += transfer.buffer.len();
+            done += 1;
+        }
+        match &mut transfers[done..] {
+            [] => Ok(copied),
+            rest => Ok(whole + self.copy_from_file(rest)?),
         }
     }
 

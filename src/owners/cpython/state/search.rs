@@ -1,7 +1,5 @@
 //! The table of arenas before 3.12: a static pointer leads to it, whose place depends on the compiler.
 
-use std::collections::BTreeSet;
-
 use mmview_platform::{AddrRange, Result};
 
 use super::{ARENA_OBJECT, Arena, FIRST_ARENAS, MOST_ARENAS, Table};
@@ -25,15 +23,16 @@ pub(super) fn table(
     base: u64,
     hints: &[Hint],
 ) -> Result<Option<Table>> {
-    let pointers = pointers(target, base)?;
-    // Usually, malloc has it in the kernel's heap, or as a block with a mapping of its own.
-    let is_usual = |pointer: &u64| {
-        pointer % target.page() == MAPPED_BLOCK || target.region_at(*pointer).is_some_and(is_brk)
+    // Usually, malloc has it in the kernel's heap, or as a block with a mapping of its own. There are hundreds of such pointers,
+    // and ten thousands of others.
+    let heap = target.regions.iter().find(|region| is_brk(region)).map(|region| region.range);
+    let is_usual = |pointer: u64| {
+        pointer % target.page() == MAPPED_BLOCK || heap.is_some_and(|heap| heap.contains(pointer))
     };
-    let (usual, others): (Vec<u64>, Vec<u64>) = pointers.into_iter().partition(is_usual);
     let step = (hints.len() / SAMPLES).max(1);
     let samples: Vec<Hint> = hints.iter().copied().step_by(step).take(SAMPLES).collect();
-    for pointers in [usual, others] {
+    for are_usual in [true, false] {
+        let pointers = pointers(target, base, |pointer| is_usual(pointer) == are_usual)?;
         for sample in samples.iter().take(TRIES) {
             for pointer in lead_to(target, geometry, &pointers, sample)? {
                 let mut agreeing = 0;
@@ -52,9 +51,9 @@ pub(super) fn table(
     Ok(None)
 }
 
-/// The pointers in the data of the image that has `base` which can lead to a table.
-fn pointers(target: &Target<'_>, base: u64) -> Result<BTreeSet<u64>> {
-    let mut pointers = BTreeSet::new();
+/// The `wanted` pointers in the data of the image that has `base` which can lead to a table.
+fn pointers(target: &Target<'_>, base: u64, wanted: impl Fn(u64) -> bool) -> Result<Vec<u64>> {
+    let mut pointers = Vec::new();
     let has_base = |data: &AddrRange| data.contains(base);
     let images = target.images.all.iter().filter(|image| image.data().any(|data| has_base(&data)));
     for data in images.flat_map(|image| image.data()).filter(|data| data.size().0 <= LARGEST_DATA) {
@@ -62,9 +61,11 @@ fn pointers(target: &Target<'_>, base: u64) -> Result<BTreeSet<u64>> {
             let Some(run) = run.overlap(data) else { continue };
             let bytes = target.bytes(run.start(), run.size().0 as usize)?;
             let words = bytes.chunks_exact(8).filter_map(|word| target.u64_in(word, 0));
-            pointers.extend(words.filter(|word| *word != 0 && word.is_multiple_of(16)));
+            pointers.extend(words.filter(|word| *word != 0 && word.is_multiple_of(16) && wanted(*word)));
         }
     }
+    pointers.sort_unstable();
+    pointers.dedup();
     pointers.retain(|pointer| target.is_plain(*pointer));
     Ok(pointers)
 }
