@@ -1,6 +1,6 @@
 //! The table of arenas before 3.12: a static pointer leads to it, whose place depends on the compiler.
 
-use mmview_platform::{AddrRange, Result};
+use mmview_platform::{AddrRange, Bytes, Region, Result};
 
 use super::{ARENA_OBJECT, Arena, FIRST_ARENAS, MOST_ARENAS, Table};
 use crate::owners::cpython::pools::{Geometry, Hint};
@@ -41,7 +41,16 @@ pub(super) fn table(
                 }
                 // While it runs, a pool can be gone.
                 if agreeing * 4 >= samples.len() * 3 {
-                    let last = hints.iter().map(|(_, pool)| pool.arena).max().unwrap_or(0);
+                    // Free entries are used first, so that no arena has a larger number than there is room for arenas.
+                    let room = target
+                        .regions
+                        .iter()
+                        .filter(|region| is_plain(region))
+                        .map(Region::size)
+                        .sum::<Bytes>();
+                    let numbers = hints.iter().map(|(_, pool)| pool.arena);
+                    let possible = numbers.filter(|number| u64::from(*number) <= room.0 / geometry.arena);
+                    let last = possible.max().unwrap_or(0);
                     let length = length(target, geometry, pointer, last)?;
                     return Ok(Some(Table { address: pointer, length }));
                 }
