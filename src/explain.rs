@@ -7,7 +7,6 @@ use mmview_platform::{Bytes, Evidence, Findings, ProcessInfo, Runtime};
 
 use crate::heap::{self, HeapZone};
 use crate::kind::RegionKind;
-use crate::owners::proof;
 use crate::ownership::owner_of;
 use crate::region::{Classified, Part};
 use crate::summary::{self, Grouping, Summary, Totals};
@@ -157,4 +156,25 @@ fn largest<N: Ord>(sizes: BTreeMap<N, Bytes>) -> Vec<(N, Bytes)> {
     sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     sizes.truncate(MOST_NAMED);
     sizes
+}
+
+/// What in the memory shows that it is this owner's.
+pub(crate) fn proof(owner: &str) -> Option<&'static str> {
+    Some(match owner {
+        "glibc malloc" => "its list of arenas and the headers of its blocks",
+        "glibc threads" | "musl threads" | "Java threads" => "the record of each thread",
+        "CPython" => "the headers of its pools and its table of arenas",
+        "Ruby" => "heap pages and the records that point back to them",
+        "PHP" => "the headers and page maps of its chunks",
+        "Java heap" | "Java code cache" | "Java metaspace" => "the tables that libjvm.so exports",
+        "V8" => "the header of each page, which names its space and its heap",
+        "Go" => "the table of arenas and the spans that point back into them",
+        "jemalloc" => "the radix tree that names each extent",
+        "mimalloc" => "the headers of its segments, which share a secret",
+        "tcmalloc" => "the page map that names each span",
+        "musl malloc" => "groups and the records that point back to them",
+        "PartitionAlloc" => "the metadata of its super pages",
+        "PostgreSQL" => "the header of the segment, which has its size",
+        _ => return None,
+    })
 }

@@ -188,27 +188,6 @@ fn all(wanted: Wanted) -> Vec<Box<dyn Recognizer>> {
     ]
 }
 
-/// What in the memory shows that it is this owner's.
-pub(crate) fn proof(owner: &str) -> Option<&'static str> {
-    Some(match owner {
-        "glibc malloc" => "its list of arenas and the headers of its blocks",
-        "glibc threads" | "musl threads" | "Java threads" => "the record of each thread",
-        "CPython" => "the headers of its pools and its table of arenas",
-        "Ruby" => "heap pages and the records that point back to them",
-        "PHP" => "the headers and page maps of its chunks",
-        "Java heap" | "Java code cache" | "Java metaspace" => "the tables that libjvm.so exports",
-        "V8" => "the header of each page, which names its space and its heap",
-        "Go" => "the table of arenas and the spans that point back into them",
-        "jemalloc" => "the radix tree that names each extent",
-        "mimalloc" => "the headers of its segments, which share a secret",
-        "tcmalloc" => "the page map that names each span",
-        "musl malloc" => "groups and the records that point back to them",
-        "PartitionAlloc" => "the metadata of its super pages",
-        "PostgreSQL" => "the header of the segment, which has its size",
-        _ => return None,
-    })
-}
-
 /// The warning for a memory that may not be read.
 fn refused(error: &Error) -> Warning {
     let mut why = error.to_string();

@@ -10,8 +10,10 @@ use crate::error::Result;
 use crate::model::{AddrRange, PageRun, PageState, Region};
 
 // Hosts without a backend have no memory to read.
+#[cfg(target_os = "linux")]
+pub(crate) use scattered::windows;
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(unused_imports))]
-pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces, read_present, windows};
+pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces, read_present};
 
 /// The memory of a target.
 ///

@@ -69,20 +69,6 @@ impl Figures {
     }
 }
 
-/// Requires that nearly all private memory that is resident has an owner.
-#[track_caller]
-fn assert_nearly_all_is_owned(truth: &Truth) {
-    let view = truth.regions();
-    assert_parts_tile(&view);
-    let parts = parts(&view);
-    let is_private =
-        |part: &&&Value| !["text", "rodata", "mapped-file"].iter().any(|kind| part["kind"] == *kind);
-    let is_open = |part: &&&Value| part["kind"] == "anonymous" || part["evidence"] == "shape";
-    let all = sum(parts.iter().filter(is_private).copied(), "resident");
-    let open = sum(parts.iter().filter(is_open).copied(), "resident");
-    assert!(open * 20 <= all, "{open} of {all} bytes have no owner");
-}
-
 #[track_caller]
 fn assert_is_as_jemalloc_says(truth: &Truth) {
     let figures = Figures::of(truth, "jemalloc");
@@ -92,7 +78,7 @@ fn assert_is_as_jemalloc_says(truth: &Truth) {
     assert_eq!(figures.sum("allocated"), says("stats.allocated"));
     let cached = (says("stats.arenas.4096.pdirty") + says("stats.arenas.4096.pmuzzy")) * PAGE;
     assert_eq!(figures.sum("virtual"), says("stats.active") + cached + says("stats.retained"));
-    assert_nearly_all_is_owned(truth);
+    assert_owned(truth, 5);
 }
 
 #[test]
@@ -145,7 +131,7 @@ fn mimalloc_has_the_blocks_of_the_program() {
             let own = figures.sum("allocated") - truth.number("live", "usable");
             assert!(own <= MOST_OF_LIBC * 4096, "{own} bytes of libc");
             if arguments.is_empty() {
-                assert_nearly_all_is_owned(&truth);
+                assert_owned(&truth, 5);
             }
         }
     }
@@ -168,7 +154,7 @@ fn tcmalloc_has_the_bytes_that_its_statistics_count() {
             let free = figures.sum("free").checked_sub(says("tcmalloc.pageheap_free_bytes"));
             let central = says("tcmalloc.central_cache_free_bytes");
             assert!(free.is_some_and(|free| free <= central), "{free:?} of {central} bytes are free");
-            assert_nearly_all_is_owned(&truth);
+            assert_owned(&truth, 5);
         }
     }
 }
@@ -184,7 +170,7 @@ fn musl_has_the_blocks_of_the_program() {
             figures.assert_live(truth);
             assert!(figures.sum("allocated") >= truth.number("live", "usable"));
             if arguments.is_empty() {
-                assert_nearly_all_is_owned(truth);
+                assert_owned(truth, 5);
             }
         });
     }
