@@ -66,6 +66,7 @@ const FRAGMENTATION: ZoneColumn =
     ZoneColumn::new("fragmentation", "FRAG\nSIZE", ValueType::Measured, |zone| {
         Cell::Size(zone.fragmentation)
     })
+    .dispensable(3)
     .about("Dirty and swapped memory without a block in use.");
 const PERCENT: ZoneColumn =
     ZoneColumn::new("fragmentation_percent", "%\nFRAG", ValueType::OptionalCount, |zone| {
@@ -73,7 +74,8 @@ const PERCENT: ZoneColumn =
     })
     .dispensable(1);
 const REGIONS: ZoneColumn =
-    ZoneColumn::new("regions", "REGION\nCOUNT", ValueType::Count, |zone| Cell::Count(zone.memory.regions));
+    ZoneColumn::new("regions", "REGION\nCOUNT", ValueType::Count, |zone| Cell::Count(zone.memory.regions))
+        .dispensable(4);
 const EXACT: ZoneColumn =
     ZoneColumn::machine("exact", ValueType::Truth, |zone| Cell::Value(zone.zone.is_exact().into()))
         .about("Whether the zone was at rest while it was read, and the figures are exact.");

@@ -153,8 +153,11 @@ fn compare(home: &Path, truth: &Truth) -> Result<(), String> {
     let segments = zones_of(&heap, "Java code cache");
     for segment in &segments {
         let name = segment["zone"].as_str().unwrap();
-        let mark =
-            name.strip_prefix("Java code: ").map_or("CodeCache:".to_owned(), |name| format!("'{name}':"));
+        let mark = match name.strip_prefix("Java code: ") {
+            Some("non-nmethods") => "'non-nmethods':".to_owned(),
+            Some(name) => format!("'{name} nmethods':"),
+            None => "CodeCache:".to_owned(),
+        };
         let used = after(&code, &[&mark, " used="]);
         is_equal(name, segment["allocated"].as_u64().map(|size| size / KIB), used, 0)?;
     }

@@ -107,7 +107,9 @@ fn name(vm: &Vm<'_, '_>, object: u64, index: usize) -> Read<String> {
         let Some(text) = vm.text(pointer) else { continue };
         let quoted = text.strip_prefix("CodeHeap '").and_then(|rest| rest.strip_suffix('\''));
         if let Some(name) = quoted {
-            return Ok(format!("Java code: {name}"));
+            // All but one hold methods that were compiled (nmethods).
+            let short = name.strip_suffix(" nmethods").unwrap_or(name);
+            return Ok(format!("Java code: {short}"));
         }
     }
     Ok(if index == 0 { "Java code".to_owned() } else { format!("Java code: segment {}", index + 1) })
