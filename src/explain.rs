@@ -110,7 +110,9 @@ impl Builder {
 
     fn add_part(&mut self, region: &Classified, part: &Part) {
         let details = self.details.entry(owner_of(part)).or_default();
-        let size = part.counts().resident.unwrap_or_default();
+        let is_measured = region.counts().resident.is_some();
+        let whole = if is_measured { Bytes::ZERO } else { part.range().size() };
+        let size = part.counts().resident.unwrap_or(whole);
         *details.types.entry(part.title().to_owned()).or_default() += size;
         *details.evidence.entry(part.evidence()).or_default() += size;
         if part.evidence() == Evidence::Memory {

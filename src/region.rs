@@ -36,7 +36,7 @@ pub(crate) struct Meaning {
     pub note: Option<Cow<'static, str>>,
     /// How that is known.
     pub evidence: Evidence,
-    /// The allocator or runtime, or the image.
+    /// The allocator or runtime, or the image, as far as the evidence shows it.
     pub owner: Option<Cow<'static, str>>,
     /// The part of the owner's memory, such as an arena.
     pub zone: Option<Arc<str>>,
@@ -112,7 +112,7 @@ impl Part {
         self.meaning.evidence
     }
 
-    /// The allocator, runtime or image that it belongs to, if the target's memory shows it.
+    /// The allocator, runtime or image that it belongs to, if the target's memory shows it or a name or a shape suggests it.
     pub fn owner(&self) -> Option<&str> {
         self.meaning.owner.as_deref()
     }
@@ -181,7 +181,7 @@ impl Classified {
         self.meaning.evidence
     }
 
-    /// The allocator, runtime or image that it belongs to, if the target's memory shows it.
+    /// The allocator, runtime or image that it belongs to, if the target's memory shows it or a name or a shape suggests it.
     pub fn owner(&self) -> Option<&str> {
         self.meaning.owner.as_deref()
     }

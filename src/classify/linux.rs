@@ -240,7 +240,7 @@ where
         return Meaning::likely(RegionKind::Bss);
     }
     if is_go_heap(past, region) {
-        return Meaning::likely(RegionKind::GcHeap).note("Go heap");
+        return Meaning { owner: Some("Go".into()), ..Meaning::likely(RegionKind::GcHeap).note("Go heap") };
     }
     if let Some(meaning) = stack(context, past.last.map(|(last, _)| last), region) {
         return meaning;
@@ -363,7 +363,7 @@ where
         return meaning;
     }
     if below.is_some_and(|(below, kind)| kind == RegionKind::GcHeap && below.is_unnamed) {
-        return Meaning::likely(RegionKind::Reserved).note("Go heap");
+        return Meaning { owner: Some("Go".into()), ..Meaning::likely(RegionKind::Reserved).note("Go heap") };
     }
     Meaning::of(RegionKind::Reserved)
 }

@@ -159,20 +159,25 @@ fn number(text: &[u8]) -> (u32, &[u8]) {
     (value, &text[digits..])
 }
 
-fn likely(kind: RegionKind, title: &'static str) -> Option<Meaning> {
-    Some(Meaning { title: title.into(), ..Meaning::likely(kind) })
+fn likely(owner: &'static str, kind: RegionKind, title: &'static str) -> Option<Meaning> {
+    Some(Meaning { title: title.into(), owner: Some(owner.into()), ..Meaning::likely(kind) })
+}
+
+/// What the kernel's name for it says.
+fn named(owner: &'static str, kind: RegionKind, title: &'static str) -> Meaning {
+    Meaning { title: title.into(), owner: Some(owner.into()), ..Meaning::of(kind) }
 }
 
 /// The name of shared memory or of a memory object, if it is a runtime's.
 pub(super) fn shared(runtimes: &Runtimes, region: &Region, path: &[u8]) -> Option<Meaning> {
     if path == b"/memfd:java_heap" {
-        return Some(Meaning { title: "Java heap (ZGC)".into(), ..Meaning::of(RegionKind::GcHeap) });
+        return Some(named("Java heap", RegionKind::GcHeap, "Java heap (ZGC)"));
     }
     if path == b"/memfd:vmem" && runtimes.beam {
-        return Some(Meaning { title: "Erlang code".into(), ..Meaning::of(RegionKind::JitCode) });
+        return Some(named("Erlang", RegionKind::JitCode, "Erlang code"));
     }
     let is_postgres = runtimes.postgres.is_some_and(|range| range == region.range);
-    if is_postgres { likely(RegionKind::SharedMemory, "PostgreSQL memory") } else { None }
+    if is_postgres { likely("PostgreSQL", RegionKind::SharedMemory, "PostgreSQL memory") } else { None }
 }
 
 /// The name of writable memory without one.
@@ -195,46 +200,50 @@ where
 
     if region.protection.is_executable() {
         let is_cache = runtimes.java && is_multiple(64 * KIB) && above.is_some_and(is_reserve);
-        return if is_cache { likely(RegionKind::JitCode, "Java code cache") } else { None };
+        return if is_cache {
+            likely("Java code cache", RegionKind::JitCode, "Java code cache")
+        } else {
+            None
+        };
     }
     if runtimes.node && flag(b"dc") && is_aligned(V8_PAGE) {
-        return likely(RegionKind::GcHeap, "V8 heap");
+        return likely("V8", RegionKind::GcHeap, "V8 heap");
     }
     let reach = above.filter(|&above| is_reserve(above)).map_or(range, |above| range.hull(above.range));
     if MIMALLOC_HINTS.contains(&reach.start())
         && reach.start().is_multiple_of(MIMALLOC_ARENA)
         && (reach.size().0 == MIMALLOC_ARENA || reach.size().0 == GIB)
     {
-        return likely(RegionKind::Malloc, "mimalloc");
+        return likely("mimalloc", RegionKind::Malloc, "mimalloc");
     }
     if runtimes.java_heap.is_some_and(|heap| range.within(heap)) {
-        return likely(RegionKind::GcHeap, "Java heap");
+        return likely("Java heap", RegionKind::GcHeap, "Java heap");
     }
     if runtimes.go && size == GO_ARENAS {
-        return likely(RegionKind::RuntimeData, "Go arena table");
+        return likely("Go", RegionKind::RuntimeData, "Go arena table");
     }
     if runtimes.ruby.is_some() && size == RUBY_FIBER && below.is_some_and(|(below, _)| is_reserve(below)) {
-        return likely(RegionKind::FiberStack, "Ruby fiber stacks");
+        return likely("Ruby", RegionKind::FiberStack, "Ruby fiber stacks");
     }
     if runtimes.ruby.is_some_and(|version| ((2, 7)..(3, 3)).contains(&version)) && size == 32 * MIB {
-        return likely(RegionKind::Malloc, "Ruby transient");
+        return likely("Ruby", RegionKind::Malloc, "Ruby transient");
     }
     if runtimes.php && is_aligned(PHP_CHUNK) {
         if is_multiple(PHP_CHUNK) {
-            return likely(RegionKind::Malloc, "PHP chunks");
+            return likely("PHP", RegionKind::Malloc, "PHP chunks");
         }
         if size > PHP_CHUNK {
-            return likely(RegionKind::MallocLarge, "PHP huge blocks");
+            return likely("PHP", RegionKind::MallocLarge, "PHP huge blocks");
         }
     }
     if runtimes.jemalloc && is_aligned(JEMALLOC_GRAIN) && is_multiple(JEMALLOC_GRAIN) {
-        return likely(RegionKind::Malloc, "jemalloc");
+        return likely("jemalloc", RegionKind::Malloc, "jemalloc");
     }
     match runtimes.python {
-        Some(10..) if is_multiple(MIB) => likely(RegionKind::Malloc, "CPython arenas"),
-        Some(1..10) if is_multiple(256 * KIB) => likely(RegionKind::Malloc, "CPython arenas"),
+        Some(10..) if is_multiple(MIB) => likely("CPython", RegionKind::Malloc, "CPython arenas"),
+        Some(1..10) if is_multiple(256 * KIB) => likely("CPython", RegionKind::Malloc, "CPython arenas"),
         _ if is_wasm(below.map(|(below, _)| below), Shape::from(region), above) => {
-            likely(RegionKind::Named, "Wasm memory")
+            likely("Wasm", RegionKind::Named, "Wasm memory")
         }
         _ => None,
     }
@@ -256,19 +265,19 @@ pub(super) fn reserve(runtimes: &Runtimes, past: &Past, region: &Region) -> Opti
     let flag = |letters| region.native.linux().and_then(|native| native.has_flag(letters)).unwrap_or(false);
     let below = past.last.filter(|(last, _)| last.range.end() == region.range.start());
     if runtimes.java_heap.is_some_and(|heap| region.range.within(heap)) {
-        return likely(RegionKind::Reserved, "Java heap reserve");
+        return likely("Java heap", RegionKind::Reserved, "Java heap reserve");
     }
     if runtimes.java && below.is_some_and(|(below, kind)| kind == RegionKind::JitCode && below.is_unnamed) {
-        return likely(RegionKind::Reserved, "Java code reserve");
+        return likely("Java code cache", RegionKind::Reserved, "Java code reserve");
     }
     if size >= Bytes(V8_SANDBOX) && flag(b"dd") && flag(b"nr") {
-        return likely(RegionKind::Reserved, "V8 sandbox");
+        return likely("V8", RegionKind::Reserved, "V8 sandbox");
     }
     if runtimes.go && GO_SUMMARIES.contains(&size.0) {
-        return likely(RegionKind::Reserved, "Go page summary");
+        return likely("Go", RegionKind::Reserved, "Go page summary");
     }
     if runtimes.dotnet && size.0.abs_diff(DOTNET_RESERVE) < GIB {
-        return likely(RegionKind::Reserved, ".NET heap reserve");
+        return likely(".NET", RegionKind::Reserved, ".NET heap reserve");
     }
     None
 }
