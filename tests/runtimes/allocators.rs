@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::common::truth::*;
-use crate::common::{Running, skip, temporary};
+use crate::common::{Running, is_linux, skip, temporary};
 
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
@@ -102,6 +102,9 @@ fn jemalloc_is_found_inside_of_a_program() {
 
 #[test]
 fn jemalloc_is_found_in_a_server() {
+    if !is_linux() {
+        return;
+    }
     let mut server = Command::new("redis-server");
     if !server.arg("--version").output().is_ok_and(|run| run.status.success()) {
         return skip("redis-server is not installed");
