@@ -176,6 +176,10 @@ pub(crate) fn proof(owner: &str) -> Option<&'static str> {
         "tcmalloc" => "the page map that names each span",
         "musl malloc" => "groups and the records that point back to them",
         "PartitionAlloc" => "the metadata of its super pages",
+        "Blink" => "the pages of its heaps, which all name the heap",
+        "Erlang" => "carriers, which their allocators list",
+        "LuaJIT" => "the segments of its allocator and its large blocks",
+        ".NET" => "the records of its segments",
         "PostgreSQL" => "the header of the segment, which has its size",
         _ => return None,
     })

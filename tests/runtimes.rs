@@ -14,3 +14,5 @@ mod interpreters;
 mod java;
 #[path = "runtimes/machines.rs"]
 mod machines;
+#[path = "runtimes/others.rs"]
+mod others;

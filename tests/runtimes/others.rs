@@ -1,0 +1,56 @@
+//! Erlang and LuaJIT.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::common::truth::*;
+use crate::common::{is_linux, skip};
+
+/// Starts a program by its interpreter, if that is installed.
+fn start(interpreter: &str, version: &str, arguments: &[&str]) -> Option<Truth> {
+    let mut command = Command::new(interpreter);
+    let is_installed = command
+        .arg(version)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    if !is_linux() || !is_installed {
+        skip(&format!("{interpreter} is not installed"));
+        return None;
+    }
+    Some(Truth::start(Path::new(interpreter), arguments))
+}
+
+fn erlang(arguments: &[&str]) -> Option<Truth> {
+    start("escript", "-h", &[&["tests/programs/heap.escript"], arguments].concat())
+}
+
+#[test]
+fn the_carriers_of_erlang_have_the_sizes_that_it_counts() {
+    let Some(truth) = erlang(&[]) else { return };
+    let heap = truth.heap();
+    assert_zones_are_possible(&heap);
+    for (allocator, sizes) in truth.report["allocators"].as_object().unwrap() {
+        let name = format!("Erlang {allocator}");
+        let found = list(&heap["zones"]).iter().find(|zone| zone["zone"] == *name);
+        let size = found.map_or(0, |zone| number(&zone["virtual"]));
+        assert_eq!(size, number(&sizes["mapped"]) + number(&sizes["pooled"]), "{name} in {heap}");
+        assert!(found.is_none_or(|zone| zone["exact"] == true), "{name} is at rest: {found:?}");
+    }
+    assert_parts_tile(&truth.regions());
+    assert_owned(&truth, 5);
+}
+
+#[test]
+fn carriers_in_motion_have_no_contradictions() {
+    let Some(truth) = erlang(&["churn"]) else { return };
+    for _ in 0..10 {
+        let heap = truth.heap();
+        assert_zones_are_possible(&heap);
+        let is_found = list(&heap["zones"]).iter().any(|zone| zone["zone"] == "Erlang binary_alloc");
+        assert!(is_found, "Erlang is found in motion too");
+        assert_parts_tile(&truth.regions());
+    }
+}
