@@ -181,7 +181,7 @@ fn all(wanted: Wanted) -> Vec<Box<dyn Recognizer>> {
         Box::new(musl_malloc::MuslMalloc::new(wanted)),
         Box::new(dotnet::DotNet),
         Box::new(beam::Beam),
-        Box::new(luajit::LuaJit),
+        Box::new(luajit::LuaJit::new(wanted)),
         Box::new(wasm::Wasm),
         // Its mapped blocks have the weakest proof.
         Box::new(glibc_malloc::GlibcMalloc::new(wanted)),

@@ -54,3 +54,35 @@ fn carriers_in_motion_have_no_contradictions() {
         assert_parts_tile(&truth.regions());
     }
 }
+
+fn luajit(arguments: &[&str]) -> Option<Truth> {
+    start("luajit", "-v", &[&["tests/programs/heap.lua"], arguments].concat())
+}
+
+#[test]
+fn the_heap_of_luajit_holds_what_it_counts() {
+    let Some(truth) = luajit(&[]) else { return };
+    let heap = truth.heap();
+    assert_zones_are_possible(&heap);
+    let zone =
+        list(&heap["zones"]).iter().find(|zone| zone["zone"] == "LuaJIT heap").expect("the heap is found");
+    assert_eq!(zone["exact"], true, "{zone}");
+    // Each block has a header, and is rounded up.
+    let (allocated, used) = (number(&zone["allocated"]), number(&truth.report["used"]));
+    let overhead = allocated.checked_sub(used);
+    assert!(
+        overhead.is_some_and(|overhead| overhead <= 16 * number(&zone["allocations"])),
+        "{zone} for {used}"
+    );
+    assert_parts_tile(&truth.regions());
+    assert_owned(&truth, 5);
+}
+
+#[test]
+fn a_heap_of_luajit_in_motion_has_no_contradictions() {
+    let Some(truth) = luajit(&["churn"]) else { return };
+    for _ in 0..10 {
+        assert_zones_are_possible(&truth.heap());
+        assert_parts_tile(&truth.regions());
+    }
+}
