@@ -31,7 +31,6 @@ mod tcmalloc;
 #[cfg(test)]
 mod tests;
 mod v8;
-mod wasm;
 
 use std::time::Instant;
 
@@ -182,7 +181,6 @@ fn all(wanted: Wanted) -> Vec<Box<dyn Recognizer>> {
         Box::new(dotnet::DotNet),
         Box::new(beam::Beam),
         Box::new(luajit::LuaJit::new(wanted)),
-        Box::new(wasm::Wasm),
         // Its mapped blocks have the weakest proof.
         Box::new(glibc_malloc::GlibcMalloc::new(wanted)),
     ]
