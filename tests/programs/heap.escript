@@ -8,6 +8,7 @@
 %% Run:  escript heap.escript [churn]
 -mode(compile).
 
+%% Without eheap_alloc: the heaps of processes change while this runs.
 -define(ALLOCATORS, [binary_alloc, ets_alloc, literal_alloc, driver_alloc, fix_alloc, ll_alloc,
                      sl_alloc, std_alloc, temp_alloc]).
 

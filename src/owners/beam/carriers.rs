@@ -32,6 +32,9 @@ const IS_POOLED: u64 = 1;
 /// How much of the record of an allocator is read: its name and the heads of its lists are within.
 const RECORD: usize = 1024;
 
+/// Within how many words of a record the name is. ERTS 13 has it in word 15.
+const NAME_WORDS: usize = 64;
+
 /// The longest name of an allocator, with the underscore at its end.
 const LONGEST_NAME: usize = 16;
 
@@ -192,7 +195,7 @@ impl Search<'_> {
             let record = self.target.bytes(address, RECORD)?;
             let words = (0..record.len() as u64).step_by(8).map_while(|at| self.target.u64_in(&record, at));
             let record: Vec<u64> = words.collect();
-            let name = record.iter().find_map(|word| self.name(*word));
+            let name = record.iter().take(NAME_WORDS).find_map(|word| self.name(*word));
             self.allocators.insert(address, name.map(|name| Allocator { name, record }));
         }
         Ok(self.allocators.get(&address).and_then(Option::as_ref))

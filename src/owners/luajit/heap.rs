@@ -51,6 +51,8 @@ pub(super) struct State {
     top_size: u64,
     /// The newest first.
     segments: Vec<AddrRange>,
+    /// All of it: its lists of free blocks change with every allocation.
+    bytes: Vec<u8>,
 }
 
 /// A large block.
@@ -154,9 +156,8 @@ impl Heap {
             self.tally.free += state.top_size;
             self.tally.free_blocks += u64::from(state.top_size > 0);
             let again = State::read(target, state.address)?;
-            let is_same = again.is_some_and(|again| {
-                (again.top, again.top_size, &again.segments) == (state.top, state.top_size, &state.segments)
-            });
+            let is_same =
+                again.is_some_and(|again| again.bytes == state.bytes && again.segments == state.segments);
             changed += usize::from(!is_same);
         }
         if changed > 0 {
@@ -220,7 +221,7 @@ impl State {
             }
             let mut segments = vec![newest];
             if follow(target, next, &mut segments)? && segments.iter().any(|range| range.contains(address)) {
-                return Ok(Some(State { address, top, top_size, segments }));
+                return Ok(Some(State { address, top, top_size, segments, bytes }));
             }
         }
         Ok(None)
