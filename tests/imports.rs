@@ -33,11 +33,13 @@ const ACCEPTED: &[(&str, &[&str])] = &[
 /// The recognizers that have rooms of their own. None imports another: each arrow leads from or to the room around them.
 const OWNERS: &[&str] = &[
     "owners",
+    "owners/beam",
     "owners/cpython",
     "owners/glibc_malloc",
     "owners/go",
     "owners/hotspot",
     "owners/jemalloc",
+    "owners/luajit",
     "owners/mimalloc",
     "owners/musl_malloc",
     "owners/php",

@@ -176,6 +176,9 @@ pub(super) fn shared(runtimes: &Runtimes, region: &Region, path: &[u8]) -> Optio
     if path == b"/memfd:vmem" && runtimes.beam {
         return Some(named("Erlang", RegionKind::JitCode, "Erlang code"));
     }
+    if path == b"/memfd:wasm-memory-image" {
+        return Some(named("Wasm", RegionKind::Named, "Wasm memory"));
+    }
     let is_postgres = runtimes.postgres.is_some_and(|range| range == region.range);
     if is_postgres { likely("PostgreSQL", RegionKind::SharedMemory, "PostgreSQL memory") } else { None }
 }
