@@ -6,7 +6,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mmview_platform::{
-    Bytes, Detail, Ending, Error as Cause, Moment, OpenOptions, Program, RegionSource, open_process,
+    Bytes, Detail, Ending, Error as Cause, Evidence, Inspection, Moment, OpenOptions, Program, RegionSource,
+    open_process,
 };
 
 use super::retry;
@@ -15,6 +16,9 @@ use crate::error::{Context as _, Error, Result};
 use crate::owners::Wanted;
 use crate::snapshot::Snapshot;
 use crate::summary::Summary;
+
+/// Between two inspections of the memory, the program is left alone for so many times as long as one takes.
+const REST: u32 = 20;
 
 /// What to look for in a program.
 #[derive(Clone, Debug)]
@@ -108,6 +112,7 @@ pub(crate) fn sample(mut program: Program, began: Instant, goal: &Goal, open: &O
         count: 0,
         largest: Bytes::ZERO,
         resident_peak: None,
+        inspected: Inspected::default(),
         kept: None,
         failed: None,
     }));
@@ -158,8 +163,34 @@ struct Samples {
     /// The largest that the program's own counters were when its map was read.
     largest: Bytes,
     resident_peak: Option<Bytes>,
+    inspected: Inspected,
     kept: Option<Kept>,
     failed: Option<Error>,
+}
+
+/// When the memory was last read, and how long that took. To read it can take many times as long as to read the map, and a peak
+/// must not be missed meanwhile.
+#[derive(Debug, Default)]
+struct Inspected {
+    last: Option<(Instant, Duration)>,
+}
+
+impl Inspected {
+    fn note(&mut self, inspection: Option<&Inspection>) {
+        if let Some(inspection) = inspection {
+            self.last = Some((Instant::now(), Duration::from_micros(inspection.microseconds)));
+        }
+    }
+
+    /// Whether the program was left alone for long enough.
+    fn is_rested(&self) -> bool {
+        self.last.is_none_or(|(at, took)| at.elapsed() >= took * REST)
+    }
+
+    /// Whether the memory could be read.
+    fn is_possible(&self) -> bool {
+        self.last.is_some()
+    }
 }
 
 impl Samples {
@@ -170,9 +201,18 @@ impl Samples {
         }
         let Some(source) = &mut self.source else { return };
         let after = self.began.elapsed();
-        match retry::map(source.as_mut(), self.goal.detail, self.goal.wanted) {
+        let reads_memory = self.inspected.is_rested()
+            || when == When::Exit
+            || self.goal.until.is_some()
+            || self.goal.at_exit;
+        let wanted = match self.goal.wanted {
+            wanted if reads_memory => wanted,
+            wanted => Wanted::up_to(wanted.level.min(Evidence::Shape)),
+        };
+        match retry::map(source.as_mut(), self.goal.detail, wanted) {
             Ok(map) => {
                 self.count += 1;
+                self.inspected.note(map.findings.inspection.as_ref());
                 let snapshot = Arc::new(Snapshot::explained(map, self.goal.wanted.level));
                 let summary = Summary::of(&snapshot);
                 let until = self.goal.until.as_ref();
@@ -204,9 +244,13 @@ impl Samples {
     }
 
     /// Whether the next sample is wanted even if the program has not grown: the map at the end is the last one if the end
-    /// doesn't wait, and a check need not show in what is resident.
+    /// doesn't wait, a check need not show in what is resident, and the memory of the largest may not have been read.
     fn is_wanted(&self) -> bool {
-        self.goal.until.is_some() || (self.goal.at_exit && !self.waits_at_exit)
+        let lacks_memory =
+            |kept: &Kept| self.inspected.is_possible() && kept.snapshot.findings.inspection.is_none();
+        self.goal.until.is_some()
+            || (self.goal.at_exit && !self.waits_at_exit)
+            || (self.inspected.is_rested() && self.kept.as_ref().is_some_and(lacks_memory))
     }
 }
 
