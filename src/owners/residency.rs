@@ -54,6 +54,28 @@ impl Residency {
         Ok(())
     }
 
+    /// The resident parts of `range`, in whole pages. A process can have tens of thousands of small regions side by side.
+    pub fn runs(&self, memory: &dyn Memory, range: AddrRange, page: u64) -> Result<Vec<AddrRange>> {
+        if range.is_empty() || range.size().0 > BLOCK * MOST_BLOCKS {
+            return memory.resident(range);
+        }
+        let start = range.start() - range.start() % page;
+        let end = range.end().checked_next_multiple_of(page).unwrap_or(range.end());
+        let Some(pages) = AddrRange::new(start, end) else { return memory.resident(range) };
+        self.prepare(memory, std::iter::once(pages))?;
+        let known = self.blocks.borrow();
+        let mut runs: Vec<AddrRange> = Vec::new();
+        for block in start / BLOCK..=(end - 1) / BLOCK {
+            for run in known.get(&block).into_iter().flatten().filter_map(|run| run.overlap(pages)) {
+                match runs.last_mut() {
+                    Some(last) if last.end() == run.start() => *last = last.hull(run),
+                    _ => runs.push(run),
+                }
+            }
+        }
+        Ok(runs)
+    }
+
     /// How many bytes from the start of `range` are in resident pages. Of blocks that were not asked for, none are.
     pub fn prefix(&self, range: AddrRange) -> u64 {
         let known = self.blocks.borrow();
@@ -113,5 +135,8 @@ mod tests {
         assert_eq!(residency.prefix(range(0x10_0ff8, 16)), 8, "up to the end of a page");
         assert_eq!(residency.prefix(range(0x10_1000, 8)), 0);
         assert_eq!(residency.prefix(range(0x90_0000, 8)), 0, "not asked for");
+        let runs = residency.runs(&memory, range(0x1f_f010, 0x2000), 4096).unwrap();
+        assert_eq!(runs, [range(0x20_0000, 0x1000)], "whole pages, across blocks");
+        assert_eq!(memory.0.load(Ordering::Relaxed), 1, "what is known is not asked for again");
     }
 }

@@ -82,9 +82,9 @@ impl<'a> Target<'a> {
         self.region_at(address).is_some_and(is_own)
     }
 
-    /// The resident parts of `range`.
+    /// The resident parts of `range`, in whole pages.
     pub fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
-        self.memory.resident(range)
+        self.residency.runs(self.memory, range, self.page)
     }
 
     /// The memory itself, for what needs the states of pages.
