@@ -91,99 +91,28 @@ const LARGEST: ZoneColumn = ZoneColumn::machine("largest", ValueType::List("allo
 })
 .about("The largest blocks in use.");
 
+/// The columns of a zone or of an owner: what it is, and the figures, which are the same.
+macro_rules! columns {
+    ($($name:ident),+) => {
+        Columns {
+            tabular: &[
+                $($name,)+ VIRTUAL, RESIDENT, DIRTY, SWAPPED, ALLOCATIONS, ALLOCATED, COMMITTED,
+                FREE, LARGEST_FREE, TRIMMABLE, CACHED, FRAGMENTATION, PERCENT, REGIONS, EXACT,
+            ],
+            json: &[
+                $($name,)+ VIRTUAL, RESIDENT, DIRTY, SWAPPED, ALLOCATIONS, ALLOCATED, COMMITTED,
+                FREE, FREE_BLOCKS, LARGEST_FREE, TOP, TRIMMABLE, CACHED, CACHED_BLOCKS,
+                FRAGMENTATION, PERCENT, REGIONS, EXACT, DOUBTS, SIZES, LARGEST,
+            ],
+        }
+    };
+}
+
 /// The columns of a zone.
-pub const COLUMNS: Columns<HeapZone> = Columns {
-    tabular: &[
-        ZONE,
-        OWNER,
-        VIRTUAL,
-        RESIDENT,
-        DIRTY,
-        SWAPPED,
-        ALLOCATIONS,
-        ALLOCATED,
-        COMMITTED,
-        FREE,
-        LARGEST_FREE,
-        TRIMMABLE,
-        CACHED,
-        FRAGMENTATION,
-        PERCENT,
-        REGIONS,
-        EXACT,
-    ],
-    json: &[
-        ZONE,
-        OWNER,
-        VIRTUAL,
-        RESIDENT,
-        DIRTY,
-        SWAPPED,
-        ALLOCATIONS,
-        ALLOCATED,
-        COMMITTED,
-        FREE,
-        FREE_BLOCKS,
-        LARGEST_FREE,
-        TOP,
-        TRIMMABLE,
-        CACHED,
-        CACHED_BLOCKS,
-        FRAGMENTATION,
-        PERCENT,
-        REGIONS,
-        EXACT,
-        DOUBTS,
-        SIZES,
-        LARGEST,
-    ],
-};
+pub const COLUMNS: Columns<HeapZone> = columns!(ZONE, OWNER);
 
 /// The columns of an owner: those of its zones together.
-pub const BY_OWNER: Columns<HeapZone> = Columns {
-    tabular: &[
-        OWNERS,
-        VIRTUAL,
-        RESIDENT,
-        DIRTY,
-        SWAPPED,
-        ALLOCATIONS,
-        ALLOCATED,
-        COMMITTED,
-        FREE,
-        LARGEST_FREE,
-        TRIMMABLE,
-        CACHED,
-        FRAGMENTATION,
-        PERCENT,
-        REGIONS,
-        EXACT,
-    ],
-    json: &[
-        OWNERS,
-        VIRTUAL,
-        RESIDENT,
-        DIRTY,
-        SWAPPED,
-        ALLOCATIONS,
-        ALLOCATED,
-        COMMITTED,
-        FREE,
-        FREE_BLOCKS,
-        LARGEST_FREE,
-        TOP,
-        TRIMMABLE,
-        CACHED,
-        CACHED_BLOCKS,
-        FRAGMENTATION,
-        PERCENT,
-        REGIONS,
-        EXACT,
-        DOUBTS,
-        SIZES,
-        LARGEST,
-    ],
-};
+pub const BY_OWNER: Columns<HeapZone> = columns!(OWNERS);
 
 const fn titled(column: ZoneColumn, title: &'static str) -> ZoneColumn {
     column.titled(title).shown(Shows::Always)
