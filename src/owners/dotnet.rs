@@ -1,7 +1,7 @@
 //! .NET (CoreCLR) until version 6: the segments of its garbage-collected heap.
 //!
 //! Each segment has a record at its start; `src/coreclr/gc/gcpriv.h` documents it (`heap_segment`). Since version 7, regions make
-//! up the heap. Their records lie elsewhere, so only the shape of the reserve tells it.
+//! up the heap. Their records lie elsewhere, so only the shape of the reserve shows it.
 
 #[cfg(test)]
 mod tests;

@@ -230,7 +230,7 @@ fn claim_own(target: &Target<'_>, claims: &mut Claims<'_>, ranges: &[AddrRange],
     }
 }
 
-/// Claims the address space for the runtime's other tables, of which almost nothing is in use: the summaries of free pages.
+/// Claims the address space for the runtime's other tables, the summaries of free pages. Almost nothing of it is in use.
 fn claim_reserves(target: &Target<'_>, claims: &mut Claims<'_>) {
     let is_part = |region: &Region| is_reserved(region) || is_plain(region) && !is_brk(region);
     let groups = target

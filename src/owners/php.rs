@@ -90,7 +90,7 @@ fn version(target: &Target<'_>, image: &Image) -> Result<Option<String>> {
     let Some((_, table)) = modules else { return Ok(None) };
     let word = |bytes: &[u8], offset| target.u64_in(bytes, offset).unwrap_or(0);
     let buckets = word(&target.bytes(table, 24)?, 16);
-    // Each has the address of a module, of which two fields are the addresses of its name and its version.
+    // Each has the address of a module, and two of its fields are the addresses of its name and its version.
     let buckets = target.bytes(buckets, 32 * FIRST_MODULES as usize)?;
     let modules: Vec<u64> = (0..FIRST_MODULES).map(|index| word(&buckets, 32 * index)).collect();
     for module in target.gather(modules, 96)?.iter().flatten() {

@@ -166,7 +166,7 @@ impl Tally {
         self.free_bytes += free * class.size;
     }
 
-    /// Notes what changed meanwhile: the tables, or the pools that they name, of which every allocation takes its block.
+    /// Notes what changed meanwhile: the tables, or the pools that they name. Every allocation takes its block from one of those.
     fn note_motion(
         &mut self,
         target: &Target<'_>,

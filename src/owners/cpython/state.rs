@@ -215,7 +215,7 @@ impl Allocator {
 fn bases(geometry: Geometry, hints: &[Hint]) -> Vec<u64> {
     let mut votes: BTreeMap<u64, usize> = BTreeMap::new();
     for (_, pool) in hints.iter().filter(|(_, pool)| pool.is_listed(geometry)) {
-        // The head of a list poses as a pool of which only the links exist.
+        // The head of a list poses as a pool that has only its links.
         for end in pool.links.into_iter().filter(|link| !link.is_multiple_of(geometry.pool)) {
             let base = end.checked_add(16).and_then(|end| end.checked_sub(16 * pool.class as u64));
             if let Some(base) = base.filter(|base| base.is_multiple_of(8)) {

@@ -7,7 +7,7 @@ use crate::owners::tests::Forged;
 /// Where the pool lies.
 const ADDRESS: u64 = 0x4000_4000;
 
-/// A pool of blocks of 64 bytes: ten were used, of which seven are in use. The words of its header.
+/// A pool of blocks of 64 bytes: ten were used, and seven of them still are. The words of its header.
 const HEADER: [u64; 6] = [
     7,
     ADDRESS + 48 + 64 * 3,

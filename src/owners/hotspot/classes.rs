@@ -48,7 +48,7 @@ pub(super) fn read(vm: &Vm<'_, '_>) -> Read<Classes> {
     Ok(found)
 }
 
-/// Follows the classes of a loader, each of which must point back to it.
+/// Follows the classes of a loader. Each must point back to it.
 fn follow(vm: &Vm<'_, '_>, loader: u64, found: &mut Classes) -> Read<()> {
     vm.check(loader)?;
     let mut class = vm.word_of(loader, &["ClassLoaderData::_klasses"])?;

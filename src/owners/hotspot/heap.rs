@@ -10,7 +10,7 @@ use super::{Fault, HEAP, Read, regions, spaces, zgc};
 use crate::kind::RegionKind;
 use crate::owners::claims::Claims;
 
-/// The doubt of a zone of which the VM uses more than the map has.
+/// The doubt of a zone if the VM uses more of it than the map has.
 pub(super) const GREW: &str = "it grew after the map was read";
 
 /// A collector.
