@@ -64,7 +64,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use host::{open_process, open_self, processes};
 #[cfg(unix)]
 pub use launch::{Moment, Program, Signaller};
-pub use memory::{Memory, MemoryCost, Piece, Shortfall};
+pub use memory::{Memory, MemoryCost, Piece, PresentRun, Shortfall};
 pub use memory_map::MemoryMap;
 pub use model::{
     AddrRange, Allocation, ByteOrder, Bytes, Capabilities, CaptureFormat, Claim, Device, Ending, Evidence,

@@ -10,8 +10,6 @@ use crate::error::Result;
 use crate::model::{AddrRange, PageRun, PageState, Region};
 
 // Hosts without a backend have no memory to read.
-#[cfg(target_os = "linux")]
-pub(crate) use scattered::windows;
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(unused_imports))]
 pub(crate) use scattered::{PageCalls, Transfer, joined, read_pieces, read_present};
 
@@ -37,7 +35,7 @@ pub trait Memory: Send + Sync {
     /// say which pages are resident.
     fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()>;
 
-    /// Reads pieces that are resident, as [`Memory::resident`] has answered a moment ago, at a fraction of the cost of
+    /// Reads pieces that are resident, as [`Memory::present`] has answered a moment ago, at a fraction of the cost of
     /// [`Memory::read`]: it asks for nothing again. It neither finds out why a piece came short nor checks whose memory it
     /// read. Call [`Memory::verify`] after the last of many reads, and forget what they read if that fails.
     ///
@@ -66,6 +64,17 @@ pub trait Memory: Send + Sync {
     ///
     /// As [`Memory::read`].
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>>;
+
+    /// The resident parts of `range`, as [`Memory::resident`], and of each whether only the target maps it. For a range that is
+    /// about to be read: it costs time for each page, resident or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Memory::read`].
+    fn present(&self, range: AddrRange) -> Result<Vec<PresentRun>> {
+        let resident = self.resident(range)?.into_iter();
+        Ok(resident.map(|range| PresentRun::new(range, false)).collect())
+    }
 
     /// The states of the pages in `range`, as runs ordered by address. Pages that are neither in memory nor in swap are in no
     /// run.
@@ -109,11 +118,29 @@ pub trait Memory: Send + Sync {
     fn cost(&self) -> MemoryCost;
 }
 
+/// Neighboring pages that are resident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PresentRun {
+    /// Whole pages.
+    pub range: AddrRange,
+    /// Whether no other process maps the pages; `false` too if that is unknown.
+    pub is_own: bool,
+}
+
+impl PresentRun {
+    /// Pages that are resident, and whether no other process maps them.
+    pub const fn new(range: AddrRange, is_own: bool) -> PresentRun {
+        PresentRun { range, is_own }
+    }
+}
+
 /// A piece of memory to read, and the result of reading it.
 #[derive(Debug)]
 pub struct Piece<'a> {
     address: u64,
     buffer: &'a mut [u8],
+    is_own: bool,
     read: usize,
     shortfall: Option<Shortfall>,
 }
@@ -121,7 +148,13 @@ pub struct Piece<'a> {
 impl<'a> Piece<'a> {
     /// A piece of `buffer.len()` bytes at `address`.
     pub fn new(address: u64, buffer: &'a mut [u8]) -> Piece<'a> {
-        Piece { address, buffer, read: 0, shortfall: None }
+        Piece { address, buffer, is_own: false, read: 0, shortfall: None }
+    }
+
+    /// The piece, with whether only the target maps its pages ([`PresentRun::is_own`]): there are faster ways to read those.
+    #[must_use]
+    pub fn own(self, is_own: bool) -> Piece<'a> {
+        Piece { is_own, ..self }
     }
 
     /// The address of its first byte.

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use mmview_platform::{AddrRange, Memory, Result};
+use mmview_platform::{AddrRange, Memory, PresentRun, Result};
 
 /// The size of a block: to look at all of its pages costs about as much as a few system calls.
 const BLOCK: u64 = 1 << 20;
@@ -19,7 +19,7 @@ const MOST_REMEMBERED: usize = 1 << 16;
 /// The resident pages of the blocks that were asked for.
 #[derive(Default)]
 pub(super) struct Residency {
-    blocks: RefCell<HashMap<u64, Box<[AddrRange]>>>,
+    blocks: RefCell<HashMap<u64, Box<[PresentRun]>>>,
 }
 
 impl Residency {
@@ -41,12 +41,15 @@ impl Residency {
             let (first, last) = (group[0], group[group.len() - 1]);
             let end = (last + 1).saturating_mul(BLOCK);
             let Some(window) = AddrRange::new(first * BLOCK, end) else { continue };
-            let resident = memory.resident(window)?;
+            let present = memory.present(window)?;
             for &block in group {
                 let runs = AddrRange::new(block * BLOCK, (block + 1).saturating_mul(BLOCK)).map(|block| {
-                    let first = resident.partition_point(|run| run.end() <= block.start());
-                    let inside = resident[first..].iter().take_while(|run| run.start() < block.end());
-                    inside.filter_map(|run| run.overlap(block)).collect()
+                    let first = present.partition_point(|run| run.range.end() <= block.start());
+                    let inside = present[first..].iter().take_while(|run| run.range.start() < block.end());
+                    let part = |run: &PresentRun| {
+                        run.range.overlap(block).map(|range| PresentRun::new(range, run.is_own))
+                    };
+                    inside.filter_map(part).collect()
                 });
                 known.insert(block, runs.unwrap_or_default());
             }
@@ -66,7 +69,7 @@ impl Residency {
         let known = self.blocks.borrow();
         let mut runs: Vec<AddrRange> = Vec::new();
         for block in start / BLOCK..=(end - 1) / BLOCK {
-            for run in known.get(&block).into_iter().flatten().filter_map(|run| run.overlap(pages)) {
+            for run in known.get(&block).into_iter().flatten().filter_map(|run| run.range.overlap(pages)) {
                 match runs.last_mut() {
                     Some(last) if last.end() == run.start() => *last = last.hull(run),
                     _ => runs.push(run),
@@ -76,19 +79,19 @@ impl Residency {
         Ok(runs)
     }
 
-    /// How many bytes from the start of `range` are in resident pages. Of blocks that were not asked for, none are.
-    pub fn prefix(&self, range: AddrRange) -> u64 {
+    /// The part from the start of `range` on that is in resident pages. Of blocks that were not asked for, nothing is.
+    pub fn prefix(&self, range: AddrRange) -> PresentRun {
         let known = self.blocks.borrow();
-        let mut next = range.start();
+        let (mut next, mut is_own) = (range.start(), true);
         while next < range.end() {
             let Some(runs) = known.get(&(next / BLOCK)) else { break };
-            let after = runs.partition_point(|run| run.end() <= next);
-            match runs.get(after).filter(|run| run.contains(next)) {
-                Some(run) => next = run.end(),
-                None => break,
-            }
+            let after = runs.partition_point(|run| run.range.end() <= next);
+            let Some(run) = runs.get(after).filter(|run| run.range.contains(next)) else { break };
+            next = run.range.end().min(range.end());
+            is_own &= run.is_own;
         }
-        next.min(range.end()) - range.start()
+        let range = AddrRange::new(range.start(), next).expect("no run ends before it begins");
+        PresentRun::new(range, is_own)
     }
 }
 
@@ -131,10 +134,12 @@ mod tests {
         residency.prepare(&memory, [range(0x10_0000, 8), range(0x1f_fff0, 32)].into_iter()).unwrap();
         residency.prepare(&memory, [range(0x18_0000, 8)].into_iter()).unwrap();
         assert_eq!(memory.0.load(Ordering::Relaxed), 1, "neighbors are asked for together");
-        assert_eq!(residency.prefix(range(0x10_0000, 8)), 8);
-        assert_eq!(residency.prefix(range(0x10_0ff8, 16)), 8, "up to the end of a page");
-        assert_eq!(residency.prefix(range(0x10_1000, 8)), 0);
-        assert_eq!(residency.prefix(range(0x90_0000, 8)), 0, "not asked for");
+        let prefix = |start, size| residency.prefix(range(start, size)).range.size().0;
+        assert_eq!(prefix(0x10_0000, 8), 8);
+        assert_eq!(prefix(0x10_0ff8, 16), 8, "up to the end of a page");
+        assert_eq!(prefix(0x10_1000, 8), 0);
+        assert_eq!(prefix(0x90_0000, 8), 0, "not asked for");
+        assert!(!residency.prefix(range(0x10_0000, 8)).is_own);
         let runs = residency.runs(&memory, range(0x1f_f010, 0x2000), 4096).unwrap();
         assert_eq!(runs, [range(0x20_0000, 0x1000)], "whole pages, across blocks");
         assert_eq!(memory.0.load(Ordering::Relaxed), 1, "what is known is not asked for again");

@@ -96,8 +96,9 @@ impl<'a> Target<'a> {
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<usize> {
         let Some(range) = self.mapped(address, buffer.len()) else { return Ok(0) };
         self.residency.prepare(self.memory, std::iter::once(range))?;
-        let resident = self.residency.prefix(range) as usize;
-        let mut pieces = [Piece::new(address, &mut buffer[..resident])];
+        let present = self.residency.prefix(range);
+        let buffer = &mut buffer[..present.range.size().0 as usize];
+        let mut pieces = [Piece::new(address, buffer).own(present.is_own)];
         self.memory.read_present(&mut pieces)?;
         Ok(pieces[0].bytes().len())
     }
@@ -137,18 +138,17 @@ impl<'a> Target<'a> {
     pub fn gather(&self, addresses: impl IntoIterator<Item = u64>, size: usize) -> Result<Gathered> {
         let ranges: Vec<_> = addresses.into_iter().map(|address| self.mapped(address, size)).collect();
         self.residency.prepare(self.memory, ranges.iter().flatten().copied())?;
-        let mut bytes = self.buffers.borrow_mut().pop().unwrap_or_default();
         let needed = ranges.len() * size;
-        if bytes.len() < needed {
-            bytes.resize(needed, 0);
-        }
+        let mut bytes = self.buffer(needed);
         let mut complete = vec![false; ranges.len()];
         let (mut places, mut pieces) = (Vec::new(), Vec::new());
         for ((place, range), buffer) in ranges.iter().enumerate().zip(bytes[..needed].chunks_exact_mut(size))
         {
-            if let Some(range) = range.filter(|range| self.residency.prefix(*range) == size as u64) {
+            let Some(range) = range else { continue };
+            let present = self.residency.prefix(*range);
+            if present.range == *range {
                 places.push(place);
-                pieces.push(Piece::new(range.start(), buffer));
+                pieces.push(Piece::new(range.start(), buffer).own(present.is_own));
             }
         }
         self.memory.read_present(&mut pieces)?;
@@ -156,6 +156,13 @@ impl<'a> Target<'a> {
             complete[place] = piece.is_complete();
         }
         Ok(Gathered { bytes, size, complete, buffers: Rc::clone(&self.buffers) })
+    }
+
+    /// A buffer of at least this size: a used one, or a new one with room to spare for the next.
+    fn buffer(&self, size: usize) -> Vec<u8> {
+        let mut buffers = self.buffers.borrow_mut();
+        let fitting = buffers.iter().position(|buffer| buffer.len() >= size);
+        fitting.map_or_else(|| vec![0; size.next_power_of_two()], |index| buffers.swap_remove(index))
     }
 
     /// The word at `offset` of `bytes`; `None` if they end before it.
@@ -257,9 +264,14 @@ const LARGEST_BUFFER: usize = 32 << 20;
 
 impl Drop for Gathered {
     fn drop(&mut self) {
+        if self.bytes.len() > LARGEST_BUFFER {
+            return;
+        }
         let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < MOST_BUFFERS && self.bytes.len() <= LARGEST_BUFFER {
-            buffers.push(std::mem::take(&mut self.bytes));
+        buffers.push(std::mem::take(&mut self.bytes));
+        if buffers.len() > MOST_BUFFERS {
+            let smallest = (0..buffers.len()).min_by_key(|index| buffers[*index].len());
+            smallest.map(|index| buffers.swap_remove(index));
         }
     }
 }

@@ -6,7 +6,7 @@
 // Hosts without a backend build this to test it.
 #![cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))]
 
-use super::{Piece, Shortfall};
+use super::{Piece, PresentRun, Shortfall};
 use crate::error::Result;
 use crate::model::{AddrRange, Bytes, PageSize};
 
@@ -24,8 +24,8 @@ const LARGEST_BATCH: usize = 1 << 30;
 /// The calls that reading makes.
 pub(crate) trait PageCalls {
     /// The present pages in `window`, which consists of whole pages (but for the last of the
-    /// address space): ranges ordered by address, which may touch.
-    fn present(&self, window: AddrRange) -> Result<Vec<AddrRange>>;
+    /// address space): runs ordered by address, which may touch.
+    fn present(&self, window: AddrRange) -> Result<Vec<PresentRun>>;
 
     /// Copies transfers in order up to the first byte that faults. Returns the number of bytes copied.
     fn copy(&self, transfers: &mut [Transfer<'_>]) -> Result<usize>;
@@ -42,6 +42,9 @@ pub(crate) trait PageCalls {
 pub(crate) struct Transfer<'a> {
     pub address: u64,
     pub buffer: &'a mut [u8],
+    /// Whether only the target maps its pages. Only Linux has ways to read that differ in this.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub is_own: bool,
 }
 
 /// Reads `pieces` as [`Memory::read`](super::Memory::read) promises.
@@ -89,11 +92,15 @@ fn read_resident(calls: &impl PageCalls, page_size: PageSize, pieces: &mut [Piec
         (piece.read, piece.shortfall) = (0, None);
     }
     let ranges: Vec<_> = pieces.iter().map(range_of).collect();
-    let mut resident = Vec::new();
+    let mut present = Vec::new();
     for window in windows(&ranges, page_size) {
-        resident.extend(calls.present(window)?);
+        present.extend(calls.present(window)?);
     }
-    let resident = joined(resident);
+    let own = joined(present.iter().filter(|run| run.is_own).map(|run| run.range).collect());
+    let resident = joined(present.into_iter().map(|run| run.range).collect());
+    for (piece, range) in pieces.iter_mut().zip(&ranges) {
+        piece.is_own = resident_prefix(*range, &own) == range.size().0;
+    }
     let result = copy(calls, pieces, &ranges, &resident);
     if result.is_err() {
         forget(pieces);
@@ -110,7 +117,7 @@ fn range_of(piece: &Piece<'_>) -> AddrRange {
 }
 
 /// The windows of whole pages that hold all `ranges`, ordered by address, none overlapping another.
-pub(crate) fn windows(ranges: &[AddrRange], page_size: PageSize) -> Vec<AddrRange> {
+fn windows(ranges: &[AddrRange], page_size: PageSize) -> Vec<AddrRange> {
     let near = Bytes::from_pages(NEAR_PAGES, page_size).0;
     let mut pages: Vec<_> = ranges
         .iter()
@@ -222,12 +229,12 @@ fn transfers<'b>(pieces: &'b mut [Piece<'_>], batch: &[Part]) -> Vec<Transfer<'b
     let mut transfers = Vec::with_capacity(batch.len());
     let mut parts = batch.iter().peekable();
     for (index, piece) in pieces.iter_mut().enumerate().skip(first) {
-        let address = piece.address;
+        let (address, is_own) = (piece.address, piece.is_own);
         let (mut buffer, mut taken) = (&mut *piece.buffer, 0);
         while let Some(part) = parts.next_if(|part| part.piece == index) {
             let (_, from) = buffer.split_at_mut(part.offset - taken);
             let (of_part, after) = from.split_at_mut(part.length);
-            transfers.push(Transfer { address: address + part.offset as u64, buffer: of_part });
+            transfers.push(Transfer { address: address + part.offset as u64, buffer: of_part, is_own });
             (buffer, taken) = (after, part.offset + part.length);
         }
         if parts.peek().is_none() {
@@ -306,7 +313,7 @@ mod tests {
     }
 
     impl PageCalls for Target {
-        fn present(&self, window: AddrRange) -> Result<Vec<AddrRange>> {
+        fn present(&self, window: AddrRange) -> Result<Vec<PresentRun>> {
             assert!(
                 [window.start(), window.end()].iter().all(|at| at.is_multiple_of(PAGE) || *at == u64::MAX)
             );
@@ -315,7 +322,9 @@ mod tests {
                 (window.start()..window.end().min(self.pages.len() as u64 * PAGE)).step_by(PAGE as usize);
             Ok(pages
                 .filter(|&at| matches!(self.page(at), Page::Resident | Page::Forbidden))
-                .map(|at| AddrRange::new(at, at + PAGE).unwrap())
+                .map(|at| {
+                    PresentRun::new(AddrRange::new(at, at + PAGE).unwrap(), (at / PAGE).is_multiple_of(3))
+                })
                 .collect())
         }
 
@@ -323,6 +332,9 @@ mod tests {
             assert!(!transfers.is_empty() && transfers.len() <= MOST_TRANSFERS);
             let mut copied = 0;
             for transfer in transfers {
+                let pages =
+                    transfer.address / PAGE..(transfer.address + transfer.buffer.len() as u64).div_ceil(PAGE);
+                assert!(!transfer.is_own || pages.into_iter().all(|page| page.is_multiple_of(3)));
                 for (offset, byte) in transfer.buffer.iter_mut().enumerate() {
                     let address = transfer.address + offset as u64;
                     match self.page(address) {

@@ -14,8 +14,11 @@ use super::pools::{CLASSES, GEOMETRIES, Geometry, Hint, candidates, hints};
 use crate::owners::claims::Claims;
 use crate::owners::target::{Target, is_brk, is_plain};
 
-/// One of so many places is tried first: still several in each arena. The others follow only if that explains too little.
-const ROUNDS: u64 = 16;
+/// One of so many places is looked at first: still one in each arena. The others follow only if that explains too little.
+const ROUNDS: u64 = 64;
+
+/// How many places that look like pools are enough to conclude from.
+const ENOUGH: usize = 32;
 
 /// How many places that lists may end in are tried in each round.
 const MOST_BASES: usize = 64;
@@ -87,6 +90,59 @@ struct Table {
     length: u32,
 }
 
+/// The search for allocators with pools of one size.
+struct Search {
+    pool: u64,
+    /// Where pools can begin.
+    places: Vec<u64>,
+    found: Vec<Allocator>,
+    /// The arenas that were found: their starts and ends.
+    known: BTreeMap<u64, u64>,
+    /// What looks like pools and is in none of those.
+    open: Vec<Hint>,
+}
+
+impl Search {
+    fn new(pool: u64, places: Vec<u64>) -> Search {
+        Search { pool, places, found: Vec::new(), known: BTreeMap::new(), open: Vec::new() }
+    }
+
+    /// Looks at the places of a round, and for allocators that explain what is open.
+    fn round(&mut self, target: &Target<'_>, round: u64) -> Result<()> {
+        let geometries = GEOMETRIES.iter().filter(|geometry| geometry.pool == self.pool);
+        let geometries: Vec<Geometry> = geometries.copied().collect();
+        let of_round = |place: &u64| (place / self.pool) % ROUNDS == round && is_open(&self.known, *place);
+        let places: Vec<u64> = self.places.iter().copied().filter(of_round).collect();
+        self.open.extend(hints(target, geometries[0], &places)?);
+        if self.open.len() < ENOUGH && round + 1 < ROUNDS {
+            return Ok(());
+        }
+        for base in bases(geometries[0], &self.open) {
+            let is_new = self.found.iter().all(|other| other.base != base);
+            if !is_new || self.found.len() >= MOST_ALLOCATORS {
+                continue;
+            }
+            for geometry in &geometries {
+                if let Some(allocator) = Allocator::at(target, *geometry, base, &self.open)? {
+                    let arenas =
+                        allocator.arenas.iter().map(|arena| (arena.range.start(), arena.range.end()));
+                    self.known.extend(arenas);
+                    self.found.push(allocator);
+                    break;
+                }
+            }
+        }
+        self.open.retain(|(place, _)| is_open(&self.known, *place));
+        Ok(())
+    }
+}
+
+/// Whether no known arena holds `place`.
+fn is_open(known: &BTreeMap<u64, u64>, place: u64) -> bool {
+    let before = known.range(..=place).next_back();
+    before.is_none_or(|(_, end)| *end <= place)
+}
+
 /// An allocator of an interpreter.
 #[derive(Debug)]
 pub(super) struct Allocator {
@@ -108,54 +164,26 @@ impl Allocator {
     pub fn find_all(target: &Target<'_>, claims: &Claims<'_>) -> Result<Vec<Allocator>> {
         let is_brk = |range: &AddrRange| target.region_at(range.start()).is_some_and(is_brk);
         let ranges: Vec<AddrRange> = claims.open().filter(|range| !is_brk(range)).collect();
-        let mut found = Vec::new();
+        let mut searches = Vec::new();
         for pool in [GEOMETRIES[0].pool, GEOMETRIES[2].pool] {
-            if found.is_empty() {
-                found = Allocator::find(target, &ranges, pool)?;
-            }
+            searches.push(Search::new(pool, candidates(target, &ranges, pool)?));
         }
-        let is_own = |allocator: &Allocator| target.is_plain(allocator.base);
-        found.sort_by_key(|allocator| (is_own(allocator), std::cmp::Reverse(allocator.arenas.len())));
-        Ok(found)
-    }
-
-    /// Finds the allocators with pools of this size.
-    fn find(target: &Target<'_>, ranges: &[AddrRange], pool: u64) -> Result<Vec<Allocator>> {
-        let places = candidates(target, ranges, pool)?;
-        let geometries: Vec<Geometry> =
-            GEOMETRIES.into_iter().filter(|geometry| geometry.pool == pool).collect();
-        let mut found: Vec<Allocator> = Vec::new();
-        let mut known: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut open: Vec<Hint> = Vec::new();
+        // A program has pools of one size.
+        let mut size = None;
         for round in 0..ROUNDS {
-            let is_open = |known: &BTreeMap<u64, u64>, address: u64| {
-                let before = known.range(..=address).next_back();
-                before.is_none_or(|(_, end)| *end <= address)
-            };
-            let of_round = |address: &u64| (address / pool) % ROUNDS == round;
-            let places: Vec<u64> =
-                places.iter().copied().filter(of_round).filter(|place| is_open(&known, *place)).collect();
-            open.extend(hints(target, geometries[0], &places)?);
-            for base in bases(geometries[0], &open) {
-                let is_new = found.iter().all(|other| other.base != base);
-                if !is_new || found.len() >= MOST_ALLOCATORS {
-                    continue;
-                }
-                for geometry in &geometries {
-                    if let Some(allocator) = Allocator::at(target, *geometry, base, &open)? {
-                        known.extend(
-                            allocator.arenas.iter().map(|arena| (arena.range.start(), arena.range.end())),
-                        );
-                        found.push(allocator);
-                        break;
-                    }
+            for search in &mut searches {
+                if size.is_none_or(|size| size == search.pool) {
+                    search.round(target, round)?;
+                    size = size.or((!search.found.is_empty()).then_some(search.pool));
                 }
             }
-            open.retain(|(address, _)| is_open(&known, *address));
-            if open.is_empty() {
+            if searches.iter().any(|search| Some(search.pool) == size && search.open.is_empty()) {
                 break;
             }
         }
+        let mut found: Vec<Allocator> = searches.into_iter().flat_map(|search| search.found).collect();
+        let is_own = |allocator: &Allocator| target.is_plain(allocator.base);
+        found.sort_by_key(|allocator| (is_own(allocator), std::cmp::Reverse(allocator.arenas.len())));
         Ok(found)
     }
 

@@ -48,6 +48,15 @@ const SMALL: u32 = 0x8000_0000;
 const LARGE_PAGES: u32 = 0x3ff;
 const BIN: u32 = 0x1f;
 
+/// How much is read at once: little enough for a cache of the processor.
+const BATCH: u64 = 256 << 10;
+
+/// How many blocks of a size are followed.
+const MOST_BLOCKS: u64 = 1 << 25;
+
+/// What follows a block that is not in memory: no block has this address.
+const UNKNOWN: u64 = u64::MAX;
+
 /// The runs of small blocks of a size.
 #[derive(Debug, Default)]
 struct Bin {
@@ -76,7 +85,7 @@ pub(super) struct Tally {
     free_pages: u64,
     /// Pages whose entry in the map is none.
     torn: u64,
-    /// Lists that do not end, or lead elsewhere.
+    /// Lists that do not end, lead elsewhere, or are too long.
     broken: u64,
 }
 
@@ -172,7 +181,7 @@ impl Tally {
             doubts.push(format!("{} pages contradict the map of their chunk", self.torn));
         }
         if self.broken > 0 {
-            doubts.push(format!("{} of {BINS} lists of free blocks do not end", self.broken));
+            doubts.push(format!("{} of {BINS} lists of free blocks could not be followed", self.broken));
         }
         let small = self.small().map(|(size, count)| size * count);
         let sum = small.chain(self.large.iter().copied()).fold(0, u64::saturating_add);
@@ -186,15 +195,27 @@ impl Tally {
     }
 }
 
-/// How many blocks the list of a bin has, which runs through its runs. `None` if it leads elsewhere or does not end.
+/// How many blocks the list of a bin has, which runs through its runs. `None` if it leads elsewhere or does not end, or if there are
+/// too many blocks.
 fn free_blocks(target: &Target<'_>, runs: &[u64], index: usize, first: u64) -> Result<Option<u64>> {
     let (size, pages) = SIZES[index];
-    let length = pages * PAGE;
-    let most = runs.len() as u64 * (length / size);
+    let (length, of_run) = (pages * PAGE, pages * PAGE / size);
+    let blocks = runs.len() as u64 * of_run;
     if first == 0 {
         return Ok(Some(0));
     }
-    let contents = target.gather(runs.iter().copied(), length as usize)?;
+    if blocks > MOST_BLOCKS {
+        return Ok(None);
+    }
+    // What would follow each block if it were free: far less than the blocks, and the list jumps between them.
+    let mut followers = Vec::with_capacity(blocks as usize);
+    for runs in runs.chunks((BATCH / length) as usize) {
+        let contents = target.gather(runs.iter().copied(), length as usize)?;
+        for run in contents.iter() {
+            let follower = |block| target.u64_in(run?, block * size);
+            followers.extend((0..of_run).map(|block| follower(block).unwrap_or(UNKNOWN)));
+        }
+    }
     let (mut next, mut free, mut last) = (first, 0, 0);
     while next != 0 {
         // Most blocks lead to their neighbors.
@@ -202,10 +223,11 @@ fn free_blocks(target: &Target<'_>, runs: &[u64], index: usize, first: u64) -> R
             last = runs.partition_point(|run| *run <= next).wrapping_sub(1);
         }
         let offset = runs.get(last).and_then(|run| next.checked_sub(*run));
-        let offset = offset.filter(|offset| *offset < length && offset.is_multiple_of(size));
-        let after = offset.and_then(|offset| target.u64_in(contents.get(last)?, offset));
-        match after {
-            Some(after) if free < most => next = after,
+        let block = offset.filter(|offset| offset.is_multiple_of(size)).map(|offset| offset / size);
+        let after =
+            block.filter(|block| *block < of_run).map(|block| last * of_run as usize + block as usize);
+        match after.and_then(|block| followers.get(block)) {
+            Some(after) if free < blocks => next = *after,
             _ => return Ok(None),
         }
         free += 1;

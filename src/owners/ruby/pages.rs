@@ -37,6 +37,10 @@ const SLOTS: u64 = 2;
 const FREE: u64 = 4;
 const START: u64 = 32;
 
+/// Where it has the number of slots whose objects wait for their finalizers, and of those that compacting must not move: in an
+/// order that depends on the version. Both are 0 as a rule.
+const SPECIAL: [u64; 2] = [6, 8];
+
 /// A page of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Page {
@@ -44,8 +48,10 @@ pub(super) struct Page {
     pub slots: u64,
     slot: u64,
     start: u64,
-    /// How many slots it offered when it was last swept. None if the interpreter takes its slots now.
+    /// How many slots it has to give: those without objects. 0 as well once the interpreter has taken all of them to fill them.
     free: u64,
+    /// Whether some slots have a dead object, or one that can't move.
+    is_special: bool,
     /// Where its description is, and what it was.
     address: u64,
     description: Vec<u8>,
@@ -63,6 +69,7 @@ impl Page {
         let number = |offset| target.u16_in(description, offset).map(u64::from);
         let (slot, slots, free) = (number(SLOT_SIZE)?, number(SLOTS)?, number(FREE)?);
         let start = target.u64_in(description, START)?;
+        let is_special = SPECIAL.into_iter().any(|offset| number(offset) != Some(0));
         let range = AddrRange::with_size(page, Bytes(size))?;
         let is_slot = slot.is_multiple_of(SLOT) && (slot / SLOT).is_power_of_two() && slot <= SLOT << 4;
         let before = start.checked_sub(page)?;
@@ -75,7 +82,7 @@ impl Page {
             && free <= slots
             && target.is_within(range, is_plain);
         let description = description.to_vec();
-        is_page.then_some(Page { range, slots, slot, start, free, address, description })
+        is_page.then_some(Page { range, slots, slot, start, free, is_special, address, description })
     }
 }
 
@@ -121,21 +128,24 @@ impl Heap {
         Ok(most.filter(|heap| !heap.pages.is_empty()))
     }
 
-    /// Counts the objects in every page, by their first words.
+    /// Counts the objects in every page: by its description if that has free slots, else by the first words of its slots.
     pub fn count(&self, target: &Target<'_>) -> Result<Tally> {
         let mut tally = Tally::default();
         let mut taken = Vec::new();
-        for pages in self.pages.chunks((BATCH / self.size) as usize) {
+        let is_described = |page: &&Page| page.free > 0 && !page.is_special;
+        let (described, others): (Vec<&Page>, Vec<&Page>) = self.pages.iter().partition(is_described);
+        for page in described {
+            tally.add(page, page.slots - page.free);
+        }
+        for pages in others.chunks((BATCH / self.size) as usize) {
             let bodies = target.gather(pages.iter().map(|page| page.range.start()), self.size as usize)?;
-            for (page, body) in pages.iter().zip(bodies.iter()) {
+            for (&page, body) in pages.iter().zip(bodies.iter()) {
                 let Some(body) = body else {
                     tally.missing += 1;
                     continue;
                 };
                 let live = live(target, page, body);
-                let class = tally.classes.entry(page.slot).or_default();
-                class.live += live;
-                class.free += page.slots - live;
+                tally.add(page, live);
                 if page.free == 0 && live < page.slots {
                     taken.push((page, live));
                 }
@@ -181,6 +191,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    fn add(&mut self, page: &Page, live: u64) {
+        let class = self.classes.entry(page.slot).or_default();
+        class.live += live;
+        class.free += page.slots - live;
+    }
+
     /// Why the figures may be wrong.
     pub fn doubts(&self, pages: usize) -> Vec<String> {
         let mut doubts = Vec::new();

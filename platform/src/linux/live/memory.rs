@@ -21,9 +21,9 @@ use super::sys::{self, PageRegion};
 use crate::error::{Error, Result};
 use crate::linux::parse::maps::MapsLine;
 use crate::memory::{
-    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_present, windows,
+    Memory, MemoryCost, Meter, PageCalls, Piece, PresentRun, Transfer, joined, read_pieces, read_present,
 };
-use crate::model::{AddrRange, Bytes, PageRun, PageSize, PageState, Region, join};
+use crate::model::{AddrRange, PageRun, PageSize, PageState, Region, join};
 
 /// `PAGE_IS_PRESENT` of `include/uapi/linux/fs.h`.
 const PAGE_IS_PRESENT: u64 = 1 << 3;
@@ -193,40 +193,24 @@ impl LiveMemory {
         Ok(Some(present))
     }
 
-    fn present_by_entries(&self, window: AddrRange) -> Result<Vec<AddrRange>> {
+    /// The present pages by the entries of `pagemap`, in runs.
+    fn present_by_entries(&self, window: AddrRange) -> Result<Vec<PresentRun>> {
         let page = self.page_size.bytes();
-        let mut present = Vec::new();
+        let mut present: Vec<PresentRun> = Vec::new();
         self.entries(window, |index, entry| {
-            if entry & ENTRY_PRESENT != 0 {
-                present.extend(AddrRange::with_size(index * page.0, page));
+            if entry & ENTRY_PRESENT == 0 {
+                return;
+            }
+            let Some(range) = AddrRange::with_size(index * page.0, page) else { return };
+            let is_own = entry & ENTRY_EXCLUSIVE != 0;
+            match present.last_mut() {
+                Some(last) if last.range.end() == range.start() && last.is_own == is_own => {
+                    last.range = last.range.hull(range);
+                }
+                _ => present.push(PresentRun::new(range, is_own)),
             }
         })?;
         Ok(present)
-    }
-
-    /// For each transfer whether all its pages are mapped by this process only, and can be read by `process_vm_readv`.
-    fn are_own(&self, transfers: &[Transfer<'_>]) -> Result<Vec<bool>> {
-        if self.pid.is_none() || self.lacks_readv.load(Ordering::Relaxed) {
-            return Ok(vec![false; transfers.len()]);
-        }
-        let size = |transfer: &Transfer<'_>| Bytes(transfer.buffer.len() as u64);
-        let range = |transfer: &Transfer<'_>| AddrRange::with_size(transfer.address, size(transfer));
-        let ranges: Vec<_> = transfers.iter().filter_map(range).collect();
-        let page = self.page_size.bytes();
-        let mut own = Vec::new();
-        for window in windows(&ranges, self.page_size) {
-            self.entries(window, |index, entry| {
-                if entry & ENTRY_EXCLUSIVE != 0 {
-                    own.extend(AddrRange::with_size(index * page.0, page));
-                }
-            })?;
-        }
-        let own = joined(own);
-        let is_own = |range: AddrRange| {
-            let after = own.partition_point(|own| own.end() <= range.start());
-            own.get(after).is_some_and(|own| range.within(*own))
-        };
-        Ok(transfers.iter().map(|transfer| range(transfer).is_some_and(is_own)).collect())
     }
 
     /// Copies transfers of pages that only this process maps. Returns the number of bytes before the first fault. Pages that
@@ -294,13 +278,7 @@ impl LiveMemory {
 }
 
 impl PageCalls for LiveMemory {
-    fn present(&self, window: AddrRange) -> Result<Vec<AddrRange>> {
-        if !self.lacks_scan.load(Ordering::Relaxed) {
-            if let Some(present) = self.present_by_scan(window)? {
-                return Ok(present);
-            }
-            self.lacks_scan.store(true, Ordering::Relaxed);
-        }
+    fn present(&self, window: AddrRange) -> Result<Vec<PresentRun>> {
         self.present_by_entries(window)
     }
 
@@ -309,14 +287,12 @@ impl PageCalls for LiveMemory {
     /// `process_vm_readv(2)` copies many pieces in one call, but it pins the pages, and for that the kernel gives the process a
     /// copy of its own of each page that it shares with another since a `fork` (`FAULT_FLAG_UNSHARE` in `mm/gup.c`, 5.19).
     fn copy(&self, transfers: &mut [Transfer<'_>]) -> Result<usize> {
-        let is_own = self.are_own(transfers)?;
-        let (mut copied, mut start) = (0, 0);
-        for run in is_own.chunk_by(|one, other| one == other) {
-            let transfers = &mut transfers[start..start + run.len()];
-            let wanted: usize = transfers.iter().map(|transfer| transfer.buffer.len()).sum();
-            let got = if run[0] { self.copy_own(transfers)? } else { self.copy_from_file(transfers)? };
+        let can_pin = self.pid.is_some() && !self.lacks_readv.load(Ordering::Relaxed);
+        let mut copied = 0;
+        for run in transfers.chunk_by_mut(|one, other| one.is_own == other.is_own) {
+            let wanted: usize = run.iter().map(|transfer| transfer.buffer.len()).sum();
+            let got = if can_pin && run[0].is_own { self.copy_own(run)? } else { self.copy_from_file(run)? };
             copied += got;
-            start += run.len();
             if got < wanted {
                 break;
             }
@@ -376,12 +352,29 @@ impl Memory for LiveMemory {
     }
 
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
-        let resident = self.present(range.of_whole_pages(self.page_size)).map(joined)?;
+        let pages = range.of_whole_pages(self.page_size);
+        let resident =
+            if self.lacks_scan.load(Ordering::Relaxed) { None } else { self.present_by_scan(pages)? };
+        let resident = joined(match resident {
+            Some(resident) => resident,
+            None => {
+                self.lacks_scan.store(true, Ordering::Relaxed);
+                self.present_by_entries(pages)?.into_iter().map(|run| run.range).collect()
+            }
+        });
         // Nothing is resident in an address space that is gone.
         if resident.is_empty() {
             self.check_identity()?;
         }
         Ok(resident)
+    }
+
+    fn present(&self, range: AddrRange) -> Result<Vec<PresentRun>> {
+        let present = self.present_by_entries(range.of_whole_pages(self.page_size))?;
+        if present.is_empty() {
+            self.check_identity()?;
+        }
+        Ok(present)
     }
 
     fn pages(&self, range: AddrRange) -> Result<Vec<PageRun>> {
@@ -445,14 +438,17 @@ mod tests {
         }
         let range = AddrRange::with_size(map.as_ptr() as u64, crate::model::Bytes(300 * page)).unwrap();
         let memory = LiveMemory::new(Arc::new(process), page_size, true, true);
-        let by_entries = joined(memory.present_by_entries(range).unwrap());
+        let present = memory.present_by_entries(range).unwrap();
+        assert!(present.iter().all(|run| run.is_own), "no other process maps them: {present:?}");
+        let by_entries = joined(present.into_iter().map(|run| run.range).collect());
         assert!(!by_entries.is_empty());
         // `None` before Linux 6.7.
         if let Some(by_scan) = memory.present_by_scan(range).unwrap() {
             assert_eq!(joined(by_scan), by_entries);
         }
         for beyond in [AddrRange::new(1 << 62, (1 << 62) + page), AddrRange::new(u64::MAX - 5, u64::MAX)] {
-            assert!(memory.present(beyond.unwrap().of_whole_pages(page_size)).unwrap().is_empty());
+            assert!(memory.resident(beyond.unwrap()).unwrap().is_empty());
+            assert!(Memory::present(&memory, beyond.unwrap()).unwrap().is_empty());
         }
     }
 }

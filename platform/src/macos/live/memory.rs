@@ -9,7 +9,7 @@ use crate::macos::parse::kern::{KernReturn, Refusal};
 use crate::macos::parse::refusal;
 use crate::macos::parse::segments::Disposition;
 use crate::memory::{
-    Memory, MemoryCost, Meter, PageCalls, Piece, Transfer, joined, read_pieces, read_present,
+    Memory, MemoryCost, Meter, PageCalls, Piece, PresentRun, Transfer, joined, read_pieces, read_present,
 };
 use crate::model::{AddrRange, Bytes, PageSize};
 
@@ -76,7 +76,8 @@ impl LiveMemory {
 }
 
 impl PageCalls for LiveMemory {
-    fn present(&self, window: AddrRange) -> Result<Vec<AddrRange>> {
+    /// Who else maps a page is not asked: there is one way to read all of them.
+    fn present(&self, window: AddrRange) -> Result<Vec<PresentRun>> {
         let port = self.port()?;
         let page = self.page_size.bytes();
         let mut present = Vec::new();
@@ -103,7 +104,8 @@ impl PageCalls for LiveMemory {
             };
             for (index, state) in (0u64..).zip(&states[..filled]) {
                 if Disposition(*state).is_resident() {
-                    present.extend(AddrRange::with_size(start + index * page.0, page));
+                    let range = AddrRange::with_size(start + index * page.0, page);
+                    present.extend(range.map(|range| PresentRun::new(range, false)));
                 }
             }
             if filled == 0 {
@@ -191,7 +193,8 @@ impl Memory for LiveMemory {
 
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
         self.check_identity()?;
-        self.present(range.of_whole_pages(self.page_size)).map(joined)
+        let present = PageCalls::present(self, range.of_whole_pages(self.page_size))?;
+        Ok(joined(present.into_iter().map(|run| run.range).collect()))
     }
 
     fn frames(&self, range: AddrRange) -> Result<Vec<Option<u64>>> {
