@@ -58,7 +58,7 @@ mod terminal;
 mod unix;
 mod warning;
 
-pub use capture::{open_file, write_archive};
+pub use capture::{open_file, open_reader, write_archive};
 pub use detail::Detail;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{open_process, open_self, processes};

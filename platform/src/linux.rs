@@ -4,6 +4,6 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod live;
-mod parse;
+pub(crate) mod parse;
 
 pub use parse::{maps, names, smaps};

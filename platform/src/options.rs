@@ -18,6 +18,8 @@ pub struct OpenOptions {
     pub with_anonymous: bool,
     /// See [`OpenOptions::max_stall`](method@OpenOptions::max_stall).
     pub max_stall: Option<Duration>,
+    /// See [`OpenOptions::part`](method@OpenOptions::part).
+    pub part: Option<usize>,
 }
 
 impl OpenOptions {
@@ -31,6 +33,14 @@ impl OpenOptions {
     #[must_use]
     pub fn procfs(mut self, root: impl Into<Option<PathBuf>>) -> OpenOptions {
         self.procfs = root.into();
+        self
+    }
+
+    /// Chooses one of several memory maps in a text, by its number from 1. Without it, the one with the most facts is opened, with a
+    /// warning.
+    #[must_use]
+    pub fn part(mut self, part: impl Into<Option<usize>>) -> OpenOptions {
+        self.part = part.into();
         self
     }
 

@@ -39,6 +39,22 @@ pub enum Warning {
         /// The evidence.
         why: Cow<'static, str>,
     },
+    /// A text has several maps, and one of them is shown.
+    Parts {
+        /// How many maps it has.
+        parts: u64,
+        /// The number of the one that is shown, from 1.
+        shown: u64,
+        /// The line of its first region.
+        line: u64,
+    },
+    /// Something was taken off the lines of a text that is no part of the map, such as the marks of a quotation.
+    Cleaned {
+        /// What it was.
+        what: String,
+    },
+    /// The kernel has hidden the addresses in a capture: all of them are 0.
+    HiddenAddresses,
     /// The counters could not be read, but the map could.
     NoCounts {
         /// The reason.
@@ -76,6 +92,9 @@ impl Warning {
             Warning::Unsorted { .. } => "unsorted",
             Warning::Malformed { .. } => "malformed",
             Warning::Truncated { .. } => "truncated",
+            Warning::Parts { .. } => "parts",
+            Warning::Cleaned { .. } => "cleaned",
+            Warning::HiddenAddresses => "hidden-addresses",
             Warning::NoCounts { .. } => "no-counts",
             Warning::NoMemory { .. } => "no-memory",
             Warning::Limited { .. } => "limited",
@@ -107,6 +126,16 @@ impl fmt::Display for Warning {
                 "skipped {lines} lines that are not understood, the first is line {first}: `{excerpt}`"
             ),
             Warning::Truncated { why } => write!(f, "the capture may be cut off: {why}"),
+            Warning::Parts { parts, shown, line } => write!(
+                f,
+                "the text has {parts} memory maps; this is number {shown}, which begins in line {line}: choose another \
+                 with --part N"
+            ),
+            Warning::Cleaned { what } => write!(f, "took off what is no part of the map: {what}"),
+            Warning::HiddenAddresses => f.write_str(
+                "all addresses are 0: the kernel hides them from the user who read the map, so no size is known that smaps \
+                 does not count",
+            ),
             Warning::NoCounts { why } => {
                 write!(f, "resident, dirty and swapped sizes are unknown: {why}")
             }
@@ -122,6 +151,44 @@ impl fmt::Display for Warning {
             }
         }
     }
+}
+
+/// The lines of a text that are not understood.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Skipped {
+    lines: u64,
+    /// The number and the beginning of the first one.
+    first: Option<(u64, String)>,
+}
+
+impl Skipped {
+    /// Counts a line.
+    pub fn add(&mut self, number: u64, line: &[u8]) {
+        self.lines += 1;
+        self.first.get_or_insert_with(|| (number, excerpt(line)));
+    }
+
+    /// Counts the lines of `others`, which come later.
+    pub fn append(&mut self, others: Skipped) {
+        self.lines += others.lines;
+        self.first = self.first.take().or(others.first);
+    }
+
+    /// The warning, if there are any.
+    pub fn warning(&self) -> Option<Warning> {
+        let (first, excerpt) = self.first.clone()?;
+        Some(Warning::Malformed { lines: self.lines, first, excerpt })
+    }
+}
+
+/// The beginning of a line, in one line and without control characters.
+fn excerpt(line: &[u8]) -> String {
+    const SHOWN: usize = 60;
+    let mut text = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]).escape_debug().to_string();
+    if line.len() > SHOWN {
+        text.push('…');
+    }
+    text
 }
 
 fn regions_phrase(count: u64) -> String {

@@ -171,6 +171,10 @@ pub struct Common {
     #[arg(long, global = true, value_name = "TIME", default_value = "1ms", value_parser = parse_time, requires = "gentle")]
     pub max_stall: Duration,
 
+    /// Choose one of several memory maps in a text
+    #[arg(long, global = true, value_name = "N", value_parser = parse_part)]
+    pub part: Option<usize>,
+
     /// Use this directory instead of /proc (Linux)
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub procfs: Option<PathBuf>,
@@ -633,6 +637,11 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 
 /// Ten years: every clock can count that far.
 const LONGEST_TIME: Duration = Duration::from_secs(10 * 365 * 86400);
+
+/// Parses the number of a memory map in a text.
+fn parse_part(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|part| *part > 0).ok_or_else(|| format!("`{text}` is not a number from 1 on"))
+}
 
 /// Parses a time such as `500us`, `20ms`, `1.5s`, `10m` or `2h`.
 fn parse_time(text: &str) -> Result<Duration, String> {

@@ -29,8 +29,20 @@ pub(super) struct Options {
 
 impl Options {
     pub fn resolve(common: Common) -> Options {
-        let Common { format, json, units, color, wide, detail, evidence, gentle, max_stall, procfs, verbose } =
-            common;
+        let Common {
+            format,
+            json,
+            units,
+            color,
+            wide,
+            detail,
+            evidence,
+            gentle,
+            max_stall,
+            part,
+            procfs,
+            verbose,
+        } = common;
         let is_terminal = std::io::stdout().is_terminal();
         let style = Style {
             color: match color {
@@ -45,7 +57,7 @@ impl Options {
         Options {
             format: if json { Format::Json } else { format },
             style,
-            open: OpenOptions::new().procfs(procfs).max_stall(gentle.then_some(max_stall)),
+            open: OpenOptions::new().procfs(procfs).part(part).max_stall(gentle.then_some(max_stall)),
             detail: detail.map(Detail::from),
             evidence: evidence
                 .map_or(if gentle { Evidence::Shape } else { Evidence::Memory }, Evidence::from),
@@ -123,7 +135,7 @@ pub(super) fn resolve_targets(args: Targets) -> Result<(Vec<Target>, Option<u64>
         }
     }
     targets.extend(args.pid.into_iter().map(Target::Pid));
-    targets.extend(args.file.into_iter().map(Target::File));
+    targets.extend(args.file.into_iter().map(Target::file));
     targets.extend(args.name.into_iter().map(Target::Name));
     if targets.is_empty() {
         return usage(match address {

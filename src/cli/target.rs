@@ -1,12 +1,17 @@
 //! Targets: which process or file is meant.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use mmview_platform::{OpenOptions, ProcessEntry, RegionSource, open_file, open_process, processes};
+use mmview_platform::{
+    OpenOptions, ProcessEntry, RegionSource, open_file, open_process, open_reader, processes,
+};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::printable;
+
+/// What stands for standard input.
+const INPUT: &str = "-";
 
 /// A process or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,12 +24,14 @@ pub enum Target {
     Myself,
     /// A saved map.
     File(PathBuf),
+    /// A saved map on standard input.
+    Input,
     /// A process, by its name or a part of it.
     Name(OsString),
 }
 
 impl Target {
-    /// The target that `text` means. In this order: a number is a PID; `self`; a path with a slash or the name of an existing
+    /// The target that `text` means. In this order: a number is a PID; `self`; `-` is standard input; a path with a slash or the name of an existing
     /// file is a capture; anything else is a name.
     pub fn resolve(text: OsString) -> Target {
         let bytes = text.as_encoded_bytes();
@@ -35,10 +42,18 @@ impl Target {
         if text == OsStr::new("self") {
             return Target::Myself;
         }
+        if text == OsStr::new(INPUT) {
+            return Target::Input;
+        }
         if bytes.contains(&b'/') || std::fs::metadata(&text).is_ok_and(|file| !file.is_dir()) {
             return Target::File(text.into());
         }
         Target::Name(text)
+    }
+
+    /// The capture at `path`; `-` is standard input.
+    pub fn file(path: PathBuf) -> Target {
+        if path == Path::new(INPUT) { Target::Input } else { Target::File(path) }
     }
 
     /// Its name in messages.
@@ -48,6 +63,7 @@ impl Target {
             Target::ImpossiblePid(digits) => digits.clone(),
             Target::Myself => "self".to_owned(),
             Target::File(path) => printable(path.as_os_str().as_encoded_bytes()),
+            Target::Input => "standard input".to_owned(),
             Target::Name(name) => printable(name.as_encoded_bytes()),
         }
     }
@@ -60,7 +76,8 @@ impl Target {
                 return Err(Error::new(ErrorKind::NoSuchProcess, format!("no process with PID {digits}")));
             }
             Target::Myself => open_process(std::process::id(), options)?,
-            Target::File(path) => open_file(path)?,
+            Target::File(path) => open_file(path, options)?,
+            Target::Input => open_reader(Path::new(INPUT), std::io::stdin().lock(), options)?,
             Target::Name(name) => open_process(find(name, processes(options)?)?, options)?,
         })
     }
@@ -124,6 +141,7 @@ mod tests {
         assert_eq!(Target::resolve("42".into()), Target::Pid(42));
         assert_eq!(Target::resolve("99999999999".into()), Target::ImpossiblePid("99999999999".into()));
         assert_eq!(Target::resolve("self".into()), Target::Myself);
+        assert_eq!(Target::resolve("-".into()), Target::Input);
         assert_eq!(Target::resolve("./nowhere".into()), Target::File("./nowhere".into()));
         assert_eq!(Target::resolve("Cargo.toml".into()), Target::File("Cargo.toml".into()));
         assert_eq!(Target::resolve("nginx".into()), Target::Name("nginx".into()));

@@ -206,7 +206,7 @@ impl Pmap<'_> {
     fn open(&self, operand: &Operand) -> Result<Box<dyn RegionSource>, Error> {
         match operand {
             Operand::Pid(pid) => open_process(*pid, &self.call.open),
-            Operand::File(path) => open_file(path),
+            Operand::File(path) => open_file(path, &self.call.open),
             Operand::NoProcess(path) => {
                 Err(Error::Malformed { path: path.into(), problem: "is not a process".to_owned() })
             }

@@ -35,7 +35,7 @@ impl Snapshot {
     ///
     /// The file can't be read, or is not a capture.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Snapshot> {
-        Snapshot::read(open_file(path.as_ref())?.as_mut(), Detail::Pages)
+        Snapshot::read(open_file(path.as_ref(), &OpenOptions::new())?.as_mut(), Detail::Pages)
     }
 
     /// Reads the map of any source. A process that starts another program meanwhile is read again.

@@ -247,7 +247,8 @@ mod tests {
     use flate2::read::MultiGzDecoder;
 
     use super::*;
-    use crate::capture::{linux, open_file, saved::Saved};
+    use crate::capture::{open_file, saved::Saved, text};
+    use crate::options::OpenOptions;
     use crate::source::RegionSource;
 
     fn written(map: &MemoryMap) -> Vec<u8> {
@@ -273,7 +274,7 @@ mod tests {
     }
 
     fn capture(text: &str) -> MemoryMap {
-        linux::read(Path::new("test"), text.as_bytes(), false).unwrap()
+        text::tests::map(text)
     }
 
     fn two_regions() -> MemoryMap {
@@ -290,7 +291,7 @@ mod tests {
                 if path.extension().is_none_or(|extension| extension == "md") {
                     continue;
                 }
-                let before = open_file(&path).unwrap().read(Detail::Pages).unwrap();
+                let before = open_file(&path, &OpenOptions::new()).unwrap().read(Detail::Pages).unwrap();
                 let after = read_back(&written(&before)).unwrap();
                 assert_eq!(after.regions, before.regions, "{}", path.display());
                 assert_eq!(after.process, before.process);

@@ -70,12 +70,10 @@ fn limited(region: &Region, detail: Detail) -> Region {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn saved(text: &str) -> Saved {
-        Saved(crate::capture::linux::read(Path::new("test"), text.as_bytes(), false).unwrap())
+        Saved(crate::capture::text::tests::map(text))
     }
 
     #[test]

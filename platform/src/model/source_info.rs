@@ -14,6 +14,8 @@ pub enum CaptureFormat {
     Maps,
     /// The text of `/proc/PID/smaps`.
     Smaps,
+    /// The text of `/proc/PID/smaps_rollup`: totals only.
+    SmapsRollup,
     /// A report of macOS's `vmmap`.
     Vmmap,
     /// An archive of mmview's ([`write_archive`](crate::write_archive)).
@@ -26,6 +28,7 @@ impl CaptureFormat {
         match self {
             CaptureFormat::Maps => "maps",
             CaptureFormat::Smaps => "smaps",
+            CaptureFormat::SmapsRollup => "smaps-rollup",
             CaptureFormat::Vmmap => "vmmap",
             CaptureFormat::Archive => "archive",
         }

@@ -34,7 +34,7 @@ pub struct Plan {
 /// Reads every check before anything else is read.
 pub(super) fn plan(args: CheckArgs) -> Result<Task> {
     let mut words = args.words.into_iter();
-    let named = args.pid.map(Target::Pid).or(args.file.map(Target::File)).or(args.name.map(Target::Name));
+    let named = args.pid.map(Target::Pid).or(args.file.map(Target::file)).or(args.name.map(Target::Name));
     let has_named = named.is_some();
     let Some(target) = named.or_else(|| words.next().map(Target::resolve)) else {
         return usage(format!("which process, and what to check? Write a target and a check, {EXAMPLE}"));

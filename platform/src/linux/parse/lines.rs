@@ -8,17 +8,15 @@ use memchr::memchr;
 const BUFFER: usize = 64 << 10;
 
 /// Lines of any length, without their newline, in one buffer that grows for the longest.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     pub input: R,
     buffer: Vec<u8>,
     /// The unread part of the buffer.
     start: usize,
     end: usize,
-    /// The start of the last line.
-    line_start: usize,
     number: u64,
-    /// Whether a carriage return at the end of a line is left out.
-    pub strip_carriage_returns: bool,
+    /// A longer line is split.
+    pub longest: usize,
     /// Whether the input ended without a newline.
     pub is_last_line_unfinished: bool,
 }
@@ -30,11 +28,20 @@ impl<R: Read> Lines<R> {
             buffer: vec![0; BUFFER],
             start: 0,
             end: 0,
-            line_start: 0,
             number: 0,
-            strip_carriage_returns: false,
+            longest: usize::MAX,
             is_last_line_unfinished: false,
         }
+    }
+
+    /// The rest of the input after the last line.
+    pub fn into_rest(mut self) -> impl Read
+    where
+        R: Read,
+    {
+        self.buffer.truncate(self.end);
+        self.buffer.drain(..self.start);
+        io::Cursor::new(self.buffer).chain(self.input)
     }
 
     /// The next line and its number, counted from 1.
@@ -45,6 +52,9 @@ impl<R: Read> Lines<R> {
                 break searched + at;
             }
             searched = self.end;
+            if self.end - self.start >= self.longest {
+                break self.end;
+            }
             if self.end == self.buffer.len() {
                 if self.start > 0 {
                     self.buffer.copy_within(self.start..self.end, 0);
@@ -68,19 +78,10 @@ impl<R: Read> Lines<R> {
             }
             self.end += read;
         };
-        self.line_start = self.start;
-        self.start = (line_end + 1).min(self.end);
+        let line_start = self.start;
+        let has_newline = line_end < self.end;
+        self.start = line_end + usize::from(has_newline);
         self.number += 1;
-        let mut line = &self.buffer[self.line_start..line_end];
-        if self.strip_carriage_returns {
-            line = line.strip_suffix(b"\r").unwrap_or(line);
-        }
-        Ok(Some((self.number, line)))
-    }
-
-    /// Makes the last line the next one again.
-    pub fn put_back(&mut self) {
-        self.start = self.line_start;
-        self.number -= 1;
+        Ok(Some((self.number, &self.buffer[line_start..line_end])))
     }
 }

@@ -130,11 +130,12 @@ fn blanks(bytes: &[u8]) -> Option<&[u8]> {
     Some(&rest[end..])
 }
 
-/// A lower-case hexadecimal number that fits, and the rest.
+/// A hexadecimal number that fits, and the rest. The kernel writes lower case; programs that rewrite maps may not.
 fn hexadecimal(bytes: &[u8]) -> Option<(u64, &[u8])> {
     number(bytes, 16, |byte| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
         _ => None,
     })
 }

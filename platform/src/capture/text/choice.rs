@@ -1,0 +1,213 @@
+//! Chooses a map of a text.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use super::form::Form;
+use super::part::{Kind, Part};
+use super::{Found, Marks};
+use crate::detail::Detail;
+use crate::memory_map::MemoryMap;
+use crate::model::{
+    AddrRange, Bytes, Capabilities, CaptureFormat, NameKind, Origin, PageCounts, PageSize, PrintedSummary,
+    ProcessInfo, Region, SmapsCounters, SmapsField, SourceInfo,
+};
+use crate::order::in_order;
+use crate::warning::Warning;
+
+/// The largest page of Linux, but for huge ones.
+const LARGEST_PAGE: u64 = 64 << 10;
+
+/// The labels of regions that a process has once.
+const ONCE: [&[u8]; 5] = [b"[heap]", b"[stack]", b"[vdso]", b"[vvar]", b"[vsyscall]"];
+
+/// The maps of a text.
+pub(super) struct Choice {
+    parts: Vec<Part>,
+    forms: Vec<Box<dyn Form>>,
+    dropped: usize,
+    marks: Marks,
+}
+
+impl Choice {
+    pub fn new(parts: Vec<Part>, forms: Vec<Box<dyn Form>>, dropped: usize, marks: Marks) -> Choice {
+        Choice { parts: without_disorder(parts), forms, dropped, marks }
+    }
+
+    /// The map that was asked for, or the one with the most facts.
+    pub fn map(mut self, path: &Path, wanted: Option<usize>) -> Found {
+        let count = self.parts.len() + self.dropped;
+        let index = match wanted {
+            None => self.best(),
+            Some(number) if (1..=self.parts.len()).contains(&number) => number - 1,
+            Some(_) => return Found::TooFew(count),
+        };
+        let part = self.parts.swap_remove(index);
+        let mut warnings: Vec<Warning> = self.marks.warning(&part).into_iter().collect();
+        if count > 1 && wanted.is_none() {
+            let (parts, shown) = (count as u64, index as u64 + 1);
+            warnings.push(Warning::Parts { parts, shown, line: part.line });
+        }
+        warnings.extend(part.warnings());
+        let form = match part.kind {
+            Kind::Kernel => None,
+            Kind::Form(index) => self.forms.get(index),
+        };
+        warnings
+            .extend(form.and_then(|form| form.lack()).map(|why| Warning::Limited { why: why.to_owned() }));
+        Found::Map(Box::new(map(path, part, warnings)))
+    }
+
+    /// The first map of those with the most facts: counts come first. A lone row in a log is no match for a map.
+    fn best(&self) -> usize {
+        let detail = |part: &Part| (!part.regions.is_empty()).then(|| detail(part));
+        let best = self.parts.iter().map(detail).max().flatten();
+        let candidates = || self.parts.iter().enumerate().filter(|(_, part)| detail(part) == best);
+        let largest = candidates().map(|(_, part)| part.regions.len()).max().unwrap_or(0);
+        let is_substantial = |(_, part): &(usize, &Part)| part.regions.len() >= largest.div_ceil(4);
+        candidates().find(is_substantial).map_or(0, |(index, _)| index)
+    }
+}
+
+/// The parts, with those joined that are one map whose regions are not ordered by address: no two of its regions overlap, and
+/// it has nothing twice that a process has once.
+fn without_disorder(parts: Vec<Part>) -> Vec<Part> {
+    let mut joined: Vec<Part> = Vec::new();
+    let mut seen = Seen::default();
+    for part in parts {
+        match joined.last_mut() {
+            Some(last) if last.kind == part.kind && last.prefix == part.prefix && seen.allows(&part) => {
+                seen.add(&part);
+                last.append(part);
+            }
+            _ => {
+                seen = Seen::default();
+                seen.add(&part);
+                joined.push(part);
+            }
+        }
+    }
+    joined
+}
+
+/// What a map has so far.
+#[derive(Default)]
+struct Seen {
+    /// The starts and ends of its regions.
+    ranges: BTreeMap<u64, u64>,
+    labels: HashSet<&'static [u8]>,
+}
+
+impl Seen {
+    fn allows(&self, part: &Part) -> bool {
+        let is_free = |range: AddrRange| {
+            let before = self.ranges.range(..range.end()).next_back();
+            !range.is_empty() && before.is_none_or(|(_, end)| *end <= range.start())
+        };
+        !part.regions.is_empty()
+            && part.regions.iter().all(|region| {
+                is_free(region.range) && label_of(region).is_none_or(|label| !self.labels.contains(label))
+            })
+    }
+
+    fn add(&mut self, part: &Part) {
+        self.ranges.extend(part.regions.iter().map(|region| (region.range.start(), region.range.end())));
+        self.labels.extend(part.regions.iter().filter_map(label_of));
+    }
+}
+
+fn label_of(region: &Region) -> Option<&'static [u8]> {
+    let name = region.name.as_ref().filter(|name| name.kind() == NameKind::Kernel)?;
+    ONCE.into_iter().find(|label| *label == name.bytes())
+}
+
+impl Marks {
+    /// What was taken off the lines of a part.
+    fn warning(&self, part: &Part) -> Option<Warning> {
+        let mut what: Vec<String> = Vec::new();
+        what.extend((!part.prefix.is_empty()).then(|| part.prefix.to_string()));
+        what.extend(self.encoding.map(str::to_owned));
+        for (was_found, name) in [
+            (self.byte_order_mark, "a byte order mark"),
+            (self.carriage_returns, "carriage returns"),
+            (self.colors, "colors"),
+            (self.no_break_spaces, "no-break spaces"),
+        ] {
+            what.extend(was_found.then(|| name.to_owned()));
+        }
+        (!what.is_empty()).then(|| Warning::Cleaned { what: what.join(", ") })
+    }
+}
+
+/// The level of detail of a part's regions.
+fn detail(part: &Part) -> Detail {
+    let has = |count: fn(&PageCounts) -> bool| part.regions.iter().any(|region| count(&region.counts));
+    let is_smaps = part.kind == Kind::Kernel && has(|counts| *counts != PageCounts::UNMEASURED);
+    if is_smaps || has(|counts| counts.dirty.is_some() || counts.proportional.is_some()) {
+        Detail::Counts
+    } else if has(|counts| *counts != PageCounts::UNMEASURED) {
+        Detail::Resident
+    } else {
+        Detail::Layout
+    }
+}
+
+fn map(path: &Path, part: Part, mut warnings: Vec<Warning>) -> MemoryMap {
+    let is_only_totals = part.regions.is_empty();
+    let detail = if is_only_totals { Detail::Counts } else { detail(&part) };
+    let format = match (is_only_totals, detail) {
+        (true, _) => CaptureFormat::SmapsRollup,
+        (_, Detail::Layout) => CaptureFormat::Maps,
+        _ => CaptureFormat::Smaps,
+    };
+    let page_size = page_size(&part.regions);
+    let are_hidden = part.regions.len() > 1 && part.regions.iter().all(|region| region.range.end() == 0);
+    warnings.extend(are_hidden.then_some(Warning::HiddenAddresses));
+    let mut process = ProcessInfo::default();
+    if let Some(totals) = part.totals {
+        process.totals.resident = totals.get(SmapsField::Rss);
+        process.totals.anonymous = totals.get(SmapsField::Anonymous);
+        process.totals.swapped = totals.get(SmapsField::Swap);
+    }
+    let (regions, disorder) = in_order(part.regions);
+    warnings.extend(disorder);
+    let source = SourceInfo {
+        page_size,
+        ..SourceInfo::new(
+            Origin::Capture { path: path.to_owned(), format },
+            "linux",
+            Capabilities::of_capture(detail),
+        )
+    };
+    let printed = part.totals.filter(|_| is_only_totals).map(|totals| printed(&totals));
+    MemoryMap { printed, warnings, ..MemoryMap::new(source, process, detail, regions) }
+}
+
+/// The totals of `smaps_rollup`, as the summary of a report that lists no regions.
+fn printed(totals: &SmapsCounters) -> PrintedSummary {
+    let line = |(field, size): (SmapsField, Bytes)| {
+        format!("{:<16} {:>10} kB\n", format!("{}:", field.key()), size.0 >> 10)
+    };
+    PrintedSummary { text: totals.iter().map(line).collect::<String>().into(), ..PrintedSummary::default() }
+}
+
+/// The page size of the machine where a capture was taken: the smallest that a region reports. If none does, the largest
+/// usual one that divides every address. Regions of huge pages report the size of those.
+fn page_size(regions: &[Region]) -> Option<PageSize> {
+    let reported = regions
+        .iter()
+        .filter_map(|region| region.native.linux()?.smaps.get(SmapsField::KernelPageSize))
+        .filter(|Bytes(size)| *size <= LARGEST_PAGE)
+        .filter_map(|Bytes(size)| PageSize::new(size))
+        .min();
+    if reported.is_some() {
+        return reported;
+    }
+    let alignment = regions
+        .iter()
+        .filter(|region| !region.range.is_empty())
+        .map(|region| region.range.start() | region.range.end())
+        .fold(0, |bits, address| bits | address)
+        .trailing_zeros();
+    (12..u64::BITS).contains(&alignment).then(|| PageSize::new((1 << alignment).min(LARGEST_PAGE))).flatten()
+}
