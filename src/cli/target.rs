@@ -10,8 +10,9 @@ use mmview_platform::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::printable;
 
-/// What stands for standard input.
+/// What stands for standard input, and its name in messages.
 const INPUT: &str = "-";
+const INPUT_NAME: &str = "standard input";
 
 /// A process or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Target {
             Target::ImpossiblePid(digits) => digits.clone(),
             Target::Myself => "self".to_owned(),
             Target::File(path) => printable(path.as_os_str().as_encoded_bytes()),
-            Target::Input => "standard input".to_owned(),
+            Target::Input => INPUT_NAME.to_owned(),
             Target::Name(name) => printable(name.as_encoded_bytes()),
         }
     }
@@ -77,7 +78,7 @@ impl Target {
             }
             Target::Myself => open_process(std::process::id(), options)?,
             Target::File(path) => open_file(path, options)?,
-            Target::Input => open_reader(Path::new(INPUT), std::io::stdin().lock(), options)?,
+            Target::Input => open_reader(Path::new(INPUT_NAME), std::io::stdin().lock(), options)?,
             Target::Name(name) => open_process(find(name, processes(options)?)?, options)?,
         })
     }
