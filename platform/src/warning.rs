@@ -53,6 +53,11 @@ pub enum Warning {
         /// What it was.
         what: String,
     },
+    /// The listing of another program lacks facts that the kernel has.
+    Incomplete {
+        /// What it lacks, as a sentence.
+        lack: Cow<'static, str>,
+    },
     /// The kernel has hidden the addresses in a capture: all of them are 0.
     HiddenAddresses,
     /// The counters could not be read, but the map could.
@@ -94,6 +99,7 @@ impl Warning {
             Warning::Truncated { .. } => "truncated",
             Warning::Parts { .. } => "parts",
             Warning::Cleaned { .. } => "cleaned",
+            Warning::Incomplete { .. } => "incomplete",
             Warning::HiddenAddresses => "hidden-addresses",
             Warning::NoCounts { .. } => "no-counts",
             Warning::NoMemory { .. } => "no-memory",
@@ -132,6 +138,7 @@ impl fmt::Display for Warning {
                  with --part N"
             ),
             Warning::Cleaned { what } => write!(f, "took off what is no part of the map: {what}"),
+            Warning::Incomplete { lack } => f.write_str(lack),
             Warning::HiddenAddresses => f.write_str(
                 "all addresses are 0: the kernel hides them from the user who read the map, so no size is known that smaps \
                  does not count",

@@ -4,11 +4,13 @@
 //! have another form or another prefix. Lines that are neither a row nor a fact about one are skipped, and counted if they
 //! stand inside a map.
 
+mod cells;
 mod choice;
 mod decode;
 mod form;
 mod label;
 mod part;
+mod pmap;
 mod prefix;
 
 use std::io::{self, Read};
@@ -17,6 +19,7 @@ use std::path::Path;
 use self::choice::Choice;
 use self::form::{Form, Line};
 use self::part::{Kind, Part};
+use self::pmap::Pmap;
 use self::prefix::Prefix;
 use super::vmmap;
 use crate::linux::maps::MapsLine;
@@ -129,7 +132,7 @@ impl Default for Reader {
     fn default() -> Reader {
         Reader {
             marks: Marks::default(),
-            forms: Vec::new(),
+            forms: vec![Box::new(Pmap::default())],
             parts: Vec::new(),
             dropped: 0,
             before: Before::default(),
@@ -234,6 +237,9 @@ impl Reader {
             self.dropped += 1;
         }
         let mut part = Part::new(row.kind(), prefix, number);
+        if let Kind::Form(index) = part.kind {
+            part.process = self.forms[index].process();
+        }
         part.add(row);
         self.parts.push(part);
     }

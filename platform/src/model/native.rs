@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Bytes, MacosRegion};
+use super::{Bytes, MacosRegion, PageCounts, Protection};
 
 /// The facts about a region that only one system has. Boxed, so that a region is small and cheap to move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +229,17 @@ impl SmapsCounters {
         Some(self.get(one)? + self.get(other)?)
     }
 
+    /// The sizes that other systems report too.
+    pub(crate) fn page_counts(&self) -> PageCounts {
+        PageCounts {
+            resident: self.get(SmapsField::Rss),
+            dirty: self.sum(SmapsField::SharedDirty, SmapsField::PrivateDirty),
+            swapped: self.get(SmapsField::Swap),
+            proportional: self.get(SmapsField::Pss),
+            unique: self.sum(SmapsField::PrivateClean, SmapsField::PrivateDirty),
+        }
+    }
+
     /// Whether the kernel printed no field.
     pub fn is_empty(&self) -> bool {
         self.present == 0
@@ -381,6 +392,11 @@ impl VmFlags {
     /// Whether the flag is set.
     pub fn contains(self, letters: &[u8; 2]) -> bool {
         VmFlags::index(letters).is_some_and(|index| self.0 & (1 << index) != 0)
+    }
+
+    /// The maximum protection that they stand for.
+    pub(crate) fn max_protection(self) -> Protection {
+        Protection::from_rwx(self.contains(b"mr"), self.contains(b"mw"), self.contains(b"me"))
     }
 
     /// The flags in the set, as letters and meaning.

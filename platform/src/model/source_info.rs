@@ -16,6 +16,8 @@ pub enum CaptureFormat {
     Smaps,
     /// The text of `/proc/PID/smaps_rollup`: totals only.
     SmapsRollup,
+    /// A listing of another program, by its identifier, such as `pmap`.
+    Listing(&'static str),
     /// A report of macOS's `vmmap`.
     Vmmap,
     /// An archive of mmview's ([`write_archive`](crate::write_archive)).
@@ -29,6 +31,7 @@ impl CaptureFormat {
             CaptureFormat::Maps => "maps",
             CaptureFormat::Smaps => "smaps",
             CaptureFormat::SmapsRollup => "smaps-rollup",
+            CaptureFormat::Listing(id) => id,
             CaptureFormat::Vmmap => "vmmap",
             CaptureFormat::Archive => "archive",
         }

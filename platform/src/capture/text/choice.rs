@@ -53,9 +53,9 @@ impl Choice {
             Kind::Kernel => None,
             Kind::Form(index) => self.forms.get(index),
         };
-        warnings
-            .extend(form.and_then(|form| form.lack()).map(|why| Warning::Limited { why: why.to_owned() }));
-        Found::Map(Box::new(map(path, part, warnings)))
+        let lack = form.and_then(|form| form.lack());
+        warnings.extend(lack.map(|lack| Warning::Incomplete { lack: lack.into() }));
+        Found::Map(Box::new(map(path, part, form.map(|form| form.id()), warnings)))
     }
 
     /// The first map of those with the most facts: counts come first. A lone row in a log is no match for a map.
@@ -152,18 +152,20 @@ fn detail(part: &Part) -> Detail {
     }
 }
 
-fn map(path: &Path, part: Part, mut warnings: Vec<Warning>) -> MemoryMap {
+/// The map of a part, which is in the kernel's form or in that with the identifier `form`.
+fn map(path: &Path, part: Part, form: Option<&'static str>, mut warnings: Vec<Warning>) -> MemoryMap {
     let is_only_totals = part.regions.is_empty();
     let detail = if is_only_totals { Detail::Counts } else { detail(&part) };
-    let format = match (is_only_totals, detail) {
-        (true, _) => CaptureFormat::SmapsRollup,
-        (_, Detail::Layout) => CaptureFormat::Maps,
-        _ => CaptureFormat::Smaps,
+    let format = match form {
+        Some(form) => CaptureFormat::Listing(form),
+        None if is_only_totals => CaptureFormat::SmapsRollup,
+        None if detail == Detail::Layout => CaptureFormat::Maps,
+        None => CaptureFormat::Smaps,
     };
     let page_size = page_size(&part.regions);
     let are_hidden = part.regions.len() > 1 && part.regions.iter().all(|region| region.range.end() == 0);
     warnings.extend(are_hidden.then_some(Warning::HiddenAddresses));
-    let mut process = ProcessInfo::default();
+    let mut process = part.process.unwrap_or_default();
     if let Some(totals) = part.totals {
         process.totals.resident = totals.get(SmapsField::Rss);
         process.totals.anonymous = totals.get(SmapsField::Anonymous);

@@ -1,6 +1,6 @@
 //! The forms of listings that are no text of the kernel's: what a line of each says.
 
-use crate::model::Region;
+use crate::model::{ProcessInfo, Region};
 
 /// What a line of a listing is.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,11 @@ pub(super) trait Form {
 
     /// What the form lacks, as a sentence for a warning; `None` if nothing.
     fn lack(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The process, if the form says whose map it is: that of the last region.
+    fn process(&self) -> Option<ProcessInfo> {
         None
     }
 }

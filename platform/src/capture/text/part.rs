@@ -5,7 +5,7 @@ use super::{Row, is_rollup, label};
 use crate::linux::maps::MapsLine;
 use crate::linux::names;
 use crate::linux::parse::assembler::{Assembler, ReadRegion};
-use crate::model::{AddrRange, Device, Region, SmapsCounters};
+use crate::model::{AddrRange, Device, ProcessInfo, Region, SmapsCounters};
 use crate::warning::{Skipped, Warning};
 
 /// What the rows of a map are.
@@ -24,6 +24,8 @@ pub(super) struct Part {
     /// The number of the line with its first row.
     pub line: u64,
     pub regions: Vec<Region>,
+    /// The process, if the text says whose map it is.
+    pub process: Option<ProcessInfo>,
     /// The kernel's own totals (`smaps_rollup`).
     pub totals: Option<SmapsCounters>,
     assembler: Assembler,
@@ -48,6 +50,7 @@ impl Part {
             prefix,
             line,
             regions: Vec::new(),
+            process: None,
             totals: None,
             assembler: Assembler::default(),
             last: None,

@@ -6,10 +6,7 @@ use memchr::memchr;
 
 use super::maps::{self, MapsLine};
 use super::names;
-use crate::model::{
-    Bytes, Device, LinuxRegion, Name, Native, PageCounts, Protection, Region, SmapsField, UnknownField,
-    VmFlags,
-};
+use crate::model::{Bytes, Device, LinuxRegion, Name, Native, Region, SmapsField, UnknownField, VmFlags};
 
 /// At most this many distinct names are remembered at a time, so that a listing streams in constant memory.
 const REMEMBERED_NAMES: usize = 4096;
@@ -153,17 +150,8 @@ impl Pending {
             self.native().unknown = std::mem::take(&mut self.unknown).into();
         }
         let native = self.native();
-        let smaps = &native.smaps;
-        let counts = PageCounts {
-            resident: smaps.get(SmapsField::Rss),
-            dirty: smaps.sum(SmapsField::SharedDirty, SmapsField::PrivateDirty),
-            swapped: smaps.get(SmapsField::Swap),
-            proportional: smaps.get(SmapsField::Pss),
-            unique: smaps.sum(SmapsField::PrivateClean, SmapsField::PrivateDirty),
-        };
-        let max_protection = native.vm_flags.map(|flags| {
-            Protection::from_rwx(flags.contains(b"mr"), flags.contains(b"mw"), flags.contains(b"me"))
-        });
+        let counts = native.smaps.page_counts();
+        let max_protection = native.vm_flags.map(VmFlags::max_protection);
         self.region.counts = counts;
         self.region.max_protection = max_protection;
         ReadRegion { region: self.region, is_name_ambiguous: self.is_name_ambiguous }
