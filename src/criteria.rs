@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
-use mmview_platform::{AddrRange, Name};
+use mmview_platform::{AddrRange, Name, Protection};
 
 use crate::region::Classified;
 
@@ -140,9 +140,13 @@ fn at_least(text: &str) -> Option<Letters> {
 }
 
 impl Permissions {
-    /// Whether a region has this protection.
-    pub(crate) fn matches(self, region: &Classified) -> bool {
+    /// Whether a region has this protection; `None` if that is unknown.
+    pub(crate) fn matches(self, region: &Classified) -> Option<bool> {
         let protection = region.protection();
+        protection.is_known().then(|| self.allow(protection, region))
+    }
+
+    fn allow(self, protection: Protection, region: &Classified) -> bool {
         let protection = protection.as_str().as_bytes();
         let share = if region.share().is_shared() { b's' } else { b'p' };
         match self.0 {

@@ -29,7 +29,7 @@ impl Filter {
     pub fn lets_through(&self, region: &Classified) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&region.kind()))
             && (self.paths.is_empty() || self.paths.iter().any(|glob| glob.matches(region)))
-            && self.permissions.is_none_or(|permissions| permissions.matches(region))
+            && self.permissions.is_none_or(|permissions| permissions.matches(region) == Some(true))
             && self.addresses.is_none_or(|range| range.overlaps(region.range()))
             && self.min_size.is_none_or(|least| region.size() >= least)
     }

@@ -3,7 +3,7 @@
 use mmview_platform::{Detail, Warning};
 
 use super::{Check, Evidence, Verdict};
-use crate::classify::tests::classified;
+use crate::classify::tests::{classified, without_protections};
 use crate::completeness::Missing;
 
 fn check(text: &str) -> Check {
@@ -127,6 +127,29 @@ fn what_was_not_measured_is_unknown_unless_the_rest_decides() {
     let regions = classified(MAP);
     let found = check("sum(dirty, kind=stack) = 0").explain(&regions);
     assert_eq!(found.unmeasured.iter().copied().collect::<Vec<_>>(), ["dirty"]);
+}
+
+#[test]
+fn a_protection_that_the_capture_lacks_is_unknown() {
+    let regions = without_protections(MAP);
+    for (text, expected) in [
+        ("any(perm=rwx)", Verdict::Unknown),
+        ("none(perm=w)", Verdict::Unknown),
+        ("count(perm=rw-) < 9", Verdict::Holds),
+        ("any(share=shared)", Verdict::Unknown),
+        ("at 0x400000 is r-x", Verdict::Unknown),
+        ("not at 0x400000 is r-x", Verdict::Unknown),
+        ("at 0x400000 is (perm=---)", Verdict::Unknown),
+        ("at 0x400000 is mapped", Verdict::Holds),
+        ("any(kind=heap)", Verdict::Holds),
+    ] {
+        let check = check(text);
+        assert_eq!(check.verdict(&regions), expected, "{text}");
+        if expected == Verdict::Unknown {
+            let found = check.explain(&regions);
+            assert_eq!(found.unmeasured.len(), 1, "{text}: {found}");
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use mmview_platform::linux::smaps::SmapsReader;
 use mmview_platform::{
-    Capabilities, CaptureFormat, Detail, Origin, PageSize, ProcessInfo, Region, SourceInfo, ThreadInfo,
+    Capabilities, CaptureFormat, Detail, Origin, PageSize, ProcessInfo, Protection, Region, SourceInfo,
+    ThreadInfo,
 };
 
 use super::{Classified, Classify, Context};
@@ -29,6 +30,14 @@ fn classified_with(text: &str, process: &ProcessInfo) -> Vec<Classified> {
 /// The regions of a `maps` or `smaps` text, classified without a process.
 pub(crate) fn classified(text: &str) -> Vec<Classified> {
     classified_with(text, &ProcessInfo::default())
+}
+
+/// The same regions, as a listing without protections has them.
+pub(crate) fn without_protections(text: &str) -> Vec<Classified> {
+    let mut regions = regions(text);
+    regions.iter_mut().for_each(|region| region.protection = Protection::UNKNOWN);
+    let context = Context::new(&ProcessInfo::default(), &source());
+    Classify::new(regions.into_iter().map(Ok), context).map(|region| region.unwrap()).collect()
 }
 
 /// The identifiers of their kinds.

@@ -218,7 +218,7 @@ fn width_of(spec: &Spec, vocabulary: Vocabulary) -> usize {
         ValueType::Address | ValueType::Time => 12,
         ValueType::Size | ValueType::Measured | ValueType::CountDelta => 6,
         ValueType::Delta => 9,
-        ValueType::Protection | ValueType::MaxProtection | ValueType::Share => 3,
+        ValueType::Protection | ValueType::OptionalProtection | ValueType::Share => 3,
         ValueType::Mark => 1,
         ValueType::Label => 7,
         _ => 0,

@@ -81,7 +81,7 @@ pub enum ValueType {
     /// Three letters, such as `rw-`.
     Protection,
     /// The same, if known.
-    MaxProtection,
+    OptionalProtection,
     /// Who sees writes: a code in tables, an identifier in JSON.
     Share,
     /// Text.

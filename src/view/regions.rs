@@ -36,11 +36,13 @@ const PROPORTIONAL: RegionColumn = RegionColumn::machine("proportional", ValueTy
 });
 const UNIQUE: RegionColumn =
     RegionColumn::machine("unique", ValueType::Measured, |region| Cell::Size(region.counts().unique));
-const PROTECTION: RegionColumn = RegionColumn::new("protection", "PRT", ValueType::Protection, |region| {
-    Cell::Protection(region.protection())
-});
+const PROTECTION: RegionColumn =
+    RegionColumn::new("protection", "PRT", ValueType::OptionalProtection, |region| {
+        Cell::Protection(region.protection())
+    })
+    .about("The current protection; null if the capture doesn't show it.");
 const MAX_PROTECTION: RegionColumn =
-    RegionColumn::new("max_protection", "MAX", ValueType::MaxProtection, |region| {
+    RegionColumn::new("max_protection", "MAX", ValueType::OptionalProtection, |region| {
         region.max_protection().map_or(Cell::Empty, Cell::Protection)
     })
     .joined(Joint::Limit)

@@ -71,7 +71,7 @@ fn value(value: ValueType) -> Value {
         ValueType::Delta | ValueType::OptionalCountDelta => json!({ "type": ["integer", "null"] }),
         ValueType::CountDelta => json!({ "type": "integer" }),
         ValueType::Protection => reference("protection"),
-        ValueType::MaxProtection => or_null(reference("protection")),
+        ValueType::OptionalProtection => or_null(reference("protection")),
         ValueType::Share => reference("share"),
         ValueType::Word(words) => json!({ "enum": words }),
         ValueType::Name => reference("name"),

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// The allowed accesses: any of read, write and execute.
+/// The allowed accesses: any of read, write and execute. Some listings don't have them ([`Protection::UNKNOWN`]).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Protection(u8);
 
@@ -18,6 +18,8 @@ impl Protection {
     pub const WRITE: Protection = Protection(2);
     /// Execute.
     pub const EXECUTE: Protection = Protection(4);
+    /// Nothing is known: `???`. No access counts as allowed, and it is not [`Protection::NONE`].
+    pub const UNKNOWN: Protection = Protection(8);
 
     /// The accesses of both.
     #[must_use]
@@ -33,6 +35,11 @@ impl Protection {
     /// Whether every access of `other` is allowed.
     pub const fn allows(self, other: Protection) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Whether the listing had it.
+    pub const fn is_known(self) -> bool {
+        self.0 & Protection::UNKNOWN.0 == 0
     }
 
     /// Whether no access is allowed.
@@ -55,12 +62,13 @@ impl Protection {
         self.allows(Protection::EXECUTE)
     }
 
-    /// The three letters, such as `rw-`.
+    /// The three letters, such as `rw-`; `???` if it is unknown.
     pub const fn as_str(self) -> &'static str {
-        Protection::TEXTS[(self.0 & 7) as usize]
+        if self.is_known() { Protection::TEXTS[(self.0 & 7) as usize] } else { Protection::UNKNOWN_TEXT }
     }
 
     const TEXTS: [&str; 8] = ["---", "r--", "-w-", "rw-", "--x", "r-x", "-wx", "rwx"];
+    const UNKNOWN_TEXT: &str = "???";
 }
 
 /// The three letters.
@@ -73,6 +81,9 @@ impl Serialize for Protection {
 impl<'de> Deserialize<'de> for Protection {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Protection, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        if text == Protection::UNKNOWN_TEXT {
+            return Ok(Protection::UNKNOWN);
+        }
         let bits = (0u8..).zip(Protection::TEXTS).find(|(_, known)| *known == text);
         bits.map(|(bits, _)| Protection(bits))
             .ok_or_else(|| de::Error::custom(format_args!("`{text}` is not a protection")))
@@ -176,6 +187,17 @@ mod tests {
         assert_eq!(Protection::from_rwx(true, true, false).to_string(), "rw-");
         assert_eq!(Protection::from_rwx(false, false, true).to_string(), "--x");
         assert_eq!(format!("{:>5}|", Protection::NONE), "  ---|");
+    }
+
+    #[test]
+    fn unknown_is_not_none() {
+        assert!(!Protection::UNKNOWN.is_known() && !Protection::UNKNOWN.is_none());
+        assert!(!Protection::UNKNOWN.is_readable());
+        for protection in [Protection::UNKNOWN, Protection::NONE, Protection::from_rwx(true, false, true)] {
+            let written = serde_json::to_string(&protection).unwrap();
+            assert_eq!(serde_json::from_str::<Protection>(&written).unwrap(), protection, "{written}");
+        }
+        assert_eq!(Protection::UNKNOWN.to_string(), "???");
     }
 
     #[test]

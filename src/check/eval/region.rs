@@ -34,6 +34,8 @@ impl Test {
             Test::Path(pattern) => pattern.matches_path(region),
             Test::Name(pattern) => pattern.matches_name(region),
             Test::Perm(perm) => perm.permissions.matches(region).into(),
+            // A listing without protections doesn't say who shares a region either.
+            Test::Share(_) if !region.protection().is_known() => Verdict::Unknown,
             Test::Share(share) => share.matches(region.share()).into(),
             Test::Measured(measure, op, number) => match measure.of(region) {
                 Some(size) => op.compare(size, number.value).into(),

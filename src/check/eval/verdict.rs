@@ -32,6 +32,13 @@ impl From<bool> for Verdict {
     }
 }
 
+/// `None` is unknown.
+impl From<Option<bool>> for Verdict {
+    fn from(holds: Option<bool>) -> Verdict {
+        holds.map_or(Verdict::Unknown, Verdict::from)
+    }
+}
+
 impl Not for Verdict {
     type Output = Verdict;
 

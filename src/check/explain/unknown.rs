@@ -12,6 +12,9 @@ use crate::region::Classified;
 /// What is allocated, as [`Found::unmeasured`](super::Found) names it.
 const ZONES: &str = "zones";
 
+/// The same of a protection.
+const PERM: &str = "perm";
+
 /// Finds what was not measured, and for which regions; or else why regions may be missing.
 pub fn unknown<'a>(atom: &Atom, evidence: Evidence<'a>) -> (Vec<Finding<'a>>, BTreeSet<&'static str>) {
     debug_assert!(decide_atom(atom, evidence) == Verdict::Unknown);
@@ -49,6 +52,10 @@ fn undecided<'a>(
             .collect();
         unmeasured.extend((!undecided.is_empty()).then_some(PATH));
         return undecided;
+    }
+    if let Atom::At(address, Condition::Perm(_)) = atom {
+        unmeasured.insert(PERM);
+        return evidence.at(*address).into_iter().collect();
     }
     if let Atom::Compare(left, _, right) = atom {
         let asks_for_zones = [left, right].into_iter().any(|value| matches!(value, Value::Allocated(..)));

@@ -182,6 +182,10 @@ fn how(evidence: Evidence, proof: Option<&'static str>) -> String {
 }
 
 fn access(protection: Protection, share: ShareMode, path: Option<&[u8]>) -> String {
+    let file = path.map(|path| format!(" Behind it is {}.", printable(path))).unwrap_or_default();
+    if !protection.is_known() {
+        return format!("How it can be accessed is unknown: the capture doesn't show its protection.{file}");
+    }
     let allowed = [
         (protection.is_readable(), "read"),
         (protection.is_writable(), "written"),
@@ -199,8 +203,7 @@ fn access(protection: Protection, share: ShareMode, path: Option<&[u8]>) -> Stri
         (false, true) => "a write makes a copy of the page, which the file never gets",
         (false, false) => "it is private to the process",
     };
-    let file = path.map(|path| format!(" Behind it is {}.", printable(path)));
-    format!("{allowed}; {writes}.{}", file.unwrap_or_default())
+    format!("{allowed}; {writes}.{file}")
 }
 
 /// Thousandths as a percentage.
