@@ -8,6 +8,7 @@ mod cells;
 mod choice;
 mod decode;
 mod form;
+mod gdb;
 mod label;
 mod part;
 mod pmap;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use self::choice::Choice;
 use self::form::{Form, Line};
+use self::gdb::Gdb;
 use self::part::{Kind, Part};
 use self::pmap::Pmap;
 use self::prefix::Prefix;
@@ -132,7 +134,7 @@ impl Default for Reader {
     fn default() -> Reader {
         Reader {
             marks: Marks::default(),
-            forms: vec![Box::new(Pmap::default())],
+            forms: vec![Box::new(Pmap::default()), Box::new(Gdb::default())],
             parts: Vec::new(),
             dropped: 0,
             before: Before::default(),

@@ -10,7 +10,7 @@ use crate::detail::Detail;
 use crate::memory_map::MemoryMap;
 use crate::model::{
     AddrRange, Bytes, Capabilities, CaptureFormat, NameKind, Origin, PageCounts, PageSize, PrintedSummary,
-    ProcessInfo, Region, SmapsCounters, SmapsField, SourceInfo,
+    Region, SmapsCounters, SmapsField, SourceInfo,
 };
 use crate::order::in_order;
 use crate::warning::Warning;
