@@ -10,6 +10,7 @@ mod decode;
 mod form;
 mod gdb;
 mod label;
+mod lldb;
 mod part;
 mod pmap;
 mod prefix;
@@ -20,6 +21,7 @@ use std::path::Path;
 use self::choice::Choice;
 use self::form::{Form, Line};
 use self::gdb::Gdb;
+use self::lldb::Lldb;
 use self::part::{Kind, Part};
 use self::pmap::Pmap;
 use self::prefix::Prefix;
@@ -134,7 +136,7 @@ impl Default for Reader {
     fn default() -> Reader {
         Reader {
             marks: Marks::default(),
-            forms: vec![Box::new(Pmap::default()), Box::new(Gdb::default())],
+            forms: vec![Box::new(Pmap::default()), Box::new(Gdb::default()), Box::new(Lldb::default())],
             parts: Vec::new(),
             dropped: 0,
             before: Before::default(),
