@@ -4,6 +4,7 @@
 //! have another form or another prefix. Lines that are neither a row nor a fact about one are skipped, and counted if they
 //! stand inside a map.
 
+mod android;
 mod cells;
 mod choice;
 mod decode;
@@ -18,6 +19,7 @@ mod prefix;
 use std::io::{self, Read};
 use std::path::Path;
 
+use self::android::Android;
 use self::choice::Choice;
 use self::form::{Form, Line};
 use self::gdb::Gdb;
@@ -136,7 +138,12 @@ impl Default for Reader {
     fn default() -> Reader {
         Reader {
             marks: Marks::default(),
-            forms: vec![Box::new(Pmap::default()), Box::new(Gdb::default()), Box::new(Lldb::default())],
+            forms: vec![
+                Box::new(Pmap::default()),
+                Box::new(Gdb::default()),
+                Box::new(Lldb::default()),
+                Box::new(Android::default()),
+            ],
             parts: Vec::new(),
             dropped: 0,
             before: Before::default(),
