@@ -1,6 +1,7 @@
 //! The command line: what was typed (`args`), resolved (`options`, `target`), and the `commands`, one file each.
 
 mod args;
+mod columns;
 mod commands;
 mod diagnostics;
 mod exit;

@@ -1,8 +1,6 @@
-//! Which regions to list, and in which order.
+//! Which regions to list.
 
-use std::cmp::Ordering;
-
-use mmview_platform::{AddrRange, Bytes, Name};
+use mmview_platform::{AddrRange, Bytes};
 use thiserror::Error;
 
 use crate::criteria::{PathGlob, Permissions};
@@ -52,53 +50,6 @@ pub fn parse_kind(text: &str) -> Result<&'static [RegionKind], UnknownKind> {
     RegionKind::named(text).ok_or_else(|| UnknownKind { text: text.to_owned() })
 }
 
-/// The order of a listing. Sizes go from large to small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SortKey {
-    /// Address
-    Address,
-    /// Address space
-    Size,
-    /// Resident memory
-    Resident,
-    /// Modified memory
-    Dirty,
-    /// Swapped-out memory
-    Swapped,
-    /// Proportional share
-    Pss,
-    /// Type, then address
-    Type,
-    /// Name, then address
-    Path,
-}
-
-impl SortKey {
-    /// Sorts `regions`; equal ones by address.
-    pub fn sort(self, regions: &mut [Classified], is_reversed: bool) {
-        regions.sort_by(|one, other| {
-            let order = self.compare(one, other);
-            let order = if is_reversed { order.reverse() } else { order };
-            order.then(one.range().cmp(&other.range()))
-        });
-    }
-
-    fn compare(self, one: &Classified, other: &Classified) -> Ordering {
-        let size = |of: fn(&Classified) -> Option<Bytes>| of(other).cmp(&of(one));
-        match self {
-            SortKey::Address => one.range().cmp(&other.range()),
-            SortKey::Size => size(|region| Some(region.size())),
-            SortKey::Resident => size(|region| region.counts().resident),
-            SortKey::Dirty => size(|region| region.counts().dirty),
-            SortKey::Swapped => size(|region| region.counts().swapped),
-            SortKey::Pss => size(|region| region.counts().proportional),
-            SortKey::Type => one.title().cmp(other.title()),
-            SortKey::Path => one.name().map(Name::bytes).cmp(&other.name().map(Name::bytes)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,17 +87,5 @@ mod tests {
         assert!(matches("*/lib/*", "/usr/lib/libc.so.6"));
         assert!(matches("[[]heap]", "[heap]"));
         assert!(matches("libc_malloc", "[anon:libc_malloc]"));
-    }
-
-    #[test]
-    fn sizes_are_sorted_from_large_to_small_and_equal_ones_by_address() {
-        let mut regions =
-            classified("1000-2000 r--s 0 00:00 0\n3000-5000 r--s 0 00:00 0\n6000-7000 r--s 0 00:00 0\n");
-        let starts =
-            |regions: &[Classified]| regions.iter().map(|region| region.range().start()).collect::<Vec<_>>();
-        SortKey::Size.sort(&mut regions, false);
-        assert_eq!(starts(&regions), [0x3000, 0x1000, 0x6000]);
-        SortKey::Size.sort(&mut regions, true);
-        assert_eq!(starts(&regions), [0x1000, 0x6000, 0x3000]);
     }
 }

@@ -41,12 +41,16 @@ pub mod diff;
 mod error;
 #[cfg(feature = "cli")]
 mod explain;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the program draws tables"))]
+mod field;
 #[cfg(feature = "cli")]
 mod filter;
 pub mod heap;
 #[cfg(feature = "cli")]
 mod interrupt;
 pub mod kind;
+#[cfg(feature = "cli")]
+mod order;
 mod owners;
 mod ownership;
 #[cfg(fuzzing)]

@@ -16,6 +16,8 @@ pub struct Classified {
     meaning: Meaning,
     /// What it consists of, if the kernel joined several things.
     parts: Box<[Part]>,
+    /// Whether it is a part of a region, whose native facts are those of the whole.
+    is_part: bool,
 }
 
 /// A part of a region. The kernel joins neighbors that it treats alike, whatever they are for.
@@ -130,14 +132,14 @@ impl Part {
 
 impl Classified {
     pub(crate) fn new(facts: Region, meaning: Meaning) -> Classified {
-        Classified { facts, meaning, parts: Box::default() }
+        Classified { facts, meaning, parts: Box::default(), is_part: false }
     }
 
     /// A region of several parts, which cover all of it. The largest one names it.
     pub(crate) fn of_parts(facts: Region, parts: Vec<Part>) -> Classified {
         let largest = parts.iter().rev().max_by_key(|part| part.range.size());
         let meaning = largest.map_or_else(|| Meaning::of(RegionKind::Anonymous), |part| part.meaning.clone());
-        Classified { facts, meaning, parts: parts.into() }
+        Classified { facts, meaning, parts: parts.into(), is_part: false }
     }
 
     /// What it consists of, by address, if the kernel joined several things; else empty.
@@ -166,9 +168,14 @@ impl Classified {
             facts.range = part.range;
             facts.counts = part.counts;
             facts.pages = None;
-            Classified::new(facts, part.meaning.clone())
+            Classified { is_part: true, ..Classified::new(facts, part.meaning.clone()) }
         };
         self.parts.iter().map(part).collect()
+    }
+
+    /// Whether it is a part of a region, as [`Classified::divided`] makes them.
+    pub(crate) fn is_part(&self) -> bool {
+        self.is_part
     }
 
     /// The part that holds `address`.

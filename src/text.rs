@@ -57,6 +57,20 @@ pub(crate) fn is_deceptive(letter: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Returns the one of `known` that `word` is probably a typo of.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&word, &name.to_lowercase());
+    // Longer words are not typos, and the comparison costs the product of the lengths.
+    let most = if word.len() > 40 { return None } else { (word.chars().count() / 3).clamp(1, 3) };
+    known
+        .iter()
+        .map(|name| (distance(name), *name))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, name)| *distance <= most && *distance < name.chars().count())
+        .map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +82,13 @@ mod tests {
         assert_eq!(printable(b"a\\n\xff"), r"a\\n\xff");
         assert_eq!(printable("grüße 日本".as_bytes()), "grüße 日本");
         assert_eq!(printable(b"a  "), r"a \x20");
+    }
+
+    #[test]
+    fn typos_are_recognized_and_other_words_are_not() {
+        assert_eq!(nearest("sise", &["size", "share"]), Some("size"));
+        assert_eq!(nearest("NOT", &["not", "at"]), Some("not"));
+        assert_eq!(nearest("elephant", &["size", "share"]), None);
+        assert_eq!(nearest("xx", &["at", "or"]), None);
     }
 }

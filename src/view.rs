@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod check;
+pub mod chosen;
 mod column;
 pub mod diff;
 pub mod explain;
@@ -111,12 +112,14 @@ pub struct Table {
     pub layout: Layout,
     /// Whose names the types of regions have.
     pub vocabulary: Vocabulary,
+    /// Whether the user chose the columns: all are shown, however wide the table becomes.
+    pub is_chosen: bool,
 }
 
 impl Table {
     /// A table with these columns.
     pub fn new<R>(rows: (&'static str, &'static str), columns: &Columns<R>, layout: Layout) -> Table {
-        Table { rows, columns: columns.specs(), layout, vocabulary: Vocabulary::Elf }
+        Table { rows, columns: columns.specs(), layout, vocabulary: Vocabulary::Elf, is_chosen: false }
     }
 }
 

@@ -5,7 +5,9 @@ use std::io::{self, Read};
 
 use mmview_platform::linux::maps::{self, MapsLine};
 use mmview_platform::linux::{names, smaps::SmapsReader};
-use mmview_platform::{AddrRange, Detail, Device, Name, NameKind, Native, Protection, Region, open_file};
+use mmview_platform::{
+    AddrRange, Detail, Device, Name, NameKind, Native, OpenOptions, Protection, Region, open_file,
+};
 use proptest::prelude::*;
 
 fn read(text: &[u8]) -> Vec<Region> {
@@ -135,7 +137,7 @@ proptest! {
     fn the_regions_of_a_capture_never_overlap(text in almost_smaps()) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &text).unwrap();
-        let Ok(mut source) = open_file(file.path()) else { return Ok(()) };
+        let Ok(mut source) = open_file(file.path(), &OpenOptions::new()) else { return Ok(()) };
         let regions: Vec<_> = source.regions(Detail::Counts).unwrap().map(Result::unwrap).collect();
         for pair in regions.windows(2) {
             prop_assert!(pair[0].range.end() <= pair[1].range.start());

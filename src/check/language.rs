@@ -8,7 +8,7 @@ mod pattern;
 mod syntax;
 mod tree;
 
-pub use field::{Measure, Predicate, Test};
+pub use field::{Predicate, Test};
 #[cfg(test)]
 pub use literal::Number;
 pub use literal::{Op, Perm, Share};

@@ -10,12 +10,13 @@ use proptest::sample::select;
 use super::Check;
 use super::eval::{Evidence, Verdict, decide, passes};
 use super::language::{
-    Atom, Condition, Expr, Filter, Logic, Measure, Number, Op, Pattern, Perm, Predicate, Quantity, Share,
-    Test, TypeGlob, Value,
+    Atom, Condition, Expr, Filter, Logic, Number, Op, Pattern, Perm, Predicate, Quantity, Share, Test,
+    TypeGlob, Value,
 };
 use crate::classify::tests::classified;
 use crate::completeness::Missing;
 use crate::criteria::parse_addresses;
+use crate::field::{Class, Field};
 use crate::kind::RegionKind;
 use crate::region::Classified;
 use crate::units::parse_size;
@@ -57,8 +58,19 @@ fn perms() -> impl Strategy<Value = Perm> {
         .prop_map(|text| Perm { text: text.to_owned(), permissions: text.parse().unwrap() })
 }
 
-fn measures() -> impl Strategy<Value = Measure> {
-    select(&Measure::ALL[..])
+fn fields(is_wanted: fn(&Field) -> bool) -> impl Strategy<Value = &'static Field> {
+    select(Field::all().filter(|field| field.is_of_region() && is_wanted(field)).collect::<Vec<_>>())
+}
+
+fn sums() -> impl Strategy<Value = &'static Field> {
+    fields(Field::is_sum)
+}
+
+/// Whether conditions on a field compare its text, and have no syntax of their own.
+fn is_text(field: &Field) -> bool {
+    let has_own = ["path", "name", "perm"].contains(&field.name);
+    matches!(field.class, Class::Text | Class::Words | Class::Name | Class::Evidence | Class::Protection)
+        && !has_own
 }
 
 fn predicates() -> impl Strategy<Value = Predicate> {
@@ -74,17 +86,19 @@ fn predicates() -> impl Strategy<Value = Predicate> {
         word.prop_map(|bytes| Test::Name(Pattern::new(bytes))),
         perms().prop_map(Test::Perm),
         select(Share::words()).prop_map(|word| Test::Share(Share::named(word).unwrap())),
-        (measures(), ops(1..6), numbers())
-            .prop_map(|(measure, op, number)| Test::Measured(measure, op, number)),
-        (ops(1..6), numbers()).prop_map(|(op, number)| Test::Offset(op, number)),
+        (fields(Field::is_number), ops(1..6), numbers())
+            .prop_map(|(field, op, number)| Test::Number(field, op, number)),
+        (fields(is_text), ".*")
+            .prop_map(|(field, text): (_, String)| Test::Text(field, TypeGlob::new(&text))),
         (ops(1..6), any::<u64>()).prop_map(|(op, address)| Test::Start(op, address)),
         (ops(1..6), any::<u64>()).prop_map(|(op, address)| Test::End(op, address)),
         any::<(u64, u64)>().prop_filter_map("a range", range).prop_map(Test::Addr),
         Just(Test::Addr(parse_addresses("1000").unwrap())),
-        Just(Test::Deleted),
+        fields(|field| field.class == Class::Truth).prop_map(Test::Truth),
     ];
     (any::<bool>(), test).prop_map(|(is_negated, test)| {
-        let has_order = matches!(&test, Test::Measured(_, op, _) | Test::Offset(op, _) | Test::Start(op, _) | Test::End(op, _) if op.is_order());
+        let has_order =
+            matches!(&test, Test::Number(_, op, _) | Test::Start(op, _) | Test::End(op, _) if op.is_order());
         Predicate { is_negated: is_negated && !has_order, test }
     })
 }
@@ -110,8 +124,8 @@ fn filters() -> BoxedStrategy<Filter> {
 fn values() -> impl Strategy<Value = Value> {
     let filter = || proptest::option::of(filters());
     prop_oneof![
-        (measures(), filter()).prop_map(|(measure, filter)| Value::Sum(measure, filter)),
-        (measures(), filter()).prop_map(|(measure, filter)| Value::Max(measure, filter)),
+        (sums(), filter()).prop_map(|(field, filter)| Value::Sum(field, filter)),
+        (sums(), filter()).prop_map(|(field, filter)| Value::Max(field, filter)),
         filter().prop_map(Value::Count),
         numbers().prop_map(Value::Number),
     ]

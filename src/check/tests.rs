@@ -204,6 +204,8 @@ fn not_binds_tightest_then_and_then_or() {
         ("any(not kind=heap and perm=w or deleted)", "any(((not kind=heap) and perm=w) or deleted)"),
         ("count()=1", " count ( )  ==  1 "),
         ("any(size==4K)", "any(size=4K)"),
+        ("any(RSS>4K and LazyFree>0 and addr=10)", "any(resident>4K and lazyfree>0 and address=10)"),
+        ("sum(Swap_PSS) < 4K", "sum(swap-pss) < 4K"),
     ] {
         assert_eq!(check(loose), check(explicit), "{loose}");
     }
@@ -231,7 +233,6 @@ fn every_error_has_a_column_and_a_suggestion() {
         ("", 1, "a check (mapped, any"),
         ("any(kind=mapped-file and sise=4K)", 26, "unknown field `sise`; did you mean `size`?"),
         ("any(wobble=4K)", 5, "the fields are kind, type"),
-        ("any(rss>4K)", 5, "use `resident`"),
         ("any(heap)", 5, "write kind=heap"),
         ("any(kind=heep)", 10, "did you mean `heap`?"),
         ("any(kind=elephant)", 10, "the kinds are text, linkedit"),
@@ -244,6 +245,9 @@ fn every_error_has_a_column_and_a_suggestion() {
         ("any(start=zz)", 11, "invalid address"),
         ("any(addr=20-10)", 10, "its end must be after its start"),
         ("any(deleted=perhaps)", 13, "true or false"),
+        ("any(flags<lo)", 10, "`flags` can't be ordered"),
+        ("any(detail=x)", 5, "unknown field `detail`"),
+        ("sum(page-size) < 4K", 5, "is not a size field"),
         ("any(kind=heap, perm=w)", 14, "write `and` or `or`"),
         ("any(kind=heap", 4, "unclosed parenthesis"),
         ("any kind=heap", 5, "expected `(`, as in any(kind=heap)"),
@@ -262,7 +266,6 @@ fn every_error_has_a_column_and_a_suggestion() {
         ("any(any())", 5, "to the whole map"),
         ("sum(resident)", 14, "a comparison such as"),
         ("sum(resident) <", 16, "a number, a size"),
-        ("sum(rss) < 4K", 5, "use `resident`"),
         ("sum(kind) < 4K", 5, "is not a size field"),
         ("sum(size kind=heap) < 4K", 10, "a comma and a filter"),
         ("sum() < 4K", 5, "a size field"),
@@ -282,6 +285,40 @@ fn every_error_has_a_column_and_a_suggestion() {
         assert_eq!(error.column(), column, "{text}: {error}");
         assert!(error.to_string().contains(says), "{text}: {error}");
     }
+}
+
+#[test]
+fn facts_of_one_system_are_fields() {
+    let map = "\
+1000-9000 rw-p 00000000 00:00 0 [heap]
+Rss: 16 kB
+LazyFree: 12 kB
+AnonHugePages: 0 kB
+THPeligible: 1
+VmFlags: rd wr lo
+a000-b000 rw-p 00000000 08:01 7 /tmp/data
+Rss: 4 kB
+LazyFree: 0 kB
+AnonHugePages: 0 kB
+THPeligible: 0
+VmFlags: rd wr
+";
+    assert_verdict(
+        map,
+        Verdict::Holds,
+        &[
+            "any(lazyfree > 10K) and sum(lazyfree) = 12K and max(lazyfree, kind=heap) = 12K",
+            "all(thp = 0) and count(thp-eligible) = 1 and any(thp-eligible=false and inode=7)",
+            "any(flags=lo and kind=heap) and count(flags=rd) = 2 and none(flags=\"rd wr\")",
+            "any(device=\"08:01\" and path=\"/tmp/*\") and all(evidence=kernel)",
+        ],
+    );
+    assert_verdict(map, Verdict::Fails, &["any(lazyfree > 12K)", "any(flags=hg)", "none(thp-eligible)"]);
+    assert_verdict(
+        map,
+        Verdict::Unknown,
+        &["any(locked > 0)", "sum(swap-pss) < 1G", "any(user-tag=1)", "any(external-pager)"],
+    );
 }
 
 #[test]
@@ -311,6 +348,9 @@ fn a_check_needs_no_more_detail_than_its_fields() {
         ("at 0x10 is (unique = 0)", Detail::Counts),
         ("any(kind=huge-pages)", Detail::Counts),
         ("any(type=\"shadow*\")", Detail::Counts),
+        ("any(flags=lo or thp-eligible)", Detail::Counts),
+        ("sum(lazyfree) < 4K", Detail::Counts),
+        ("any(inode=7 and device=\"08:*\")", Detail::Layout),
     ] {
         assert_eq!(check(text).needs(), needs, "{text}");
     }

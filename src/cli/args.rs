@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::columns::{self, Columns};
 use crate::criteria::{self, PathGlob, Permissions};
-use crate::filter::{self, SortKey};
+use crate::field::{Field, Place};
+use crate::filter;
 use crate::kind::RegionKind;
 use crate::render::Format;
 use crate::summary::Grouping;
@@ -44,6 +46,7 @@ Examples:
   mmview firefox                       summary of the process with this name
   mmview regions 4242 --sort resident  every region, the largest in memory first
   mmview regions 4242 --path '*.so*'   the regions of its libraries
+  mmview 4242 --columns +thp,lazyfree  the summary with more columns; `--columns help` lists them
   mmview heap 4242 --largest 10        what is allocated, and the largest blocks
   mmview explain 4242                  in words: what it is made of, and how that is known
   mmview 4242 0x7f3b418ff000           the region at an address
@@ -65,7 +68,7 @@ Examples:
     version,
     about = ABOUT,
     after_help = EXAMPLES,
-    after_long_help = format!("{EXAMPLES}\n\n{AFTER_HELP}"),
+    after_long_help = format!("{EXAMPLES}\n\nColumns of a summary:\n\n{}\n{AFTER_HELP}", columns::list(Place::Summary)),
     styles = STYLES,
     disable_help_subcommand = true,
     max_term_width = 110,
@@ -82,7 +85,33 @@ pub struct Args {
     pub by: GroupingChoice,
 
     #[command(flatten)]
+    pub rows: SummaryRows,
+
+    #[command(flatten)]
     pub common: Common,
+}
+
+/// The columns and the order of a summary.
+#[derive(Debug, Default, ClapArgs)]
+pub struct SummaryRows {
+    /// Show these columns, in this order, after the type; `+NAME,…` adds to the usual ones; `help` lists all. JSON has all anyway
+    #[arg(long, value_name = "NAME,…", value_parser = columns::columns(Place::Summary), hide_possible_values = true)]
+    pub columns: Option<Columns>,
+
+    /// Sort by this column: amounts from large to small, anything else in ascending order [default: type; by owner: resident]
+    #[arg(long, value_name = "NAME", value_parser = columns::key(Place::Summary), hide_possible_values = true)]
+    pub sort: Option<&'static Field>,
+
+    /// Reverse the order
+    #[arg(long, short)]
+    pub reverse: bool,
+}
+
+impl SummaryRows {
+    /// Whether none of them was given.
+    pub fn is_usual(&self) -> bool {
+        self.columns.is_none() && self.sort.is_none() && !self.reverse
+    }
 }
 
 /// What the rows of the summary stand for.
@@ -221,42 +250,6 @@ impl From<UnitsChoice> for Units {
     }
 }
 
-/// The order of a listing. Sizes are sorted from large to small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum SortChoice {
-    /// Address
-    Address,
-    /// Address space
-    Size,
-    /// What is in memory
-    Resident,
-    /// What is modified
-    Dirty,
-    /// What is swapped out
-    Swapped,
-    /// Proportional share
-    Pss,
-    /// Type, then address
-    Type,
-    /// Name, then address
-    Path,
-}
-
-impl From<SortChoice> for SortKey {
-    fn from(choice: SortChoice) -> SortKey {
-        match choice {
-            SortChoice::Address => SortKey::Address,
-            SortChoice::Size => SortKey::Size,
-            SortChoice::Resident => SortKey::Resident,
-            SortChoice::Dirty => SortKey::Dirty,
-            SortChoice::Swapped => SortKey::Swapped,
-            SortChoice::Pss => SortKey::Pss,
-            SortChoice::Type => SortKey::Type,
-            SortChoice::Path => SortKey::Path,
-        }
-    }
-}
-
 /// How much to read of each region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DetailChoice {
@@ -352,6 +345,7 @@ pub struct ImitatedArgs {
 
 /// `mmview regions`
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = format!("Columns:\n\n{}\n{COLUMNS_HELP}", columns::list(Place::Listing)))]
 pub struct RegionsArgs {
     #[command(flatten)]
     pub targets: Targets,
@@ -376,9 +370,13 @@ pub struct RegionsArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub min_size: Option<Bytes>,
 
-    /// Sort by this key: sizes from large to small, anything else in ascending order
-    #[arg(long, value_enum, value_name = "KEY")]
-    pub sort: Option<SortChoice>,
+    /// Show these columns, in this order; `+NAME,…` adds to the usual ones; `help` lists all. JSON has all anyway
+    #[arg(long, value_name = "NAME,…", value_parser = columns::columns(Place::Listing), hide_possible_values = true)]
+    pub columns: Option<Columns>,
+
+    /// Sort by this column: amounts from large to small, anything else in ascending order
+    #[arg(long, value_name = "NAME", value_parser = columns::key(Place::Listing), hide_possible_values = true)]
+    pub sort: Option<&'static Field>,
 
     /// Reverse the order
     #[arg(long, short)]
@@ -392,6 +390,12 @@ pub struct RegionsArgs {
     #[arg(long)]
     pub parts: bool,
 }
+
+const COLUMNS_HELP: &str = "\
+Names are understood in upper and lower case, with `-` or `_`; the names of the kernel (LazyFree, AnonHugePages) and of JSON mean the \
+same columns. --sort and checks take the same names. A column that was not measured, or that the system doesn't report, has `-`. \
+Tables, CSV and Markdown follow --columns. JSON and ndjson have every fact of every region in any case: what only one system \
+reports is in `native`, under the system's own names.";
 
 /// `mmview heap`
 #[derive(Debug, ClapArgs)]
@@ -531,6 +535,9 @@ pub struct RunArgs {
     /// Write the summary to this file, apart from what the program prints
     #[arg(long, short, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub rows: SummaryRows,
 
     /// Don't trace the program; only take samples
     #[arg(long)]

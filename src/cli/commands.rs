@@ -2,6 +2,7 @@
 
 mod address;
 mod check;
+mod columns;
 mod completions;
 mod demo;
 mod diff;
@@ -25,12 +26,14 @@ use super::session::Session;
 use super::target::Target;
 use crate::compat::Call;
 use crate::error::Result;
+use crate::field::Place;
 
 /// What to do.
 #[derive(Debug)]
 pub(super) enum Task {
     Summary(summary::Plan),
     Address(Vec<Target>, u64),
+    Columns(Place),
     Regions(regions::Plan),
     Heap(heap::Plan),
     Explain(explain::Plan),
@@ -67,6 +70,11 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
             "--by before a command is about the summary; `heap --by` is another option, after the command",
         );
     }
+    if args.command.is_some() && !args.rows.is_usual() {
+        return usage(
+            "--columns, --sort and --reverse before a command are about the summary: write them after it",
+        );
+    }
     let options = Options::resolve(args.common);
     let call = |typed: Vec<OsString>| {
         let arguments = tool_arguments.map_or(typed, <[OsString]>::to_vec);
@@ -74,7 +82,7 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
         Call { arguments, open, terminal_width: options.style.width }
     };
     let task = match args.command {
-        None => summary::plan(args.targets, args.by.into())?,
+        None => summary::plan(args.targets, args.by.into(), args.rows)?,
         Some(Command::Regions(args)) => regions::plan(args)?,
         Some(Command::Heap(args)) => heap::plan(args)?,
         Some(Command::Explain(args)) => explain::plan(args)?,
@@ -97,6 +105,7 @@ pub(super) fn run(task: &Task, session: &mut Session<'_>) -> Result<Exit> {
     match task {
         Task::Summary(plan) => summary::run(plan, session),
         Task::Address(targets, address) => address::run(targets, *address, session),
+        Task::Columns(place) => columns::run(*place, session),
         Task::Regions(plan) => regions::run(plan, session),
         Task::Heap(plan) => heap::run(plan, session),
         Task::Explain(plan) => explain::run(plan, session),

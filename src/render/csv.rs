@@ -58,7 +58,7 @@ fn text(cell: &Cell<'_>) -> String {
         Cell::Found(sentence, None) => printable(sentence.as_bytes()),
         Cell::Found(sentence, Some(hint)) => printable(format!("{sentence} ({})", remedy(hint)).as_bytes()),
         Cell::Remedy(hint) => remedy(hint),
-        Cell::Empty | Cell::Absent | Cell::Change(_) => String::new(),
+        Cell::Empty | Cell::Absent | Cell::Unknown | Cell::Change(_) => String::new(),
         Cell::Record(_) | Cell::Records(_) | Cell::Value(_) | Cell::Data(_) => String::new(),
     }
 }

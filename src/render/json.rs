@@ -79,7 +79,7 @@ fn write_cell(out: &mut dyn Write, cell: &Cell<'_>, units: Units) -> io::Result<
         Ok(serde_json::to_writer(out, value)?)
     }
     match cell {
-        Cell::Empty | Cell::Absent => out.write_all(b"null"),
+        Cell::Empty | Cell::Absent | Cell::Unknown => out.write_all(b"null"),
         Cell::Text(text) => value(out, &**text),
         Cell::Name(name) => value(out, &Text(name)),
         Cell::Size(size) => value(out, size),

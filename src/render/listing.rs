@@ -20,6 +20,9 @@ const NARROW_COLUMN: usize = 15;
 /// The last column is never cut shorter than this, so that a very narrow terminal wraps instead.
 const SHORTEST_LAST: usize = 8;
 
+/// The same for columns that the user chose: what doesn't fit wraps.
+const SHORTEST_CHOSEN: usize = 24;
+
 /// Marks the row that was asked for.
 const ARROW: &str = "--> ";
 
@@ -32,6 +35,8 @@ pub(super) struct Listing {
     columns: Vec<Drawn>,
     is_narrow: bool,
     has_arrows: bool,
+    /// Whether the user chose the columns: nothing but the last is cut.
+    is_chosen: bool,
     /// How far each line is indented.
     indent: usize,
     line: String,
@@ -50,16 +55,27 @@ impl Listing {
     /// `has_arrows` announces that a row may be marked as the one that was asked for.
     pub fn new(table: &Table, has_arrows: bool, style: Style) -> Listing {
         let width = |spec: &Spec| width_of(spec, table.vocabulary);
-        Listing { has_arrows, ..Listing::with_widths(&table.columns, width, style, 0) }
+        if table.is_chosen {
+            let width = |spec: &Spec| chosen_width(spec, table.vocabulary);
+            let listing = Listing::with_widths(&table.columns, width, false, style, 0);
+            return Listing { has_arrows, is_chosen: true, ..listing };
+        }
+        let is_narrow = is_narrow(style);
+        Listing { has_arrows, ..Listing::with_widths(&table.columns, width, is_narrow, style, 0) }
     }
 
     /// Rows under `columns`, indented by `indent`.
     pub fn of(columns: &[Spec], style: Style, indent: usize) -> Listing {
-        Listing::with_widths(columns, |spec| width_of(spec, Vocabulary::Elf), style, indent)
+        Listing::with_widths(columns, |spec| width_of(spec, Vocabulary::Elf), is_narrow(style), style, indent)
     }
 
-    fn with_widths(columns: &[Spec], width: impl Fn(&Spec) -> usize, style: Style, indent: usize) -> Listing {
-        let is_narrow = style.width.is_some_and(|width| width < NARROW);
+    fn with_widths(
+        columns: &[Spec],
+        width: impl Fn(&Spec) -> usize,
+        is_narrow: bool,
+        style: Style,
+        indent: usize,
+    ) -> Listing {
         let is_shown = |spec: &Spec| match spec.shows {
             Shows::Always | Shows::People => true,
             Shows::Wide => !is_narrow,
@@ -75,6 +91,7 @@ impl Listing {
             columns: columns.map(drawn).collect(),
             is_narrow,
             has_arrows: false,
+            is_chosen: false,
             indent: indent.min(BLANKS.len()),
             line: String::new(),
             text: String::new(),
@@ -161,15 +178,21 @@ impl Listing {
             used += joint.len();
             let is_right_aligned = column.spec.is_right_aligned();
             let room = match self.style.width {
-                Some(columns) if is_last => columns.saturating_sub(used).max(SHORTEST_LAST),
-                Some(_) if !is_right_aligned => column.width.max(1),
+                _ if is_right_aligned => usize::MAX,
+                Some(columns) if is_last => {
+                    let shortest = if self.is_chosen { SHORTEST_CHOSEN } else { SHORTEST_LAST };
+                    columns.saturating_sub(used).max(shortest)
+                }
+                Some(_) if self.is_chosen => usize::MAX,
+                Some(_) => column.width.max(1),
                 _ => usize::MAX,
             };
             let text =
                 if room == usize::MAX { Cow::Borrowed(&*self.text) } else { cut_middle(&self.text, room) };
             // Nothing is counted from the end of the last column.
-            let text_width = if is_last { 0 } else { width(&text) };
-            let padding = if is_last { 0 } else { column.width.saturating_sub(text_width) };
+            let is_end = is_last && !is_right_aligned;
+            let text_width = if is_end { 0 } else { width(&text) };
+            let padding = if is_end { 0 } else { column.width.saturating_sub(text_width) };
             used += text_width + padding;
             if is_right_aligned {
                 self.line.push_str(&BLANKS[..padding]);
@@ -202,12 +225,29 @@ pub fn inset(
     style: Style,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut listing = Listing::with_widths(specs, |spec| inset_width(spec, vocabulary), style, 0);
+    let width = |spec: &Spec| inset_width(spec, vocabulary);
+    let mut listing = Listing::with_widths(specs, width, is_narrow(style), style, 0);
     if let Some(room) = style.width {
         listing.leave_out(records, room);
     }
     listing.titles(out)?;
     records.iter().try_for_each(|record| listing.row(*record, out))
+}
+
+/// Whether the terminal is narrow.
+fn is_narrow(style: Style) -> bool {
+    style.width.is_some_and(|width| width < NARROW)
+}
+
+/// How wide a column is that the user chose: it has a title, and any column may follow it.
+fn chosen_width(spec: &Spec, vocabulary: Vocabulary) -> usize {
+    let values = match spec.value {
+        ValueType::Word(words) => words.iter().map(|word| word.len()).max().unwrap_or(0),
+        ValueType::Kind | ValueType::OptionalText => 16,
+        ValueType::OptionalName => BLANKS.len(),
+        _ => width_of(spec, vocabulary),
+    };
+    values.max(width(spec.title))
 }
 
 /// How wide the values of a column are, as a rule.
@@ -243,7 +283,7 @@ pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>, style: Style) {
         Cell::Text(words) => push_printable(text, words.as_bytes()),
         Cell::Name(name) => push_printable(text, name),
         Cell::Size(Some(size)) => style.units.push(text, *size),
-        Cell::Size(None) => text.push('-'),
+        Cell::Size(None) | Cell::Unknown => text.push('-'),
         Cell::Delta(delta) => text.push_str(&style.units.format_delta(*delta)),
         Cell::CountDelta(delta) => text.push_str(&signed(*delta)),
         Cell::Count(count) => write!(text, "{count}").expect("a string can be written"),

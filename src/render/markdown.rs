@@ -53,6 +53,7 @@ impl<'a> Markdown<'a> {
                 escape(&printable(format!("{sentence} ({})", remedy(hint)).as_bytes()))
             }
             Cell::Remedy(hint) => escape(&remedy(hint)),
+            Cell::Unknown => "-".to_owned(),
             Cell::Empty | Cell::Absent => String::new(),
             Cell::Record(_) | Cell::Records(_) | Cell::Value(_) | Cell::Data(_) => String::new(),
         }

@@ -246,8 +246,10 @@ impl<'a> Table<'a> {
             let line = match row {
                 Some(FittedRow::Cells(cells, Some(group))) => {
                     let title = &cells[0];
-                    let rest = line.strip_prefix(title.as_str()).unwrap_or(line);
-                    self.style.paint(Some(*group), title) + rest
+                    match line.strip_prefix(title.as_str()) {
+                        Some(rest) => self.style.paint(Some(*group), title) + rest,
+                        None => line.clone(),
+                    }
                 }
                 _ => line.clone(),
             };

@@ -52,7 +52,7 @@ impl Place {
         let mut head = Head {
             view: ViewKind::Address,
             fields: origins.fields(ViewKind::Address),
-            ..regions::head(origins)
+            ..regions::head(origins, None)
         };
         head.sections.push(Section::note(self.note()));
         head.fields.insert("address".to_owned(), address_value(self.address));

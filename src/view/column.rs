@@ -1,21 +1,39 @@
 //! Typed columns: one definition for the table, CSV, Markdown, JSON and the schema.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::SystemTime;
 
-use mmview_platform::{Bytes, Protection, ShareMode};
+use mmview_platform::{Bytes, Evidence, Protection, ShareMode};
 use serde_json::Value;
 
 use super::note::Remedy;
 use super::{Record, Role};
 use crate::diff::Change;
+use crate::field::{Class, Field};
 use crate::kind::{Group, RegionKind};
 
 /// A column of rows of type `R`.
 pub struct Column<R: 'static> {
     spec: Spec,
-    get: for<'a> fn(&'a R) -> Cell<'a>,
+    get: Get<R>,
 }
+
+/// How to get the cells of a column.
+enum Get<R: 'static> {
+    /// In its own way.
+    Own(for<'a> fn(&'a R) -> Cell<'a>),
+    /// As the value of a field.
+    Field(&'static Field, for<'a> fn(&'a R, &'static Field) -> Cell<'a>),
+}
+
+impl<R> Clone for Get<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Get<R> {}
 
 impl<R> Clone for Column<R> {
     fn clone(&self) -> Self {
@@ -183,6 +201,8 @@ pub enum Cell<'a> {
     Empty,
     /// Nothing; JSON leaves the field out.
     Absent,
+    /// What was not measured and is no size.
+    Unknown,
     /// Text.
     Text(Cow<'a, str>),
     /// A name or path, which may be cut in the middle to fit.
@@ -221,6 +241,9 @@ pub enum Cell<'a> {
     Data(&'a dyn erased_serde::Serialize),
 }
 
+/// The identifiers of evidence.
+pub const EVIDENCE_IDS: &[&str] = &[Evidence::Kernel.id(), Evidence::Shape.id(), Evidence::Memory.id()];
+
 impl<'a> Cell<'a> {
     /// A name or path, if there is one.
     pub fn name(name: Option<&'a [u8]>) -> Cell<'a> {
@@ -233,6 +256,12 @@ impl<'a> Cell<'a> {
     }
 }
 
+impl<R> fmt::Debug for Column<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.spec.fmt(f)
+    }
+}
+
 impl<R> Column<R> {
     /// A column of this type, shown everywhere if it has a title.
     pub const fn new(
@@ -242,7 +271,32 @@ impl<R> Column<R> {
         get: for<'a> fn(&'a R) -> Cell<'a>,
     ) -> Column<R> {
         let spec = Spec { id, title, value, shows: Shows::Always, joint: Joint::Blank, rank: 0, about: "" };
-        Column { spec, get }
+        Column { spec, get: Get::Own(get) }
+    }
+
+    /// The column of a field, shown everywhere.
+    pub const fn of(
+        field: &'static Field,
+        title: &'static str,
+        get: for<'a> fn(&'a R, &'static Field) -> Cell<'a>,
+    ) -> Column<R> {
+        let value = match field.class {
+            Class::Sum | Class::Size => ValueType::Measured,
+            Class::Count | Class::Number => ValueType::OptionalCount,
+            Class::Address => ValueType::Address,
+            Class::Truth => ValueType::Truth,
+            Class::Words | Class::Name => ValueType::OptionalName,
+            Class::Text => ValueType::OptionalText,
+            Class::Kind => ValueType::Kind,
+            Class::Type => ValueType::Type,
+            Class::Protection => ValueType::Protection,
+            Class::Share => ValueType::Share,
+            Class::Evidence => ValueType::Word(EVIDENCE_IDS),
+        };
+        let shows = Shows::Always;
+        let (id, about) = (field.id, field.about);
+        let spec = Spec { id, title, value, shows, joint: Joint::Blank, rank: 0, about };
+        Column { spec, get: Get::Field(field, get) }
     }
 
     /// A column without a title, for machine formats.
@@ -278,9 +332,23 @@ impl<R> Column<R> {
         Column { spec: Spec { rank, ..self.spec }, ..self }
     }
 
+    /// The same column with values of another type.
+    #[must_use]
+    pub const fn typed(self, value: ValueType) -> Column<R> {
+        Column { spec: Spec { value, ..self.spec }, ..self }
+    }
+
     /// The column without its rows.
     pub const fn spec(&self) -> Spec {
         self.spec
+    }
+
+    /// Its cell in a row.
+    fn cell<'a>(&self, row: &'a R) -> Cell<'a> {
+        match self.get {
+            Get::Own(get) => get(row),
+            Get::Field(field, get) => get(row, field),
+        }
     }
 
     /// The same column with a description for the schema.
@@ -322,7 +390,8 @@ impl<R> Columns<R> {
 
 /// A row over the columns of its table.
 pub struct Row<'a, R: Clone + 'static> {
-    columns: &'static Columns<R>,
+    tabular: &'a [Column<R>],
+    json: &'static [Column<R>],
     row: Cow<'a, R>,
     role: Role,
     group: Option<Group>,
@@ -331,12 +400,22 @@ pub struct Row<'a, R: Clone + 'static> {
 impl<'a, R: Clone> Row<'a, R> {
     /// A row of no group.
     pub fn new(columns: &'static Columns<R>, row: &'a R) -> Row<'a, R> {
-        Row { columns, row: Cow::Borrowed(row), role: Role::Row, group: None }
+        Row::of(columns, Cow::Borrowed(row))
     }
 
     /// A row that was made for the view.
     pub fn owned(columns: &'static Columns<R>, row: R) -> Row<'a, R> {
-        Row { columns, row: Cow::Owned(row), role: Role::Row, group: None }
+        Row::of(columns, Cow::Owned(row))
+    }
+
+    fn of(columns: &'static Columns<R>, row: Cow<'a, R>) -> Row<'a, R> {
+        Row { tabular: columns.tabular, json: columns.json, row, role: Role::Row, group: None }
+    }
+
+    /// The same row under other columns of the tabular formats.
+    #[must_use]
+    pub fn under(self, tabular: &'a [Column<R>]) -> Row<'a, R> {
+        Row { tabular, ..self }
     }
 
     /// The same row with another role.
@@ -354,16 +433,16 @@ impl<'a, R: Clone> Row<'a, R> {
 
 impl<R: Clone> Record for Row<'_, R> {
     fn cell(&self, column: usize) -> Cell<'_> {
-        self.columns.tabular.get(column).map_or(Cell::Empty, |column| (column.get)(&self.row))
+        self.tabular.get(column).map_or(Cell::Empty, |column| column.cell(&self.row))
     }
 
     fn field_count(&self) -> usize {
-        self.columns.json.len()
+        self.json.len()
     }
 
     fn field(&self, index: usize) -> (&'static str, Cell<'_>) {
-        let column = &self.columns.json[index];
-        (column.spec.id, (column.get)(&self.row))
+        let column = &self.json[index];
+        (column.spec.id, column.cell(&self.row))
     }
 
     fn role(&self) -> Role {

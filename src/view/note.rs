@@ -15,6 +15,12 @@ use crate::sample::peak::When;
 pub enum Note {
     /// Memory in pages of hugetlb, which the kernel doesn't count as resident.
     HugePages(Bytes),
+    /// Memory that the process freed with `MADV_FREE` and the kernel has not taken back.
+    LazyFree(Bytes),
+    /// Memory that is locked.
+    Locked(Bytes),
+    /// Memory in transparent huge pages.
+    TransparentHuge(Bytes),
     /// Some regions were not measured.
     PartlyMeasured,
     /// Only the layout was read.

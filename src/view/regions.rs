@@ -2,44 +2,62 @@
 
 use std::borrow::Cow;
 
-use mmview_platform::{AddrRange, Bytes, Evidence, MacosRegion, NameKind, Warning};
+use mmview_platform::{AddrRange, NameKind, Native, Warning};
 use serde_json::{Value, json};
 
-use super::column::{Column, Columns, Joint, Row, Shows, ValueType};
+use super::column::{Column, Columns, EVIDENCE_IDS, Joint, Row, Shows, ValueType};
 use super::origins::{Origins, warnings_value};
-use super::{Cell, Head, Layout, Note, Record, Role, Table, Tail, ViewKind, Vocabulary, address_value};
+use super::{Cell, Head, Layout, Note, Record, Role, Spec, Table, Tail, ViewKind, Vocabulary, address_value};
+use crate::field::{self, Class, Field, Value as FieldValue};
 use crate::kind::Group;
 use crate::region::{Classified, Part};
 
 type RegionColumn = Column<Classified>;
 
-const KIND: RegionColumn = RegionColumn::machine("kind", ValueType::Kind, |region| Cell::Kind(region.kind()));
-const TYPE: RegionColumn =
-    RegionColumn::new("type", "REGION TYPE", ValueType::Type, |region| Cell::text(region.title()));
-const START: RegionColumn =
-    RegionColumn::new("start", "START", ValueType::Address, |region| Cell::Address(region.range().start()));
-const END: RegionColumn =
-    RegionColumn::new("end", "END", ValueType::Address, |region| Cell::Address(region.range().end()))
-        .joined(Joint::Range)
-        .shown(Shows::Wide);
-const SIZE: RegionColumn =
-    RegionColumn::new("size", "VSIZE", ValueType::Size, |region| Cell::Size(Some(region.size())));
-const RESIDENT: RegionColumn = RegionColumn::new("resident", "RSDNT", ValueType::Measured, |region| {
-    Cell::Size(region.counts().resident)
-});
-const DIRTY: RegionColumn =
-    RegionColumn::new("dirty", "DIRTY", ValueType::Measured, |region| Cell::Size(region.counts().dirty));
-const SWAPPED: RegionColumn =
-    RegionColumn::new("swapped", "SWAP", ValueType::Measured, |region| Cell::Size(region.counts().swapped));
-const PROPORTIONAL: RegionColumn = RegionColumn::machine("proportional", ValueType::Measured, |region| {
-    Cell::Size(region.counts().proportional)
-});
-const UNIQUE: RegionColumn =
-    RegionColumn::machine("unique", ValueType::Measured, |region| Cell::Size(region.counts().unique));
-const PROTECTION: RegionColumn =
-    RegionColumn::new("protection", "PRT", ValueType::OptionalProtection, |region| {
-        Cell::Protection(region.protection())
-    })
+/// The column of a field.
+pub(super) const fn column(field: &'static Field) -> RegionColumn {
+    RegionColumn::of(field, field.title, value)
+}
+
+/// The value of a field in a region.
+fn value<'a>(region: &'a Classified, field: &'static Field) -> Cell<'a> {
+    match field.value(region) {
+        FieldValue::Unmeasured if matches!(field.class, Class::Sum | Class::Size) => Cell::Size(None),
+        FieldValue::Unmeasured => Cell::Unknown,
+        FieldValue::Nothing => Cell::Empty,
+        FieldValue::Size(size) => Cell::Size(Some(size)),
+        FieldValue::Number(number) => Cell::Count(number),
+        FieldValue::Address(address) => Cell::Address(address),
+        FieldValue::Truth(is_true) => Cell::text(if is_true { "yes" } else { "no" }),
+        FieldValue::Text(text) => Cell::Name(text),
+        FieldValue::Kind(kind) => Cell::Kind(kind),
+        FieldValue::Protection(protection) => Cell::Protection(protection),
+        FieldValue::Share(share) => Cell::Share(share),
+    }
+}
+
+/// The same, and no field in JSON if the system doesn't report it.
+fn value_if_reported<'a>(region: &'a Classified, field: &'static Field) -> Cell<'a> {
+    let os = match region.native() {
+        Native::Linux(_) => Some("linux"),
+        Native::Macos(_) => Some("macos"),
+        _ => None,
+    };
+    if field.os == os { value(region, field) } else { Cell::Absent }
+}
+
+const KIND: RegionColumn = column(&field::KIND).shown(Shows::Machines);
+const TYPE: RegionColumn = column(&field::TYPE);
+pub(super) const START: RegionColumn = column(&field::START);
+pub(super) const END: RegionColumn = column(&field::END).joined(Joint::Range).shown(Shows::Wide);
+const SIZE: RegionColumn = column(&field::SIZE).typed(ValueType::Size);
+const RESIDENT: RegionColumn = column(&field::RESIDENT);
+const DIRTY: RegionColumn = column(&field::DIRTY);
+const SWAPPED: RegionColumn = column(&field::SWAPPED);
+const PROPORTIONAL: RegionColumn = column(&field::PSS).shown(Shows::Machines);
+const UNIQUE: RegionColumn = column(&field::UNIQUE).shown(Shows::Machines);
+const PROTECTION: RegionColumn = column(&field::PERM)
+    .typed(ValueType::OptionalProtection)
     .about("The current protection; null if the capture doesn't show it.");
 const MAX_PROTECTION: RegionColumn =
     RegionColumn::new("max_protection", "MAX", ValueType::OptionalProtection, |region| {
@@ -48,31 +66,20 @@ const MAX_PROTECTION: RegionColumn =
     .joined(Joint::Limit)
     .shown(Shows::Wide)
     .about("The maximum protection that mprotect can set; null if unknown.");
-const SHARE: RegionColumn =
-    RegionColumn::new("share", "SHR", ValueType::Share, |region| Cell::Share(region.share()));
+const SHARE: RegionColumn = column(&field::SHARE);
 const OFFSET: RegionColumn =
     RegionColumn::machine("offset", ValueType::Offset, |region| Cell::Count(region.offset()));
-const PATH: RegionColumn =
-    RegionColumn::machine("path", ValueType::OptionalName, |region| Cell::name(region.path()));
-const DETAIL: RegionColumn =
+const PATH: RegionColumn = column(&field::PATH).shown(Shows::Machines);
+pub(super) const DETAIL: RegionColumn =
     RegionColumn::new("detail", "REGION DETAIL", ValueType::OptionalName, |region| {
         let detail = detail(region);
         if detail.is_empty() { Cell::Empty } else { Cell::Name(detail) }
     })
     .about("The region's name and what explains it, such as the thread that owns a stack.");
 
-fn purgeable(region: &Classified, of: fn(&MacosRegion) -> Option<Bytes>) -> Cell<'_> {
-    region.native().macos().map_or(Cell::Absent, |native| Cell::Size(of(native)))
-}
-
-const VOLATILE: RegionColumn = RegionColumn::machine("volatile", ValueType::Measured, |region| {
-    purgeable(region, |native| native.volatile)
-});
-const NONVOLATILE: RegionColumn = RegionColumn::machine("nonvolatile", ValueType::Measured, |region| {
-    purgeable(region, |native| native.nonvolatile)
-});
-const EMPTY: RegionColumn =
-    RegionColumn::machine("empty", ValueType::Measured, |region| purgeable(region, |native| native.empty));
+const VOLATILE: RegionColumn = RegionColumn::of(&field::VOLATILE, "", value_if_reported);
+const NONVOLATILE: RegionColumn = RegionColumn::of(&field::NONVOLATILE, "", value_if_reported);
+const EMPTY: RegionColumn = RegionColumn::of(&field::EMPTY, "", value_if_reported);
 const PAGES: RegionColumn = RegionColumn::machine("pages", ValueType::List("page_run"), |region| {
     region.facts().pages.as_ref().map_or(Cell::Absent, |pages| Cell::Data(pages))
 })
@@ -80,24 +87,22 @@ const PAGES: RegionColumn = RegionColumn::machine("pages", ValueType::List("page
     "With --detail pages: runs of pages in the same state, by address. Pages that are neither in memory nor in swap are in no \
      run.",
 );
-const EVIDENCE: RegionColumn =
-    RegionColumn::new("evidence", "EVID", ValueType::Word(EVIDENCE_IDS), |region| {
-        Cell::text(region.evidence().id())
-    })
+const EVIDENCE: RegionColumn = column(&field::EVIDENCE)
     .shown(Shows::Asked)
     .about(
         "How the purpose is known: from the kernel, from structures in memory or the headers of files, or from a shape, which \
          is likely and not certain.",
     );
-const IMAGE: RegionColumn = RegionColumn::new("image", "BUILD ID", ValueType::OptionalName, |region| {
-    let Some(id) = region.native().linux().and_then(|native| native.build_id.as_deref()) else {
-        return Cell::Empty;
-    };
-    let soname = region.native().linux().and_then(|native| native.soname.as_deref());
-    let text = soname.map_or_else(|| id.to_owned(), |soname| format!("{id} {soname}"));
-    Cell::Name(Cow::Owned(text.into_bytes()))
-})
-.shown(Shows::Asked);
+pub(super) const IMAGE: RegionColumn =
+    RegionColumn::new("image", "BUILD ID", ValueType::OptionalName, |region| {
+        let Some(id) = region.native().linux().and_then(|native| native.build_id.as_deref()) else {
+            return Cell::Empty;
+        };
+        let soname = region.native().linux().and_then(|native| native.soname.as_deref());
+        let text = soname.map_or_else(|| id.to_owned(), |soname| format!("{id} {soname}"));
+        Cell::Name(Cow::Owned(text.into_bytes()))
+    })
+    .shown(Shows::Asked);
 const PARTS_FIELD: RegionColumn =
     RegionColumn::machine("parts", ValueType::List("part"), |region| match region.parts() {
         [] => Cell::Absent,
@@ -158,9 +163,6 @@ pub const COLUMNS: Columns<Classified> = Columns {
     ],
 };
 
-/// The identifiers of evidence.
-pub const EVIDENCE_IDS: &[&str] = &[Evidence::Kernel.id(), Evidence::Shape.id(), Evidence::Memory.id()];
-
 type PartColumn = Column<Part>;
 
 const PART_KIND: PartColumn = PartColumn::machine("kind", ValueType::Kind, |part| Cell::Kind(part.kind()));
@@ -179,7 +181,7 @@ const PART_DIRTY: PartColumn =
     PartColumn::new("dirty", "", ValueType::Measured, |part| Cell::Size(part.counts().dirty));
 const PART_SWAPPED: PartColumn =
     PartColumn::new("swapped", "", ValueType::Measured, |part| Cell::Size(part.counts().swapped));
-const PART_NOTHING: PartColumn = PartColumn::new("", "", ValueType::Text, |_| Cell::Empty);
+pub(super) const PART_NOTHING: PartColumn = PartColumn::new("", "", ValueType::Text, |_| Cell::Empty);
 const PART_DETAIL: PartColumn = PartColumn::new("detail", "", ValueType::OptionalName, |part| {
     part.note().map_or(Cell::Empty, |note| Cell::Name(Cow::Borrowed(note.as_bytes())))
 });
@@ -248,9 +250,13 @@ pub fn records(regions: &[Classified]) -> Vec<Box<dyn Record + '_>> {
     regions.iter().map(|region| Box::new(row(region)) as Box<dyn Record>).collect()
 }
 
-/// What comes before the rows.
-pub fn head(origins: &Origins) -> Head {
+/// What comes before the rows; `chosen` are the columns that the user chose.
+pub fn head(origins: &Origins, chosen: Option<Vec<Spec>>) -> Head {
     let table = Table::new(("regions", "region"), &COLUMNS, Layout::Streamed);
+    let table = match chosen {
+        Some(columns) => Table { columns, is_chosen: true, ..table },
+        None => table,
+    };
     Head {
         view: ViewKind::Regions,
         target: origins.target(),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Columns, Spec, ValueType, check, diff, heap, regions, summary, watch};
 use crate::demo;
+use crate::field::NATIVE_SUMS;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/render/mmview-1.schema.json");
 
@@ -13,11 +14,11 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/render/mmview-1.sch
 struct Definition {
     name: &'static str,
     fields: Vec<Spec>,
-    optional: &'static [&'static str],
+    optional: Vec<&'static str>,
 }
 
-fn definition<R>(name: &'static str, columns: &Columns<R>, optional: &'static [&'static str]) -> Definition {
-    Definition { name, fields: columns.fields().collect(), optional }
+fn definition<R>(name: &'static str, columns: &Columns<R>, optional: &[&'static str]) -> Definition {
+    Definition { name, fields: columns.fields().collect(), optional: optional.to_vec() }
 }
 
 fn definitions() -> Vec<Definition> {
@@ -25,6 +26,7 @@ fn definitions() -> Vec<Definition> {
     const PAGES: &[&str] = &["volatile", "nonvolatile", "empty", "pages", "parts"];
     // Of another program there is less to say than of a change.
     const CHANGE_ONLY: &[&str] = &["start", "end", "delta", "before", "after"];
+    let native = NATIVE_SUMS.map(|field| field.id);
     vec![
         definition("region", &regions::COLUMNS, PAGES),
         definition("gap", &regions::GAP, &[]),
@@ -32,8 +34,8 @@ fn definitions() -> Vec<Definition> {
         definition("zone", &heap::COLUMNS, &[]),
         definition("size_class", &heap::SIZE_COLUMNS, &[]),
         definition("allocation", &heap::ALLOCATION_COLUMNS, &[]),
-        definition("type_row", &summary::COLUMNS, PURGEABLE),
-        definition("owner_row", &summary::BY_OWNER, &[]),
+        definition("type_row", &summary::COLUMNS, &[PURGEABLE, &native].concat()),
+        definition("owner_row", &summary::BY_OWNER, &native),
         definition("zones_of_owner", &heap::BY_OWNER, &[]),
         definition("check_row", &check::COLUMNS, &[]),
         definition("found", &check::FOUND_COLUMNS, &[]),
@@ -111,6 +113,10 @@ fn the_schema_follows_from_the_columns() {
             object.shift_insert(0, "description".to_owned(), description.clone());
         }
         *defined = object.into();
+    }
+    let totals = &mut schema["$defs"]["totals"]["properties"];
+    for field in NATIVE_SUMS {
+        totals[field.id] = json!({ "description": field.about, "$ref": "#/$defs/measured" });
     }
     let written = serde_json::to_string_pretty(&schema).unwrap() + "\n";
     if std::env::var_os("MMVIEW_BLESS").is_some() {

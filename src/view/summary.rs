@@ -11,8 +11,9 @@ use super::{
     Cell, Head, Layout, Line, Note, Record, Role, Section, SectionKind, Table, Tail, ViewKind, Vocabulary,
     fields,
 };
+use crate::field::{self, Choice, Field, NATIVE_SUMS};
 use crate::kind::RegionKind;
-use crate::summary::{Certainty, Grouping, Purgeable, Sum, Summary, Totals};
+use crate::summary::{Certainty, Grouping, Summary, Totals};
 
 /// A line of the table: the sums of a type, or a total.
 #[derive(Clone, Debug)]
@@ -25,13 +26,24 @@ pub struct TypeRow {
 
 type TypeColumn = Column<TypeRow>;
 
-fn sum(sum: Sum) -> Cell<'static> {
-    Cell::Size(sum.value())
+/// The sum of a size.
+fn total(row: &TypeRow, field: &'static Field) -> Cell<'static> {
+    Cell::Size(row.totals.sum(field))
+}
+
+/// The same, and no field in JSON if the system doesn't report it.
+fn total_if_reported(row: &TypeRow, field: &'static Field) -> Cell<'static> {
+    if row.totals.reports(field) { total(row, field) } else { Cell::Absent }
+}
+
+/// The column of a size.
+const fn column(field: &'static Field) -> TypeColumn {
+    TypeColumn::of(field, field.heading, total)
 }
 
 /// A sum of purgeable memory: in a table nothing if there is none, and then no field in JSON.
-fn purgeable(row: &TypeRow, of: fn(Purgeable) -> Sum) -> Cell<'static> {
-    row.totals.purgeable.map_or(Cell::Absent, |purgeable| sum(of(purgeable)))
+fn purgeable(row: &TypeRow, field: &'static Field) -> Cell<'static> {
+    if row.totals.purgeable.is_some() { total(row, field) } else { Cell::Absent }
 }
 
 const KIND: TypeColumn =
@@ -43,27 +55,14 @@ const OWNER: TypeColumn = TypeColumn::new("owner", "\nOWNER", ValueType::Type, |
 const VIRTUAL: TypeColumn = TypeColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Size, |row| {
     Cell::Size(Some(row.totals.virtual_size))
 });
-const RESIDENT: TypeColumn =
-    TypeColumn::new("resident", "RESIDENT\nSIZE", ValueType::Measured, |row| sum(row.totals.resident));
-const DIRTY: TypeColumn =
-    TypeColumn::new("dirty", "DIRTY\nSIZE", ValueType::Measured, |row| sum(row.totals.dirty));
-const SWAPPED: TypeColumn =
-    TypeColumn::new("swapped", "SWAPPED\nSIZE", ValueType::Measured, |row| sum(row.totals.swapped));
-const PROPORTIONAL: TypeColumn =
-    TypeColumn::new("proportional", "PSS\nSIZE", ValueType::Measured, |row| sum(row.totals.proportional));
-const UNIQUE: TypeColumn = TypeColumn::machine("unique", ValueType::Measured, |row| sum(row.totals.unique));
-const VOLATILE: TypeColumn = TypeColumn::new("volatile", "VOLATILE\nSIZE", ValueType::Measured, |row| {
-    purgeable(row, |purgeable| purgeable.volatile)
-})
-.about("macOS: resident memory that the system may reclaim.");
-const NONVOLATILE: TypeColumn = TypeColumn::new("nonvolatile", "NONVOL\nSIZE", ValueType::Measured, |row| {
-    purgeable(row, |purgeable| purgeable.nonvolatile)
-})
-.about("macOS: resident purgeable memory in use.");
-const EMPTY: TypeColumn = TypeColumn::new("empty", "EMPTY\nSIZE", ValueType::Measured, |row| {
-    purgeable(row, |purgeable| purgeable.empty)
-})
-.about("macOS: purgeable memory whose pages the system reclaimed.");
+const RESIDENT: TypeColumn = column(&field::RESIDENT);
+const DIRTY: TypeColumn = column(&field::DIRTY);
+const SWAPPED: TypeColumn = column(&field::SWAPPED);
+const PROPORTIONAL: TypeColumn = column(&field::PSS);
+const UNIQUE: TypeColumn = column(&field::UNIQUE).shown(Shows::Machines);
+const VOLATILE: TypeColumn = TypeColumn::of(&field::VOLATILE, field::VOLATILE.heading, purgeable);
+const NONVOLATILE: TypeColumn = TypeColumn::of(&field::NONVOLATILE, field::NONVOLATILE.heading, purgeable);
+const EMPTY: TypeColumn = TypeColumn::of(&field::EMPTY, field::EMPTY.heading, purgeable);
 const REGIONS: TypeColumn =
     TypeColumn::new("regions", "REGION\nCOUNT", ValueType::Count, |row| Cell::Count(row.totals.regions));
 const EVIDENCE: TypeColumn = TypeColumn::machine("evidence", ValueType::OptionalText, |row| {
@@ -75,6 +74,43 @@ const NOTE: TypeColumn = TypeColumn::new("note", "", ValueType::Text, |row| matc
     _ => Cell::Empty,
 })
 .shown(Shows::People);
+
+/// How many sizes only one system reports.
+const NATIVE: usize = NATIVE_SUMS.len();
+
+/// The fields of JSON with those that only one system reports.
+const fn with_native<const OWN: usize, const ALL: usize>(own: [TypeColumn; OWN]) -> [TypeColumn; ALL] {
+    assert!(ALL == OWN + NATIVE);
+    let mut all = [KIND; ALL];
+    let mut index = 0;
+    while index < ALL {
+        all[index] = match index < OWN {
+            true => own[index],
+            false => TypeColumn::of(NATIVE_SUMS[index - OWN], "", total_if_reported),
+        };
+        index += 1;
+    }
+    all
+}
+
+const TYPE_FIELDS: [TypeColumn; 13 + NATIVE] = with_native([
+    KIND,
+    TYPE,
+    EVIDENCE,
+    REGIONS,
+    VIRTUAL,
+    RESIDENT,
+    DIRTY,
+    SWAPPED,
+    PROPORTIONAL,
+    UNIQUE,
+    VOLATILE,
+    NONVOLATILE,
+    EMPTY,
+]);
+
+const OWNER_FIELDS: [TypeColumn; 9 + NATIVE] =
+    with_native([OWNER, EVIDENCE, REGIONS, VIRTUAL, RESIDENT, DIRTY, SWAPPED, PROPORTIONAL, UNIQUE]);
 
 /// The columns.
 pub const COLUMNS: Columns<TypeRow> = Columns {
@@ -94,27 +130,13 @@ pub const COLUMNS: Columns<TypeRow> = Columns {
         NOTE,
         EVIDENCE,
     ],
-    json: &[
-        KIND,
-        TYPE,
-        EVIDENCE,
-        REGIONS,
-        VIRTUAL,
-        RESIDENT,
-        DIRTY,
-        SWAPPED,
-        PROPORTIONAL,
-        UNIQUE,
-        VOLATILE,
-        NONVOLATILE,
-        EMPTY,
-    ],
+    json: &TYPE_FIELDS,
 };
 
 /// The columns of a row for each owner.
 pub const BY_OWNER: Columns<TypeRow> = Columns {
     tabular: &[OWNER, VIRTUAL, RESIDENT, DIRTY, SWAPPED, PROPORTIONAL, UNIQUE, REGIONS, EVIDENCE],
-    json: &[OWNER, EVIDENCE, REGIONS, VIRTUAL, RESIDENT, DIRTY, SWAPPED, PROPORTIONAL, UNIQUE],
+    json: &OWNER_FIELDS,
 };
 
 const fn columns(grouping: Grouping) -> &'static Columns<TypeRow> {
@@ -124,19 +146,80 @@ const fn columns(grouping: Grouping) -> &'static Columns<TypeRow> {
     }
 }
 
-/// The columns for a system: people see proportional shares on Linux, purgeable memory on macOS.
-fn specs(os: &str, grouping: Grouping) -> Vec<Spec> {
-    let columns = columns(grouping);
-    match os {
-        "macos" => columns.specs_hiding(&[PROPORTIONAL.spec()]),
-        "linux" => columns.specs_hiding(&[VOLATILE.spec(), NONVOLATILE.spec(), EMPTY.spec()]),
-        _ => columns.specs(),
+/// The columns of a summary in the tabular formats.
+#[derive(Debug)]
+pub struct Look {
+    columns: Vec<TypeColumn>,
+    is_chosen: bool,
+}
+
+impl Look {
+    /// The columns of `choice`, after the name of the row if they leave it out; or the usual ones for maps of a system.
+    pub fn new(os: &str, grouping: Grouping, choice: Option<&Choice>) -> Look {
+        let Some(choice) = choice else { return Look { columns: usual(os, grouping), is_chosen: false } };
+        let names = choice.fields.contains(&&field::TYPE) && !choice.is_added;
+        let fields = choice.fields.iter().filter(|field| names || **field != &field::TYPE);
+        let chosen: Vec<_> = fields.map(|field| chosen(field, grouping)).collect();
+        let columns = match (choice.is_added, names) {
+            (true, _) => added(usual(os, grouping), chosen),
+            (false, true) => chosen,
+            (false, false) => [vec![name(grouping)], chosen].concat(),
+        };
+        Look { columns, is_chosen: true }
+    }
+
+    fn specs(&self) -> Vec<Spec> {
+        self.columns.iter().map(Column::spec).collect()
+    }
+}
+
+/// The usual columns for a system: people see proportional shares on Linux, purgeable memory on macOS.
+fn usual(os: &str, grouping: Grouping) -> Vec<TypeColumn> {
+    let hidden: &[&str] = match os {
+        "macos" => &[field::PSS.id],
+        "linux" => &[field::VOLATILE.id, field::NONVOLATILE.id, field::EMPTY.id],
+        _ => &[],
+    };
+    let shown = |column: &TypeColumn| match hidden.contains(&column.spec().id) {
+        true => column.shown(Shows::Machines),
+        false => *column,
+    };
+    columns(grouping).tabular.iter().map(shown).collect()
+}
+
+/// Columns before the number of regions.
+fn added(usual: Vec<TypeColumn>, chosen: Vec<TypeColumn>) -> Vec<TypeColumn> {
+    let is_other = |column: &TypeColumn| chosen.iter().all(|other| other.spec().id != column.spec().id);
+    let mut columns: Vec<_> = usual.into_iter().filter(is_other).collect();
+    let ends = [REGIONS.spec().id, NOTE.spec().id];
+    let place = columns.iter().position(|column| ends.contains(&column.spec().id)).unwrap_or(columns.len());
+    columns.splice(place..place, chosen);
+    columns
+}
+
+/// The column that names a row.
+fn name(grouping: Grouping) -> TypeColumn {
+    match grouping {
+        Grouping::Type => TYPE,
+        Grouping::Owner => OWNER,
+    }
+}
+
+/// The column of a field.
+fn chosen(field: &'static Field, grouping: Grouping) -> TypeColumn {
+    match () {
+        () if *field == field::TYPE => name(grouping),
+        () if *field == field::KIND => KIND.titled(field.heading).shown(Shows::Always),
+        () if *field == field::EVIDENCE => EVIDENCE.titled(field.heading).shown(Shows::Always),
+        () if *field == field::REGIONS => REGIONS,
+        () if *field == field::SIZE => VIRTUAL,
+        () => column(field),
     }
 }
 
 /// What comes before the rows. `printed` is the report's own summary if it is a summary of the regions that are shown: vmmap
 /// computed its two lines from exact sizes, where its listing has rounded ones.
-pub fn head(origins: &Origins, summary: &Summary, printed: Option<&PrintedSummary>) -> Head {
+pub fn head(origins: &Origins, summary: &Summary, look: &Look, printed: Option<&PrintedSummary>) -> Head {
     let printed_line = |start: &str| {
         let line = printed?.text.lines().find(|line| line.starts_with(start))?;
         Some(Line::Quoted(line.trim_end().into()))
@@ -161,7 +244,12 @@ pub fn head(origins: &Origins, summary: &Summary, printed: Option<&PrintedSummar
             Section::new(SectionKind::Totals, totals),
         ],
         fields,
-        tables: vec![Table { columns: specs(os, summary.grouping), vocabulary: Vocabulary::of(os), ..table }],
+        tables: vec![Table {
+            columns: look.specs(),
+            vocabulary: Vocabulary::of(os),
+            is_chosen: look.is_chosen,
+            ..table
+        }],
     }
 }
 
@@ -183,7 +271,7 @@ pub fn printed_head(origins: &Origins, printed: &PrintedSummary) -> Head {
 }
 
 /// The rows, and for people the totals below them.
-pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
+pub fn records<'a>(summary: &'a Summary, look: &'a Look) -> Vec<Box<dyn Record + 'a>> {
     fn boxed<'a>(row: Row<'a, TypeRow>) -> Box<dyn Record + 'a> {
         Box::new(row)
     }
@@ -195,7 +283,7 @@ pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
             evidence: Certainty::default(),
             totals: Totals::default(),
         };
-        boxed(Row::owned(columns, nothing).role(Role::Rule))
+        boxed(Row::owned(columns, nothing).under(&look.columns).role(Role::Rule))
     };
     let total = |title: &'static str, totals: &Totals| {
         let row = TypeRow {
@@ -204,7 +292,7 @@ pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
             evidence: Certainty::default(),
             totals: *totals,
         };
-        boxed(Row::owned(columns, row).role(Role::Total))
+        boxed(Row::owned(columns, row).under(&look.columns).role(Role::Total))
     };
     let rows = summary.rows.iter().map(|row| {
         let line = TypeRow {
@@ -213,7 +301,7 @@ pub fn records(summary: &Summary) -> Vec<Box<dyn Record + '_>> {
             evidence: row.evidence,
             totals: row.totals,
         };
-        boxed(Row::owned(columns, line).group(row.kind.group()))
+        boxed(Row::owned(columns, line).under(&look.columns).group(row.kind.group()))
     });
     let unreserved = summary.total_unreserved.iter();
     std::iter::once(rule())
@@ -229,6 +317,10 @@ pub fn tail(summary: &Summary, warnings: &[Warning], limit: Option<u64>) -> Tail
     if summary.hugetlb > Bytes::ZERO {
         notes.push(Note::HugePages(summary.hugetlb));
     }
+    notes.extend(much(&summary.total, &[&field::LAZYFREE]).map(Note::LazyFree));
+    notes.extend(much(&summary.total, &[&field::LOCKED]).map(Note::Locked));
+    let huge = [&field::THP, &field::SHMEM_THP, &field::FILE_THP];
+    notes.extend(much(&summary.total, &huge).map(Note::TransparentHuge));
     if summary.is_partial() {
         notes.push(Note::PartlyMeasured);
     } else if summary.total.resident.value().is_none() {
@@ -259,4 +351,11 @@ pub fn tail(summary: &Summary, warnings: &[Warning], limit: Option<u64>) -> Tail
         "warnings": warnings_value(warnings),
     }));
     Tail { fields, notes }
+}
+
+/// The sum of some sizes, if it is at least a hundredth of what is resident.
+fn much(total: &Totals, fields: &[&Field]) -> Option<Bytes> {
+    let resident = total.resident.value()?;
+    let size = fields.iter().filter_map(|field| total.sum(field)).fold(Bytes::ZERO, |sum, size| sum + size);
+    (size > Bytes::ZERO && size.0 >= resident.0 / 100).then_some(size)
 }

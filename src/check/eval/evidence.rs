@@ -3,7 +3,7 @@
 use mmview_platform::Zone;
 
 use super::verdict::Verdict;
-use crate::check::language::{Filter, Test};
+use crate::check::language::Filter;
 use crate::completeness::Missing;
 use crate::region::{Classified, region_at};
 use crate::snapshot::Snapshot;
@@ -53,7 +53,7 @@ impl<'a> Evidence<'a> {
         let mut asks_for_purpose = false;
         if let Some(filter) = filter {
             filter.for_each_atom(&mut |predicate| {
-                asks_for_purpose |= matches!(predicate.test, Test::Kind(_) | Test::Type(_));
+                asks_for_purpose |= predicate.test.field().is_purpose();
             });
         }
         if asks_for_purpose { Evidence { regions: self.parts, ..self } } else { self }

@@ -3,7 +3,7 @@
 use mmview_platform::Detail;
 
 use super::region::NEED_FLAGS;
-use crate::check::language::{Atom, Condition, Expr, Filter, Measure, Predicate, Test, Value};
+use crate::check::language::{Atom, Condition, Expr, Filter, Predicate, Test, Value};
 
 /// The least detail that can decide a check.
 pub fn needs(expr: &Expr) -> Detail {
@@ -23,9 +23,7 @@ fn of_atom(atom: &Atom) -> Detail {
 
 fn of_value(value: &Value) -> Detail {
     match value {
-        Value::Sum(measure, filter) | Value::Max(measure, filter) => {
-            of_measure(*measure).max(of_optional(filter))
-        }
+        Value::Sum(field, filter) | Value::Max(field, filter) => field.detail.max(of_optional(filter)),
         Value::Count(filter) => of_optional(filter),
         Value::Number(_) | Value::Allocated(..) => Detail::Layout,
     }
@@ -43,17 +41,8 @@ fn of_filter(filter: &Filter) -> Detail {
 
 fn of_predicate(predicate: &Predicate) -> Detail {
     match &predicate.test {
-        Test::Measured(measure, ..) => of_measure(*measure),
         Test::Kind(kinds) if kinds.iter().any(|kind| NEED_FLAGS.contains(kind)) => Detail::Counts,
         Test::Type(glob) if NEED_FLAGS.iter().any(|kind| glob.matches(kind.title())) => Detail::Counts,
-        _ => Detail::Layout,
-    }
-}
-
-fn of_measure(measure: Measure) -> Detail {
-    match measure {
-        Measure::Size => Detail::Layout,
-        Measure::Resident | Measure::Swapped => Detail::Resident,
-        Measure::Dirty | Measure::Pss | Measure::Unique => Detail::Counts,
+        test => test.field().detail,
     }
 }

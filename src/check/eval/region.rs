@@ -1,9 +1,10 @@
 //! Whether a region passes a filter.
 
-use mmview_platform::{Bytes, Native, ShareMode};
+use mmview_platform::{Native, ShareMode};
 
 use super::verdict::Verdict;
-use crate::check::language::{Filter, Measure, Predicate, Share, Test};
+use crate::check::language::{Filter, Predicate, Share, Test, TypeGlob};
+use crate::field::{Class, Field, Value};
 use crate::kind::RegionKind;
 use crate::region::Classified;
 
@@ -37,34 +38,22 @@ impl Test {
             // A listing without protections doesn't say who shares a region either.
             Test::Share(_) if !region.protection().is_known() => Verdict::Unknown,
             Test::Share(share) => share.matches(region.share()).into(),
-            Test::Measured(measure, op, number) => match measure.of(region) {
+            Test::Number(field, op, number) => match field.number(region) {
                 Some(size) => op.compare(size, number.value).into(),
                 None => Verdict::Unknown,
             },
-            Test::Offset(..) if !has_offset(region) => Verdict::Unknown,
-            Test::Offset(op, number) => op.compare(region.offset(), number.value).into(),
+            Test::Text(field, glob) => match field.value(region) {
+                Value::Unmeasured => Verdict::Unknown,
+                value => value.bytes().is_some_and(|text| matches(field, glob, text)).into(),
+            },
+            Test::Truth(field) => match field.value(region) {
+                Value::Truth(is_true) => is_true.into(),
+                _ => Verdict::Unknown,
+            },
             Test::Start(op, address) => op.compare(region.range().start(), *address).into(),
             Test::End(op, address) => op.compare(region.range().end(), *address).into(),
             Test::Addr(range) => range.overlaps(region.range()).into(),
-            Test::Deleted if !shows_deletion(region) => Verdict::Unknown,
-            Test::Deleted => region.name().is_some_and(|name| name.is_deleted()).into(),
         }
-    }
-}
-
-impl Measure {
-    /// The size in bytes, or `None` if it was not measured.
-    pub fn of(self, region: &Classified) -> Option<u64> {
-        let counts = region.counts();
-        let size = match self {
-            Measure::Size => Some(region.size()),
-            Measure::Resident => counts.resident,
-            Measure::Dirty => counts.dirty,
-            Measure::Swapped => counts.swapped,
-            Measure::Pss => counts.proportional,
-            Measure::Unique => counts.unique,
-        };
-        size.map(|Bytes(size)| size)
     }
 }
 
@@ -78,6 +67,15 @@ impl Share {
     }
 }
 
+/// Whether a text matches: as a whole, or one of its words where each is a value of its own.
+fn matches(field: &Field, glob: &TypeGlob, text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    match field.class {
+        Class::Words => text.split(' ').any(|word| glob.matches(word)),
+        _ => glob.matches(&text),
+    }
+}
+
 /// Whether a region that is not known to be of a kind may be of it after all, because its flags were not read.
 fn may_be(region: &Classified, is_asked: impl Fn(RegionKind) -> bool) -> Verdict {
     let Native::Linux(native) = region.native() else { return Verdict::Fails };
@@ -88,14 +86,4 @@ fn may_be(region: &Classified, is_asked: impl Fn(RegionKind) -> bool) -> Verdict
         || ((region.is_unnamed() || region.path().is_some()) && is_asked(RegionKind::HugePages))
         || (region.is_file_backed() && is_asked(RegionKind::Device));
     if may_be { Verdict::Unknown } else { Verdict::Fails }
-}
-
-/// Whether the offset of a region is known. A report of vmmap has none.
-fn has_offset(region: &Classified) -> bool {
-    region.native().macos().is_none_or(|native| native.printed_type.is_none())
-}
-
-/// Whether it is known if the file of a region has been unlinked. On macOS it is not.
-fn shows_deletion(region: &Classified) -> bool {
-    region.native().macos().is_none() || !region.is_file_backed()
 }

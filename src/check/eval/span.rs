@@ -20,11 +20,11 @@ impl Span {
 
     /// Computes a value. A size that was not measured can be any size: a sum grows by it, or stays.
     pub fn of(value: &Value, evidence: Evidence<'_>) -> Span {
-        let (measure, filter) = match value {
+        let (field, filter) = match value {
             Value::Number(number) => return Span { least: number.value, most: Some(number.value) },
             Value::Allocated(what, zone) => return Span::of_zones(*what, zone.as_ref(), evidence),
             Value::Count(filter) => (None, filter),
-            Value::Sum(measure, filter) | Value::Max(measure, filter) => (Some(*measure), filter),
+            Value::Sum(field, filter) | Value::Max(field, filter) => (Some(*field), filter),
         };
         let join = if matches!(value, Value::Max(..)) { u64::max } else { u64::saturating_add };
         let evidence = evidence.for_filter(filter.as_ref());
@@ -34,7 +34,7 @@ impl Span {
             if verdict == Verdict::Fails {
                 continue;
             }
-            let one = measure.map_or(Some(1), |measure| measure.of(region));
+            let one = field.map_or(Some(1), |field| field.number(region));
             if verdict == Verdict::Holds {
                 span.least = join(span.least, one.unwrap_or(0));
             }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::finding::amount;
 use super::miss::miss;
 use crate::check::eval::{Verdict, is_shortened};
-use crate::check::language::{Filter, Logic, Measure, Op, Perm, Predicate, Quoted, Share, Test};
+use crate::check::language::{Filter, Logic, Op, Perm, Predicate, Quoted, Share, Test};
+use crate::field::{self, Class};
 use crate::region::Classified;
 
 /// The flags of smaps, as [`Found::unmeasured`](super::Found) names them.
@@ -17,8 +18,8 @@ pub const PATH: &str = "whole path";
 /// Whether the row of a region shows the field of a condition.
 pub fn shows(predicate: &Predicate) -> bool {
     match predicate.test {
-        Test::Measured(measure, ..) => measure == Measure::Size,
-        Test::Offset(..) => false,
+        Test::Number(field, ..) | Test::Text(field, _) => *field == field::SIZE,
+        Test::Truth(field) => *field == field::DELETED,
         _ => true,
     }
 }
@@ -56,7 +57,7 @@ fn collect(filter: &Filter, region: &Classified, is_wanted: bool, differences: &
 /// Describes a field that doesn't meet a condition.
 fn difference(predicate: &Predicate, region: &Classified, is_wanted: bool) -> String {
     let test = &predicate.test;
-    let field = test.field();
+    let field = test.field().name;
     // Whether the field should be anything but what the condition names.
     let is_unwanted = predicate.is_negated == is_wanted;
     let wanted = |text: &str| if is_unwanted { String::new() } else { format!(", not {text}") };
@@ -81,15 +82,23 @@ fn difference(predicate: &Predicate, region: &Classified, is_wanted: bool) -> St
             let is = if matches!(share, Share::Code(_)) { mode.code() } else { mode.id() };
             format!("{field} is {is}{}", wanted(share.word()))
         }
-        Test::Measured(measure, op, number) => {
-            let size =
-                measure.of(region).map_or_else(|| "-".to_owned(), |size| amount(size, Some(number.value)));
-            format!("{field} is {size}{}", ordered(op, &number.text))
+        Test::Number(number_field, op, number) => {
+            let value = number_field.number(region).map_or_else(
+                || "-".to_owned(),
+                |value| match number_field.class {
+                    Class::Sum | Class::Size => amount(value, Some(number.value)),
+                    _ => value.to_string(),
+                },
+            );
+            format!("{field} is {value}{}", ordered(op, &number.text))
         }
-        Test::Offset(op, number) => {
-            let offset = amount(region.offset(), Some(number.value));
-            format!("{field} is {offset}{}", ordered(op, &number.text))
-        }
+        Test::Text(text_field, glob) => match text_field.value(region).bytes() {
+            None => format!("it has no {field}"),
+            Some(text) => {
+                let text = Quoted(text);
+                format!("{field} is {text}{}", wanted(&Quoted(glob.text().as_bytes()).to_string()))
+            }
+        },
         Test::Start(op, address) => {
             format!("{field} is {:#x}{}", region.range().start(), ordered(op, &format!("{address:#x}")))
         }
@@ -98,9 +107,12 @@ fn difference(predicate: &Predicate, region: &Classified, is_wanted: bool) -> St
         }
         Test::Addr(range) if is_unwanted => format!("it contains {:#x}", range.start()),
         Test::Addr(range) => format!("it doesn't contain {:#x}", range.start()),
-        Test::Deleted if is_unwanted => "its file is deleted".to_owned(),
-        Test::Deleted if region.is_file_backed() => "its file is not deleted".to_owned(),
-        Test::Deleted => "it has no file".to_owned(),
+        Test::Truth(truth) if **truth != field::DELETED => {
+            format!("{field} is {}", if is_unwanted { "true" } else { "false" })
+        }
+        Test::Truth(_) if is_unwanted => "its file is deleted".to_owned(),
+        Test::Truth(_) if region.is_file_backed() => "its file is not deleted".to_owned(),
+        Test::Truth(_) => "it has no file".to_owned(),
     }
 }
 
@@ -126,6 +138,6 @@ fn unmeasured(test: &Test, region: &Classified) -> &'static str {
     match test {
         Test::Kind(..) | Test::Type(_) => FLAGS,
         Test::Path(_) | Test::Name(_) if region.name().is_some_and(|name| is_shortened(name, region)) => PATH,
-        test => test.field(),
+        test => test.field().name,
     }
 }

@@ -87,10 +87,9 @@ fn weight(test: &Test) -> u32 {
 /// The difference between a field and the number that it is compared with; 0 for other fields.
 fn distance(test: &Test, region: &Classified) -> u64 {
     match test {
-        Test::Measured(measure, _, number) => {
-            measure.of(region).map_or(u64::MAX, |size| size.abs_diff(number.value))
+        Test::Number(field, _, number) => {
+            field.number(region).map_or(u64::MAX, |size| size.abs_diff(number.value))
         }
-        Test::Offset(_, number) => region.offset().abs_diff(number.value),
         Test::Start(_, address) => region.range().start().abs_diff(*address),
         Test::End(_, address) => region.range().end().abs_diff(*address),
         _ => 0,

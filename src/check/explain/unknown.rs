@@ -6,7 +6,8 @@ use super::finding::{Finding, MATCHES, Tally};
 use super::instead::{PATH, unmeasured_in};
 use super::value::value;
 use crate::check::eval::{Evidence, Span, Verdict, decide_atom, passes};
-use crate::check::language::{Atom, Condition, Filter, Measure, Value};
+use crate::check::language::{Atom, Condition, Filter, Value};
+use crate::field::Field;
 use crate::region::Classified;
 
 /// What is allocated, as [`Found::unmeasured`](super::Found) names it.
@@ -76,7 +77,7 @@ fn undecided<'a>(
 /// A filter that a part of a check applies to regions, and the size that it takes of those that pass.
 struct Need<'e> {
     filter: Option<&'e Filter>,
-    measure: Option<Measure>,
+    size: Option<&'static Field>,
 }
 
 impl Need<'_> {
@@ -85,9 +86,9 @@ impl Need<'_> {
         if verdict == Verdict::Unknown {
             self.filter.iter().for_each(|filter| unmeasured_in(filter, region, unmeasured));
         }
-        let lacking = self.measure.filter(|measure| measure.of(region).is_none());
+        let lacking = self.size.filter(|field| field.number(region).is_none());
         if verdict != Verdict::Fails {
-            unmeasured.extend(lacking.map(Measure::name));
+            unmeasured.extend(lacking.map(|field| field.name));
         }
         verdict == Verdict::Unknown || (verdict == Verdict::Holds && lacking.is_some())
     }
@@ -95,13 +96,13 @@ impl Need<'_> {
 
 fn needs(atom: &Atom) -> Vec<Need<'_>> {
     match atom {
-        Atom::Regions(_, filter) => vec![Need { filter: filter.as_ref(), measure: None }],
+        Atom::Regions(_, filter) => vec![Need { filter: filter.as_ref(), size: None }],
         Atom::Compare(left, _, right) => [left, right]
             .into_iter()
             .filter(|value| !matches!(value, Value::Number(_) | Value::Allocated(..)))
-            .map(|value| Need { filter: value.filter(), measure: value.measure() })
+            .map(|value| Need { filter: value.filter(), size: value.size() })
             .collect(),
-        Atom::At(_, Condition::Filter(filter)) => vec![Need { filter: Some(filter), measure: None }],
+        Atom::At(_, Condition::Filter(filter)) => vec![Need { filter: Some(filter), size: None }],
         Atom::Mapped(_) | Atom::At(..) => Vec::new(),
     }
 }
@@ -115,7 +116,7 @@ fn gaps_in<'a>(
     let names: Vec<_> = unmeasured.iter().copied().collect();
     let subject = if names.is_empty() { "the answer".to_owned() } else { names.join(" and ") };
     // Sizes are measured, everything else is known.
-    let is_measured = names.iter().all(|name| Measure::named(name).is_some());
+    let is_measured = names.iter().all(|name| Field::named(name).is_some_and(Field::is_sum));
     let state = match (is_measured, names.len() > 1) {
         (true, true) => "were not measured",
         (true, false) => "was not measured",

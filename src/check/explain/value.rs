@@ -6,7 +6,8 @@ use mmview_platform::Zone;
 
 use super::finding::{Finding, FoundRegion, MATCHES, amount};
 use crate::check::eval::{Evidence, Span, Verdict, passes};
-use crate::check::language::{Allocated, Filter, Measure, Op, Value};
+use crate::check::language::{Allocated, Filter, Op, Value};
+use crate::field::{self, Field};
 use crate::region::Classified;
 
 /// How many of the regions that make up a sum are listed, and how many of the largest.
@@ -25,8 +26,8 @@ pub fn value<'a>(
         Value::Number(number) => Some(number.value),
         _ => None,
     };
-    let measure = value.measure();
-    let is_size = measure.is_some() || matches!(value, Value::Allocated(Allocated::Bytes, _));
+    let size_field = value.size();
+    let is_size = size_field.is_some() || matches!(value, Value::Allocated(Allocated::Bytes, _));
     let format = |value: u64| if is_size { amount(value, other_number) } else { value.to_string() };
     let is = match (span.exact(), span.most) {
         (Some(about), _) if is_in_motion(value, evidence) => format!("is about {}", format(about)),
@@ -48,11 +49,12 @@ pub fn value<'a>(
         more,
         regions: first.into_iter().map(FoundRegion::plain).collect(),
     };
-    if let Some(measure) = measure.filter(|measure| *measure != Measure::Size) {
+    if let Some(field) = size_field.filter(|field| **field != field::SIZE) {
         for found in &mut finding.regions {
-            let size =
-                measure.of(found.region).map_or_else(|| "not measured".to_owned(), |size| amount(size, None));
-            found.instead.push(format!("{} is {size}", measure.name()));
+            let size = field
+                .number(found.region)
+                .map_or_else(|| "not measured".to_owned(), |size| amount(size, None));
+            found.instead.push(format!("{} is {size}", field.name));
         }
     }
     Some(finding)
@@ -75,14 +77,14 @@ fn contributors<'a>(value: &Value, evidence: Evidence<'a>) -> Option<(Vec<&'a Cl
             let mut counted = evidence.regions.iter().filter(is_counted);
             (counted.by_ref().take(MATCHES).collect(), counted.count())
         }
-        Value::Sum(measure, filter) => {
-            let mut all = by_size(*measure, filter.as_ref(), evidence);
+        Value::Sum(field, filter) => {
+            let mut all = by_size(field, filter.as_ref(), evidence);
             let more = all.len().saturating_sub(CONTRIBUTORS);
             all.truncate(CONTRIBUTORS);
             (all, more)
         }
-        Value::Max(measure, filter) => {
-            let mut all = by_size(*measure, filter.as_ref(), evidence);
+        Value::Max(field, filter) => {
+            let mut all = by_size(field, filter.as_ref(), evidence);
             all.truncate(LARGEST);
             (all, 0)
         }
@@ -90,11 +92,15 @@ fn contributors<'a>(value: &Value, evidence: Evidence<'a>) -> Option<(Vec<&'a Cl
 }
 
 /// The regions with some of a size, from large to small; equal ones by address.
-fn by_size<'a>(measure: Measure, filter: Option<&Filter>, evidence: Evidence<'a>) -> Vec<&'a Classified> {
+fn by_size<'a>(
+    field: &'static Field,
+    filter: Option<&Filter>,
+    evidence: Evidence<'a>,
+) -> Vec<&'a Classified> {
     let mut all: Vec<(u64, &Classified)> = evidence
         .regions
         .iter()
-        .filter_map(|region| Some((measure.of(region).filter(|size| *size > 0)?, region)))
+        .filter_map(|region| Some((field.number(region).filter(|size| *size > 0)?, region)))
         .filter(|(_, region)| passes(filter, region) == Verdict::Holds)
         .collect();
     all.sort_by_key(|(size, _)| Reverse(*size));

@@ -1,13 +1,15 @@
 //! Parses a check by recursive descent, with a function for each rule of the grammar.
 
-use super::field::{ALIASES, FIELDS, Measure, Predicate, Test};
+use super::field::{Predicate, Test};
 use super::lexer::{Lexed, Token, lex};
 use super::literal::{Number, Op, Perm, Share};
 use super::pattern::{Pattern, Quoted, TypeGlob};
-use super::syntax::{SyntaxError, nearest, suggestion};
+use super::syntax::{SyntaxError, suggestion};
 use super::tree::{Allocated, Atom, Condition, Expr, Filter, Logic, Quantity, Value};
 use crate::criteria::{InvalidPermissions, parse_address, parse_addresses};
+use crate::field::{Class, Field};
 use crate::kind::RegionKind;
+use crate::text::nearest;
 use crate::units::parse_size;
 
 /// How deep parentheses and `not` can be nested: deeper than anyone writes, and shallow enough for any stack.
@@ -201,7 +203,9 @@ impl Parser<'_> {
 
     fn bad_start(&self, at: usize, word: &str) -> SyntaxError {
         let follows = self.tokens.get(self.next + 1).map(|lexed| &lexed.token);
-        if FIELDS.contains(&word) && (matches!(follows, Some(Token::Op(_))) || word == "deleted") {
+        let is_condition =
+            |field: &Field| matches!(follows, Some(Token::Op(_))) || field.class == Class::Truth;
+        if field_named(word).is_some_and(is_condition) {
             return self.error(
                 at,
                 format!("`{word}` is a field of a region; write any({word}…), all(…), none(…) or count(…)"),
@@ -317,8 +321,8 @@ impl Parser<'_> {
                 if word == "sum" && self.takes_word("allocated") {
                     return Ok(Value::Allocated(Allocated::Bytes, self.zone_until(opened)?));
                 }
-                let (measure, filter) = self.measured(opened)?;
-                Ok(if word == "sum" { Value::Sum(measure, filter) } else { Value::Max(measure, filter) })
+                let (field, filter) = self.measured(opened)?;
+                Ok(if word == "sum" { Value::Sum(field, filter) } else { Value::Max(field, filter) })
             }
             _ => self.number().map(Value::Number),
         }
@@ -348,29 +352,25 @@ impl Parser<'_> {
     }
 
     /// The field of `sum` or `max`, and the filter after it.
-    fn measured(&mut self, opened: usize) -> Parsed<(Measure, Option<Filter>)> {
-        let names = Measure::ALL.map(Measure::name);
+    fn measured(&mut self, opened: usize) -> Parsed<(&'static Field, Option<Filter>)> {
+        let names = names(Field::is_sum);
         let Token::Word(word) = self.peek() else {
             return Err(self.unexpected(&format!("a size field ({})", names.join(", "))));
         };
-        let Some(measure) = Measure::named(word) else {
-            let known = ALIASES.iter().find(|(alias, field)| alias == word && names.contains(field));
-            let hint = known.map_or_else(
-                || suggestion(word, &names, "size fields"),
-                |(_, field)| format!("; use `{field}`"),
-            );
+        let Some(field) = field_named(word).filter(|field| field.is_sum()) else {
+            let hint = suggestion(word, &names, "size fields");
             return Err(self.invalid(format!("`{word}` is not a size field{hint}")));
         };
         self.take();
         if self.takes(&Token::Comma) {
             let filter = self.logic(&mut Parser::predicate)?;
             self.close(opened)?;
-            return Ok((measure, Some(filter)));
+            return Ok((field, Some(filter)));
         }
         match self.peek() {
             Token::Close => {
                 self.take();
-                Ok((measure, None))
+                Ok((field, None))
             }
             Token::End => Err(self.error(opened, "unclosed parenthesis")),
             _ => Err(self.unexpected("a comma and a filter, or `)`")),
@@ -392,30 +392,29 @@ impl Parser<'_> {
     }
 
     fn predicate(&mut self) -> Parsed<Predicate> {
-        let Token::Word(field) = self.peek().clone() else {
-            return Err(self.unexpected(&format!("a field ({})", FIELDS.join(", "))));
+        let Token::Word(word) = self.peek() else {
+            return Err(self.unexpected(&format!("a field ({})", names(Field::is_of_region).join(", "))));
         };
-        if !FIELDS.contains(&field.as_str()) {
-            return Err(self.unknown_field(&field));
-        }
+        let Some(field) = field_named(word) else { return Err(self.unknown_field(word)) };
         self.take();
         let Token::Op(op) = *self.peek() else {
-            return match field.as_str() {
-                "deleted" => Ok(Predicate { is_negated: false, test: Test::Deleted }),
-                _ => {
-                    Err(self.unexpected(&format!("a comparison of `{field}`, such as `{}`", example(&field))))
-                }
+            return match field.class {
+                Class::Truth => Ok(Predicate { is_negated: false, test: Test::Truth(field) }),
+                _ => Err(self.unexpected(&format!(
+                    "a comparison of `{}`, such as `{}`",
+                    field.name,
+                    example(field)
+                ))),
             };
         };
-        let is_number =
-            Measure::named(&field).is_some() || matches!(field.as_str(), "offset" | "start" | "end");
-        if op.is_order() && !is_number {
-            return Err(self.invalid(format!("`{field}` can't be ordered; compare it with = or !=")));
+        let has_order = field.is_number() || matches!(field.name, "start" | "end");
+        if op.is_order() && !has_order {
+            return Err(self.invalid(format!("`{}` can't be ordered; compare it with = or !=", field.name)));
         }
         self.take();
         let mut is_negated = op == Op::Unequal;
         let op = if is_negated { Op::Equal } else { op };
-        let test = self.test(&field, op, &mut is_negated)?;
+        let test = self.test(field, op, &mut is_negated)?;
         if let Token::Op(_) = self.peek() {
             return Err(self.invalid("comparisons can't be chained; join two with `and`"));
         }
@@ -428,34 +427,33 @@ impl Parser<'_> {
                 "`{word}` applies to the whole map; expected a condition on one region, such as kind=heap"
             ));
         }
-        if let Some((_, field)) = ALIASES.iter().find(|(alias, _)| *alias == word) {
-            return self.invalid(format!("unknown field `{word}`; use `{field}`"));
-        }
-        if nearest(word, &FIELDS).is_none() && RegionKind::named(word).is_some() {
+        let names = names(Field::is_of_region);
+        if nearest(word, &names).is_none() && RegionKind::named(word).is_some() {
             return self
                 .invalid(format!("unknown field `{word}`; for the kind of a region, write kind={word}"));
         }
-        self.invalid(format!("unknown field `{word}`{}", suggestion(word, &FIELDS, "fields")))
+        self.invalid(format!("unknown field `{word}`{}", suggestion(word, &names, "fields")))
     }
 
     /// The right-hand side of a comparison with `field`.
-    fn test(&mut self, field: &str, op: Op, is_negated: &mut bool) -> Parsed<Test> {
-        if let Some(measure) = Measure::named(field) {
-            return Ok(Test::Measured(measure, op, self.number()?));
-        }
-        if field == "offset" {
-            return Ok(Test::Offset(op, self.number()?));
+    fn test(&mut self, field: &'static Field, op: Op, is_negated: &mut bool) -> Parsed<Test> {
+        if field.is_number() {
+            return Ok(Test::Number(field, op, self.number()?));
         }
         let bytes = match self.peek() {
             Token::Word(word) => word.clone().into_bytes(),
             Token::Text(text) => text.clone(),
             _ => {
-                return Err(self.unexpected(&format!("a value for `{field}`, as in `{}`", example(field))));
+                return Err(self.unexpected(&format!(
+                    "a value for `{}`, as in `{}`",
+                    field.name,
+                    example(field)
+                )));
             }
         };
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let address = |text: &str| parse_address(text).map_err(|error| error.to_string());
-        let test = match field {
+        let test = match field.name {
             "path" => Ok(Test::Path(Pattern::new(bytes))),
             "name" => Ok(Test::Name(Pattern::new(bytes))),
             "type" => Ok(Test::Type(TypeGlob::new(&text))),
@@ -471,15 +469,16 @@ impl Parser<'_> {
                 .map_err(|error: InvalidPermissions| error.to_string()),
             "start" => address(&text).map(|address| Test::Start(op, address)),
             "end" => address(&text).map(|address| Test::End(op, address)),
-            "addr" => parse_addresses(&text).map(Test::Addr).map_err(|error| error.to_string()),
-            _ => match text.as_str() {
-                "true" | "yes" => Ok(Test::Deleted),
+            "address" => parse_addresses(&text).map(Test::Addr).map_err(|error| error.to_string()),
+            name if field.class == Class::Truth => match text.as_str() {
+                "true" | "yes" => Ok(Test::Truth(field)),
                 "false" | "no" => {
                     *is_negated = !*is_negated;
-                    Ok(Test::Deleted)
+                    Ok(Test::Truth(field))
                 }
-                _ => Err(format!("`{field}` is true or false, not `{text}`")),
+                _ => Err(format!("`{name}` is true or false, not `{text}`")),
             },
+            _ => Ok(Test::Text(field, TypeGlob::new(&text))),
         };
         let test = test.map_err(|why| self.invalid(why))?;
         self.take();
@@ -487,20 +486,32 @@ impl Parser<'_> {
     }
 }
 
+/// The field of this name, if regions have it.
+fn field_named(word: &str) -> Option<&'static Field> {
+    Field::named(word).filter(|field| field.is_of_region())
+}
+
+/// The names of some fields.
+fn names(is_wanted: fn(&Field) -> bool) -> Vec<&'static str> {
+    Field::all().filter(|field| is_wanted(field)).map(|field| field.name).collect()
+}
+
 /// An example of a condition on a field.
-fn example(field: &str) -> &'static str {
-    match field {
-        "kind" => "kind=mapped-file",
-        "type" => "type=\"Heap\"",
-        "path" => "path=\"*.so\"",
-        "name" => "name=\"[heap]\"",
-        "perm" => "perm=rw-",
-        "share" => "share=shared",
-        "offset" => "offset=0",
-        "start" => "start=0x7f0000000000",
-        "end" => "end>0x7f0000000000",
-        "addr" => "addr=0x7f0000000000",
-        "deleted" => "deleted=true",
-        _ => "size=4K",
-    }
+fn example(field: &Field) -> String {
+    let value = match (field.name, field.class) {
+        ("kind", _) => "mapped-file",
+        ("type", _) => "\"Heap\"",
+        ("path", _) => "\"*.so\"",
+        ("name", _) => "\"[heap]\"",
+        ("share", _) => "shared",
+        ("evidence", _) => "memory",
+        ("flags", _) => "lo",
+        (_, Class::Protection) => "rw-",
+        (_, Class::Address) => "0x7f0000000000",
+        (_, Class::Truth) => "true",
+        (_, Class::Sum | Class::Size) => "4K",
+        (_, Class::Count | Class::Number) => "1",
+        _ => "\"…\"",
+    };
+    format!("{}={value}", field.name)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::text::printable_line;
+use crate::text::{nearest, printable_line};
 
 /// A check that can't be parsed: what is wrong, what was expected, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,20 +51,6 @@ pub fn suggestion(word: &str, known: &[&str], things: &str) -> String {
     }
 }
 
-/// Returns the one of `known` that `word` is probably a typo of.
-pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let distance = |name: &str| strsim::damerau_levenshtein(&word, &name.to_lowercase());
-    // Longer words are not typos, and the comparison costs the product of the lengths.
-    let most = if word.len() > 40 { return None } else { (word.chars().count() / 3).clamp(1, 3) };
-    known
-        .iter()
-        .map(|name| (distance(name), *name))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, name)| *distance <= most && *distance < name.chars().count())
-        .map(|(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,13 +61,5 @@ mod tests {
         assert_eq!(error.column(), 6);
         assert_eq!(error.parts(), ("日本 x\t", "y"));
         assert_eq!(SyntaxError::new("ab", 2, "the end").parts(), ("ab", ""));
-    }
-
-    #[test]
-    fn typos_are_recognized_and_other_words_are_not() {
-        assert_eq!(nearest("sise", &["size", "share"]), Some("size"));
-        assert_eq!(nearest("NOT", &["not", "at"]), Some("not"));
-        assert_eq!(nearest("elephant", &["size", "share"]), None);
-        assert_eq!(nearest("xx", &["at", "or"]), None);
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::field::{Measure, Predicate};
+use super::field::Predicate;
 use super::literal::{Number, Op, Perm};
 use super::pattern::{Pattern, Quoted, TypeGlob};
+use crate::field::Field;
 
 /// Atoms joined by `and`, `or` and `not`.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,8 +45,8 @@ pub enum Quantity {
 /// A number that is computed from a map, or a literal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    Sum(Measure, Option<Filter>),
-    Max(Measure, Option<Filter>),
+    Sum(&'static Field, Option<Filter>),
+    Max(&'static Field, Option<Filter>),
     Count(Option<Filter>),
     /// What is allocated in all zones, or in those whose names match.
     Allocated(Allocated, Option<TypeGlob>),
@@ -90,9 +91,9 @@ impl Value {
     }
 
     /// The size that it takes of each region, if it does.
-    pub fn measure(&self) -> Option<Measure> {
+    pub fn size(&self) -> Option<&'static Field> {
         match self {
-            Value::Sum(measure, _) | Value::Max(measure, _) => Some(*measure),
+            Value::Sum(field, _) | Value::Max(field, _) => Some(field),
             Value::Count(_) | Value::Number(_) | Value::Allocated(..) => None,
         }
     }
@@ -157,14 +158,13 @@ impl fmt::Display for Quantity {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let filtered =
-            |f: &mut fmt::Formatter<'_>, word: &str, measure: &Measure, filter: &Option<Filter>| match filter
-            {
-                None => write!(f, "{word}({})", measure.name()),
-                Some(filter) => write!(f, "{word}({}, {filter})", measure.name()),
+            |f: &mut fmt::Formatter<'_>, word: &str, field: &Field, filter: &Option<Filter>| match filter {
+                None => write!(f, "{word}({})", field.name),
+                Some(filter) => write!(f, "{word}({}, {filter})", field.name),
             };
         match self {
-            Value::Sum(measure, filter) => filtered(f, "sum", measure, filter),
-            Value::Max(measure, filter) => filtered(f, "max", measure, filter),
+            Value::Sum(field, filter) => filtered(f, "sum", field, filter),
+            Value::Max(field, filter) => filtered(f, "max", field, filter),
             Value::Count(None) => f.write_str("count()"),
             Value::Count(Some(filter)) => write!(f, "count({filter})"),
             Value::Allocated(what, zone) => {

@@ -6,6 +6,7 @@ use mmview_platform::{AddrRange, Detail};
 
 use super::Task;
 use crate::cli::args::RegionsArgs;
+use crate::cli::columns::Columns;
 use crate::cli::diagnostics::sentence;
 use crate::cli::exit::Exit;
 use crate::cli::options::{resolve_targets, usage};
@@ -13,9 +14,12 @@ use crate::cli::session::Session;
 use crate::cli::shown::{Shown, classified, each, error_value};
 use crate::cli::target::Target;
 use crate::error::{Error, Result};
-use crate::filter::{Filter, SortKey};
+use crate::field::{self, Place};
+use crate::filter::Filter;
+use crate::order::Order;
 use crate::region::Classified;
 use crate::render::Render;
+use crate::view::chosen::Chosen;
 use crate::view::origins::Origins;
 use crate::view::{self, Note, Tail};
 
@@ -23,13 +27,18 @@ use crate::view::{self, Note, Tail};
 pub struct Plan {
     targets: Vec<Target>,
     filter: Filter,
-    sort: Option<SortKey>,
-    is_reversed: bool,
+    columns: Option<Chosen>,
+    order: Option<Order>,
     has_gaps: bool,
     has_parts: bool,
 }
 
 pub(super) fn plan(args: RegionsArgs) -> Result<Task> {
+    let columns = match args.columns {
+        Some(Columns::Help) => return Ok(Task::Columns(Place::Listing)),
+        Some(Columns::These(choice)) => Some(Chosen::new(&choice)),
+        None => None,
+    };
     let (targets, address) = resolve_targets(args.targets)?;
     if let Some(address) = address {
         return usage(format!(
@@ -43,20 +52,14 @@ pub(super) fn plan(args: RegionsArgs) -> Result<Task> {
         addresses: args.addr,
         min_size: args.min_size,
     };
-    let sort = args.sort.map(SortKey::from).or(args.reverse.then_some(SortKey::Address));
-    Ok(Task::Regions(Plan {
-        targets,
-        filter,
-        sort,
-        is_reversed: args.reverse,
-        has_gaps: args.gaps,
-        has_parts: args.parts,
-    }))
+    let key = args.sort.or(args.reverse.then_some(&field::ADDRESS));
+    let order = key.map(|field| Order { field, is_reversed: args.reverse });
+    Ok(Task::Regions(Plan { targets, filter, columns, order, has_gaps: args.gaps, has_parts: args.parts }))
 }
 
 pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
-    each(session, &plan.targets, |shown| match plan.sort {
-        Some(key) => sorted(shown, plan, key),
+    each(session, &plan.targets, |shown| match plan.order {
+        Some(order) => sorted(shown, plan, order),
         None => streamed(shown, plan),
     })
 }
@@ -96,34 +99,47 @@ fn stream(
     plan: &Plan,
     mut gaps: Option<&mut Gaps>,
 ) -> Result<(), Failure> {
-    let (filter, has_parts) = (&plan.filter, plan.has_parts);
+    let filter = &plan.filter;
     let wanted = shown.options.wanted();
     let regions = classified(shown.source, origins, wanted, &mut shown.warnings).map_err(Failure::Start)?;
-    shown.render.begin(&view::regions::head(origins))?;
+    shown.render.begin(&view::regions::head(origins, plan.columns.as_ref().map(Chosen::specs)))?;
     for region in regions {
         let region = region.map_err(Failure::Midway)?;
         let gap = gaps.as_mut().and_then(|gaps| gaps.before(&region));
         if let Some(gap) = gap
             && filter.addresses.is_none_or(|range| range.overlaps(gap))
         {
-            shown.render.row(&view::regions::gap(&gap))?;
+            let row = view::regions::gap(&gap);
+            match &plan.columns {
+                Some(columns) => shown.render.row(&columns.gap(row)),
+                None => shown.render.row(&row),
+            }?;
         }
         if filter.lets_through(&region) {
-            list(shown.render, &region, has_parts)?;
+            list(shown.render, &region, plan)?;
         }
     }
     Ok(())
 }
 
 /// Lists a region, and its parts if they are wanted.
-fn list(render: &mut dyn Render, region: &Classified, has_parts: bool) -> io::Result<()> {
-    render.row(&view::regions::row(region))?;
-    let mut parts = has_parts.then(|| view::regions::parts(region)).into_iter().flatten();
-    parts.try_for_each(|part| render.row(&part))
+fn list(render: &mut dyn Render, region: &Classified, plan: &Plan) -> io::Result<()> {
+    let row = view::regions::row(region);
+    let mut parts = plan.has_parts.then(|| view::regions::parts(region)).into_iter().flatten();
+    match &plan.columns {
+        Some(columns) => {
+            render.row(&columns.region(row))?;
+            parts.try_for_each(|part| render.row(&columns.part(part)))
+        }
+        None => {
+            render.row(&row)?;
+            parts.try_for_each(|part| render.row(&part))
+        }
+    }
 }
 
 /// Lists the regions once all of them are read and sorted.
-fn sorted(shown: &mut Shown<'_>, plan: &Plan, key: SortKey) -> Result<Exit> {
+fn sorted(shown: &mut Shown<'_>, plan: &Plan, order: Order) -> Result<Exit> {
     let (detail, wanted) = (shown.options.detail(Detail::Counts), shown.options.wanted());
     let (origins, mut regions) = shown.read(detail, wanted, |regions| {
         let is_listed = |region: &mmview_platform::Result<Classified>| {
@@ -131,13 +147,13 @@ fn sorted(shown: &mut Shown<'_>, plan: &Plan, key: SortKey) -> Result<Exit> {
         };
         regions.filter(is_listed).collect::<mmview_platform::Result<Vec<_>>>()
     })?;
-    key.sort(&mut regions, plan.is_reversed);
+    order.sort_regions(&mut regions);
     let warnings = shown.take_warnings();
     let mut tail = view::regions::tail(&warnings, None);
     shown.remark(&mut tail, &origins, &warnings);
     let mut draw = || {
-        shown.render.begin(&view::regions::head(&origins))?;
-        regions.iter().try_for_each(|region| list(shown.render, region, plan.has_parts))
+        shown.render.begin(&view::regions::head(&origins, plan.columns.as_ref().map(Chosen::specs)))?;
+        regions.iter().try_for_each(|region| list(shown.render, region, plan))
     };
     draw().map_err(Error::output)?;
     end(shown, tail, None)

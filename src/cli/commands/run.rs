@@ -12,14 +12,17 @@ use mmview_platform::{Detail, Ending, Program, has_terminal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
+use super::summary::Rows;
 use super::{Task, check};
 use crate::check::Check;
 use crate::cli::args::RunArgs;
 use crate::cli::exit::Exit;
 use crate::cli::session::Session;
 use crate::error::{Context as _, Error, Result};
+use crate::field::Place;
 use crate::render::{Format, Style, renderer};
 use crate::sample::peak::{self, Goal, Kept};
+use crate::summary::Grouping;
 use crate::text::printable;
 use crate::view;
 use crate::view::origins::{Origins, note_warnings};
@@ -33,9 +36,13 @@ pub struct Plan {
     interval: Duration,
     output: Option<PathBuf>,
     is_traced: bool,
+    rows: Rows,
 }
 
 pub(super) fn plan(args: RunArgs) -> Result<Task> {
+    let Some(rows) = Rows::resolve(args.rows, Grouping::Type) else {
+        return Ok(Task::Columns(Place::Summary));
+    };
     Ok(Task::Run(Plan {
         command: args.command,
         at_exit: args.at_exit,
@@ -43,6 +50,7 @@ pub(super) fn plan(args: RunArgs) -> Result<Task> {
         interval: args.interval,
         output: args.output,
         is_traced: !args.no_trace,
+        rows,
     }))
 }
 
@@ -112,7 +120,7 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
         let _ = file.set_len(0);
     }
     let out: &mut dyn Write = output.as_mut().map_or(&mut *session.out, |file| file);
-    match show(session.options.format, style, &kept, &execution, out) {
+    match show(session.options.format, style, &plan.rows, kept, &execution, out) {
         // The exit status is the program's all the same.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit),
         shown => shown.map(|()| exit).map_err(Error::output),
@@ -134,14 +142,19 @@ fn title(plan: &Plan) -> String {
 fn show(
     format: Format,
     style: Style,
-    kept: &Kept,
+    rows: &Rows,
+    kept: Kept,
     execution: &Execution<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let (summary, snapshot) = (&kept.summary, &*kept.snapshot);
+    let (mut summary, snapshot) = (kept.summary, &*kept.snapshot);
+    rows.sort(&mut summary);
+    let summary = &summary;
     let mut render = renderer(format, style, false, out);
-    render.begin(&view::summary::head(&Origins::from(snapshot), summary, None))?;
-    for record in view::summary::records(summary) {
+    let origins = Origins::from(snapshot);
+    let look = rows.look(origins.source.os, summary.grouping);
+    render.begin(&view::summary::head(&origins, summary, &look, None))?;
+    for record in view::summary::records(summary, &look) {
         render.row(record.as_ref())?;
     }
     let mut tail = view::summary::tail(summary, &snapshot.warnings, snapshot.process.mapping_limit);

@@ -89,7 +89,8 @@ impl Tables<'_> {
         self.row(TOTAL, &self.summary.total, total(TOTAL), None, out)?;
         if let Some(unreserved) = &self.summary.total_unreserved {
             // vmmap subtracts the sizes of reserved regions, but not their count (14.1.1: 12542 in both lines).
-            let unreserved = Totals { regions: self.summary.total.regions, ..*unreserved };
+            let mut unreserved = *unreserved;
+            unreserved.regions = self.summary.total.regions;
             self.row(TOTAL_UNRESERVED, &unreserved, total(TOTAL_UNRESERVED), None, out)?;
         }
         writeln!(out)?;

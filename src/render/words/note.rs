@@ -19,6 +19,17 @@ pub fn note(note: &Note, units: Units) -> String {
                 units.format(*size)
             )
         }
+        Note::LazyFree(size) => format!(
+            "{} is LazyFree (freed with MADV_FREE): the kernel takes it back when memory is short; until then it \
+             counts as resident.",
+            units.format(*size)
+        ),
+        Note::Locked(size) => {
+            format!("{} is locked in memory (mlock): the kernel never swaps it out.", units.format(*size))
+        }
+        Note::TransparentHuge(size) => {
+            format!("{} is in transparent huge pages; it counts as resident.", units.format(*size))
+        }
         Note::PartlyMeasured => "Some regions were not measured; the sizes leave them out.".to_owned(),
         Note::LayoutOnly => "- was not measured: this is only the layout of the map.".to_owned(),
         Note::DirtyNotMeasured => "- was not measured: use --detail counts to read more.".to_owned(),
