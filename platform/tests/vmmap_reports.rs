@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use mmview_platform::{
-    Bytes, CaptureFormat, Detail, MacosRegion, MemoryMap, Origin, Region, ShareMode, open_file,
+    Bytes, CaptureFormat, Detail, MacosRegion, MemoryMap, OpenOptions, Origin, Region, ShareMode, open_file,
 };
 
 fn report(name: &str) -> MemoryMap {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/macos").join(name);
-    let mut source = open_file(&path).expect("a report");
+    let mut source = open_file(&path, &OpenOptions::new()).expect("a report");
     source.read(Detail::Pages).expect("a report that was read")
 }
 
