@@ -55,7 +55,7 @@ impl Owned {
     pub fn share(&self, total: &Totals) -> Option<u64> {
         let (part, whole) = match (self.totals.resident.value(), total.resident.value()) {
             (Some(part), Some(whole)) => (part, whole),
-            (None, None) => (self.totals.virtual_size, total.virtual_size),
+            (None, None) => (self.totals.virtual_size.value()?, total.virtual_size.value()?),
             _ => return None,
         };
         (part.0 * 1000 + whole.0 / 2).checked_div(whole.0)

@@ -237,6 +237,11 @@ impl Classified {
         self.facts.size()
     }
 
+    /// How much address space it takes, if that is known ([`Region::known_size`]).
+    pub fn known_size(&self) -> Option<Bytes> {
+        self.facts.known_size()
+    }
+
     /// The accesses that are allowed now.
     pub fn protection(&self) -> Protection {
         self.facts.protection

@@ -83,7 +83,7 @@ fn serialize_kind<S: Serializer>(kind: &RegionKind, serializer: S) -> Result<S::
 #[non_exhaustive]
 pub struct Libraries {
     /// Address space.
-    pub total: Bytes,
+    pub total: Sum,
     /// Resident.
     pub resident: Sum,
 }
@@ -93,7 +93,7 @@ pub struct Libraries {
 #[non_exhaustive]
 pub struct Writable {
     /// Address space.
-    pub total: Bytes,
+    pub total: Sum,
     /// Resident or swapped out in private regions: pages that were written.
     pub written: Sum,
     /// Resident.
@@ -178,12 +178,14 @@ impl Summary {
             summary.total_unreserved = total("TOTAL, minus reserved VM space");
         }
         if let Some(libraries) = printed.libraries {
-            summary.libraries =
-                Libraries { total: libraries.total, resident: Sum::of(Some(libraries.resident)) };
+            summary.libraries = Libraries {
+                total: Sum::of(Some(libraries.total)),
+                resident: Sum::of(Some(libraries.resident)),
+            };
         }
         if let Some(writable) = printed.writable {
             summary.writable = Writable {
-                total: writable.total,
+                total: Sum::of(Some(writable.total)),
                 written: Sum::of(Some(writable.written)),
                 resident: Sum::of(Some(writable.resident)),
                 swapped: Sum::of(Some(writable.swapped_out)),
@@ -234,7 +236,7 @@ impl Builder {
             self.unreserved.add(facts);
         }
         if kind.is_library() {
-            self.summary.libraries.total += region.size();
+            self.summary.libraries.total.add(region.known_size());
             self.summary.libraries.resident.add(region.counts().resident);
         }
         if region.protection().is_writable() && !has_pager(region) {
@@ -282,7 +284,7 @@ impl Builder {
             .or(kept_by_kernel.map(|(anonymous, swapped)| anonymous + swapped));
         summary.rows = self.rows.into_values().collect();
         if self.grouping == Grouping::Owner {
-            let size = |row: &Row| (row.totals.resident.value(), row.totals.virtual_size);
+            let size = |row: &Row| (row.totals.resident.value(), row.totals.virtual_size.value());
             summary.rows.sort_by_key(|row| std::cmp::Reverse(size(row)));
         }
         summary.total_unreserved =
@@ -292,7 +294,8 @@ impl Builder {
             .resident
             .value()
             .zip(writable.swapped.value())
-            .map(|(resident, swapped)| writable.total.saturating_sub(resident + swapped));
+            .zip(writable.total.value())
+            .map(|((resident, swapped), total)| total.saturating_sub(resident + swapped));
         summary
     }
 }
@@ -300,7 +303,7 @@ impl Builder {
 impl Writable {
     fn add(&mut self, region: &Region) {
         let (resident, swapped) = (region.counts.resident, region.counts.swapped);
-        self.total += region.size();
+        self.total.add(region.known_size());
         self.resident.add(resident);
         self.swapped.add(swapped);
         if region.share == ShareMode::Private {

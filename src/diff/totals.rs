@@ -100,7 +100,7 @@ pub fn by_file<'a>(before: &'a Snapshot, after: &'a Snapshot) -> Vec<FileChange>
 impl Sizes {
     fn add_totals(&mut self, totals: &Totals) {
         self.regions += totals.regions;
-        self.virtual_size += totals.virtual_size;
+        self.virtual_size += totals.virtual_size.value().unwrap_or_default();
         let mut counts = PageCounts::UNMEASURED;
         counts.resident = totals.resident.whole();
         counts.dirty = totals.dirty.whole();

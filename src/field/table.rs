@@ -230,7 +230,7 @@ pub const START: Field =
 pub const END: Field =
     Field::region("end", "END", Class::Address, |region| Value::Address(region.range().end()))
         .about("Address after its last");
-pub const SIZE: Field = Field::region("size", "VSIZE", Class::Sum, |region| Value::Size(region.size()))
+pub const SIZE: Field = Field::region("size", "VSIZE", Class::Sum, |region| Value::size(region.known_size()))
     .also(&["virtual", "vsize", "length"])
     .heading("VIRTUAL\nSIZE")
     .about("Address space");

@@ -90,7 +90,7 @@ impl Kept {
     fn is_larger_than(&self, other: &Kept) -> bool {
         let sizes = |kept: &Kept| {
             let total = &kept.summary.total;
-            [kept.summary.footprint, total.resident.value(), Some(total.virtual_size)]
+            [kept.summary.footprint, total.resident.value(), total.virtual_size.value()]
         };
         let measured = sizes(self).into_iter().zip(sizes(other));
         let (mine, others) =

@@ -79,7 +79,7 @@ pub struct Totals {
     pub regions: u64,
     /// Address space.
     #[serde(rename = "virtual")]
-    pub virtual_size: Bytes,
+    pub virtual_size: Sum,
     /// Resident.
     pub resident: Sum,
     /// Resident and modified.
@@ -114,7 +114,7 @@ impl Totals {
     /// Adds a region.
     pub(super) fn add(&mut self, region: &Region) {
         self.regions += 1;
-        self.virtual_size += region.size();
+        self.virtual_size.add(region.known_size());
         self.resident.add(region.counts.resident);
         self.dirty.add(region.counts.dirty);
         self.swapped.add(region.counts.swapped);
@@ -133,7 +133,7 @@ impl Totals {
     pub(super) fn add_part(&mut self, part: &Part, region: &Region) {
         let (counts, whole) = (part.counts(), region.counts);
         self.regions += 1;
-        self.virtual_size += part.range().size();
+        self.virtual_size.add(Some(part.range().size()));
         self.resident.add_part(counts.resident, whole.resident);
         self.dirty.add_part(counts.dirty, whole.dirty);
         self.swapped.add_part(counts.swapped, whole.swapped);
@@ -152,7 +152,7 @@ impl Totals {
     pub(crate) fn sum(&self, field: &Field) -> Option<Bytes> {
         let purgeable = |of: fn(Purgeable) -> Sum| of(self.purgeable?).value();
         match field.name {
-            "size" => Some(self.virtual_size),
+            "size" => self.virtual_size.value(),
             "resident" => self.resident.value(),
             "dirty" => self.dirty.value(),
             "swapped" => self.swapped.value(),
@@ -174,7 +174,7 @@ impl Totals {
     /// Adds memory that is charged to the process but not mapped in it.
     pub(super) fn add_off_map(&mut self, row: &OffMapRow) {
         self.regions += 1;
-        self.virtual_size += row.size;
+        self.virtual_size.add(Some(row.size));
         self.resident.add(row.resident);
         self.dirty.add(row.dirty);
         self.swapped.add(row.swapped);
@@ -187,7 +187,7 @@ impl Totals {
         let count = |title: &str| table.column(title).and_then(|column| row.count(column));
         Totals {
             regions: count("REGION COUNT").unwrap_or_default(),
-            virtual_size: size("VIRTUAL SIZE").or_else(|| size("VIRTUAL")).unwrap_or_default(),
+            virtual_size: Sum::of(size("VIRTUAL SIZE").or_else(|| size("VIRTUAL"))),
             resident: sum("RESIDENT SIZE"),
             dirty: sum("DIRTY SIZE"),
             swapped: sum("SWAPPED SIZE"),

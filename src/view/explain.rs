@@ -34,7 +34,7 @@ pub enum Statement {
         /// How much of it is resident, if that was measured.
         resident: Option<Bytes>,
         /// Its address space.
-        virtual_size: Bytes,
+        virtual_size: Option<Bytes>,
         /// The number of mappings.
         mappings: u64,
         /// The largest owners, with their thousandths.
@@ -155,7 +155,7 @@ pub fn process(origins: &Origins, explanation: &Explanation) -> Head {
         name: origins.process.name.clone(),
         target: origins.target(),
         resident: total.resident.value(),
-        virtual_size: total.virtual_size,
+        virtual_size: total.virtual_size.value(),
         mappings: *mappings,
         owners: named.collect(),
     };

@@ -52,8 +52,8 @@ const TYPE: TypeColumn =
     TypeColumn::new("type", "\nREGION TYPE", ValueType::Type, |row| Cell::text(&*row.title));
 const OWNER: TypeColumn = TypeColumn::new("owner", "\nOWNER", ValueType::Type, |row| Cell::text(&*row.title))
     .about("The allocator or runtime, or else what the memory is for, such as `stacks`.");
-const VIRTUAL: TypeColumn = TypeColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Size, |row| {
-    Cell::Size(Some(row.totals.virtual_size))
+const VIRTUAL: TypeColumn = TypeColumn::new("virtual", "VIRTUAL\nSIZE", ValueType::Measured, |row| {
+    Cell::Size(row.totals.virtual_size.value())
 });
 const RESIDENT: TypeColumn = column(&field::RESIDENT);
 const DIRTY: TypeColumn = column(&field::DIRTY);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AddrRange, Bytes, Name, Native, PageCounts, PageRun, Protection, ShareMode};
+use super::{AddrRange, Bytes, Name, Native, PageCounts, PageRun, Protection, ShareMode, SmapsField};
 
 /// A range of addresses that the kernel treats alike: a VMA on Linux, a map entry on macOS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,13 @@ impl Region {
     /// Its size in address space.
     pub fn size(&self) -> Bytes {
         self.range.size()
+    }
+
+    /// How much address space it takes, if that is known: some captures hide addresses, or list only where regions start. Then its
+    /// range is empty.
+    pub fn known_size(&self) -> Option<Bytes> {
+        let counted = || self.native.linux().and_then(|native| native.smaps.get(SmapsField::Size));
+        if self.range.is_empty() { counted() } else { Some(self.range.size()) }
     }
 
     /// Whether a file in a file system backs it.

@@ -117,7 +117,7 @@ impl Tables<'_> {
             purgeable.nonvolatile,
             purgeable.empty,
         ];
-        let own = std::iter::once(Some(totals.virtual_size)).chain(sums.map(|sum| sum.value()));
+        let own = std::iter::once(totals.virtual_size.value()).chain(sums.map(|sum| sum.value()));
         let cells: Vec<String> = match printed.filter(|row| row.cells.len() > SIZES) {
             Some(row) => row.cells.iter().take(SIZES).map(|cell| printable_line(cell)).collect(),
             None => own.map(|size| self.sizes.cell(size)).collect(),

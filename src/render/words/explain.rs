@@ -9,17 +9,22 @@ use crate::text::{printable, printable_line};
 use crate::units::Units;
 use crate::view::explain::Statement;
 
+/// An amount of address space.
+fn address_space(size: Option<Bytes>, units: Units) -> String {
+    size.map_or_else(
+        || "unknown address space".to_owned(),
+        |size| format!("{} of address space", units.format(size)),
+    )
+}
+
 /// A statement, safe to draw.
 pub fn statement(statement: &Statement, units: Units) -> String {
     match statement {
         Statement::Process { name, target, resident, virtual_size, mappings, owners } => {
+            let space = address_space(*virtual_size, units);
             let size = match resident {
-                Some(resident) => format!(
-                    "{} in memory, of {} of address space",
-                    units.format(*resident),
-                    units.format(*virtual_size)
-                ),
-                None => format!("{} of address space", units.format(*virtual_size)),
+                Some(resident) => format!("{} in memory, of {space}", units.format(*resident)),
+                None => space,
             };
             let owners: Vec<_> = owners
                 .iter()
@@ -79,16 +84,13 @@ fn owner(share: Option<u64>, owned: &Owned, units: Units) -> String {
         Some(share) => format!("{} is {name}", percent(share)),
         None => name,
     };
+    let space = owned.totals.virtual_size.value();
     let size = match owned.totals.resident.value() {
-        Some(resident) if resident < owned.totals.virtual_size => {
-            format!(
-                "{} in memory, of {} of address space",
-                units.format(resident),
-                units.format(owned.totals.virtual_size)
-            )
+        Some(resident) if Some(resident) == space => {
+            format!("{}, all of it in memory", units.format(resident))
         }
-        Some(resident) => format!("{}, all of it in memory", units.format(resident)),
-        None => format!("{} of address space", units.format(owned.totals.virtual_size)),
+        Some(resident) => format!("{} in memory, of {}", units.format(resident), address_space(space, units)),
+        None => address_space(space, units),
     };
     let mut sentences = vec![format!("{heading}: {size}.")];
     if owned.types.len() > 1 {

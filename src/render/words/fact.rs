@@ -139,9 +139,10 @@ fn formatted(time: SystemTime, format: &str) -> String {
 
 /// The line on the read-only portion of libraries, as vmmap writes it.
 pub fn libraries(libraries: &Libraries, units: Units) -> String {
-    let total = libraries.total;
-    let Some(resident) = libraries.resident.value() else {
-        return format!("ReadOnly portion of Libraries: Total={} resident=-", units.format(total));
+    let size = |size: Option<Bytes>| size.map_or_else(|| "-".to_owned(), |size| units.format(size));
+    let total = libraries.total.value();
+    let (Some(total), Some(resident)) = (total, libraries.resident.value()) else {
+        return format!("ReadOnly portion of Libraries: Total={} resident=-", size(total));
     };
     let rest = total.saturating_sub(resident);
     format!(
@@ -156,14 +157,14 @@ pub fn libraries(libraries: &Libraries, units: Units) -> String {
 
 /// The line on writable regions, as vmmap writes it.
 pub fn writable(writable: &Writable, units: Units) -> String {
-    let total = writable.total;
-    let part = |size: Option<Bytes>| match size {
-        Some(size) => format!("{}({})", units.format(size), percent(size, total)),
+    let total = writable.total.value();
+    let part = |size: Option<Bytes>| match size.zip(total) {
+        Some((size, total)) => format!("{}({})", units.format(size), percent(size, total)),
         None => "-".to_owned(),
     };
     format!(
         "Writable regions: Total={} written={} resident={} swapped_out={} unallocated={}",
-        units.format(total),
+        total.map_or_else(|| "-".to_owned(), |total| units.format(total)),
         part(writable.written.value()),
         part(writable.resident.value()),
         part(writable.swapped.value()),
