@@ -292,9 +292,9 @@ impl Builder {
         let writable = &mut summary.writable;
         writable.unallocated = writable
             .resident
-            .value()
-            .zip(writable.swapped.value())
-            .zip(writable.total.value())
+            .whole()
+            .zip(writable.swapped.whole())
+            .zip(writable.total.whole())
             .map(|((resident, swapped), total)| total.saturating_sub(resident + swapped));
         summary
     }

@@ -321,7 +321,8 @@ pub fn tail(summary: &Summary, warnings: &[Warning], limit: Option<u64>) -> Tail
     notes.extend(much(&summary.total, &[&field::LOCKED]).map(Note::Locked));
     let huge = [&field::THP, &field::SHMEM_THP, &field::FILE_THP];
     notes.extend(much(&summary.total, &huge).map(Note::TransparentHuge));
-    if summary.is_partial() {
+    let is_swap_only = summary.total.resident.value().is_none() && summary.total.swapped.value().is_some();
+    if summary.is_partial() || is_swap_only {
         notes.push(Note::PartlyMeasured);
     } else if summary.total.resident.value().is_none() {
         notes.push(Note::LayoutOnly);

@@ -584,6 +584,7 @@ Swap:                  0 kB
         let huge_and_base = "0-200000 rw-p 0 00:00 0\nKernelPageSize: 2048 kB\n\
                              200000-210000 rw-p 0 00:00 0\nKernelPageSize: 64 kB\n";
         assert_eq!(size(huge_and_base), Some(65536));
+        assert_eq!(size("0-200000 rw-p 0 00:00 0\nKernelPageSize: 2048 kB\n"), None);
         assert_eq!(size("10000-14000 r--p 0 00:00 0\n20000-30000 r--p 0 00:00 0\n"), Some(16384));
         assert_eq!(size("1-2 r--p 0 00:00 0\n"), None);
     }

@@ -1,6 +1,7 @@
 //! Parsers for the text of `/proc/PID`. They take bytes and compile on every host.
 
 pub(crate) mod assembler;
+pub(crate) mod counts;
 pub(crate) mod lines;
 pub mod maps;
 pub mod names;

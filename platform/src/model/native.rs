@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Bytes, MacosRegion, PageCounts, Protection};
+use super::{Bytes, MacosRegion, Protection};
 
 /// The facts about a region that only one system has. Boxed, so that a region is small and cheap to move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,17 +227,6 @@ impl SmapsCounters {
     /// The sum of two fields; `None` if the kernel did not print both.
     pub fn sum(&self, one: SmapsField, other: SmapsField) -> Option<Bytes> {
         Some(self.get(one)? + self.get(other)?)
-    }
-
-    /// The sizes that other systems report too.
-    pub(crate) fn page_counts(&self) -> PageCounts {
-        PageCounts {
-            resident: self.get(SmapsField::Rss),
-            dirty: self.sum(SmapsField::SharedDirty, SmapsField::PrivateDirty),
-            swapped: self.get(SmapsField::Swap),
-            proportional: self.get(SmapsField::Pss),
-            unique: self.sum(SmapsField::PrivateClean, SmapsField::PrivateDirty),
-        }
     }
 
     /// Whether the kernel printed no field.

@@ -7,6 +7,7 @@ use super::form::Form;
 use super::part::{Kind, Part};
 use super::{Found, Marks};
 use crate::detail::Detail;
+use crate::linux::parse::counts::LARGEST_BASE_PAGE;
 use crate::memory_map::MemoryMap;
 use crate::model::{
     AddrRange, Bytes, Capabilities, CaptureFormat, NameKind, Origin, PageCounts, PageSize, PrintedSummary,
@@ -14,9 +15,6 @@ use crate::model::{
 };
 use crate::order::in_order;
 use crate::warning::Warning;
-
-/// The largest page of Linux, but for huge ones.
-const LARGEST_PAGE: u64 = 64 << 10;
 
 /// The labels of regions that a process has once.
 const ONCE: [&[u8]; 5] = [b"[heap]", b"[stack]", b"[vdso]", b"[vvar]", b"[vsyscall]"];
@@ -193,17 +191,15 @@ fn printed(totals: &SmapsCounters) -> PrintedSummary {
     PrintedSummary { text: totals.iter().map(line).collect::<String>().into(), ..PrintedSummary::default() }
 }
 
-/// The page size of the machine where a capture was taken: the smallest that a region reports. If none does, the largest
-/// usual one that divides every address. Regions of huge pages report the size of those.
+/// The page size of the machine where a capture was taken: the smallest that a region reports, unless all regions have huge
+/// pages. If none reports one, the largest usual one that divides every address.
 fn page_size(regions: &[Region]) -> Option<PageSize> {
     let reported = regions
         .iter()
         .filter_map(|region| region.native.linux()?.smaps.get(SmapsField::KernelPageSize))
-        .filter(|Bytes(size)| *size <= LARGEST_PAGE)
-        .filter_map(|Bytes(size)| PageSize::new(size))
         .min();
-    if reported.is_some() {
-        return reported;
+    if let Some(smallest) = reported {
+        return PageSize::new(smallest.0).filter(|_| smallest <= LARGEST_BASE_PAGE);
     }
     let alignment = regions
         .iter()
@@ -211,5 +207,8 @@ fn page_size(regions: &[Region]) -> Option<PageSize> {
         .map(|region| region.range.start() | region.range.end())
         .fold(0, |bits, address| bits | address)
         .trailing_zeros();
-    (12..u64::BITS).contains(&alignment).then(|| PageSize::new((1 << alignment).min(LARGEST_PAGE))).flatten()
+    (12..u64::BITS)
+        .contains(&alignment)
+        .then(|| PageSize::new((1 << alignment).min(LARGEST_BASE_PAGE.0)))
+        .flatten()
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use memchr::memchr;
 
+use super::counts;
 use super::maps::{self, MapsLine};
 use super::names;
 use crate::model::{Bytes, Device, LinuxRegion, Name, Native, Region, SmapsField, UnknownField, VmFlags};
@@ -150,7 +151,7 @@ impl Pending {
             self.native().unknown = std::mem::take(&mut self.unknown).into();
         }
         let native = self.native();
-        let counts = native.smaps.page_counts();
+        let counts = counts::of(native);
         let max_protection = native.vm_flags.map(VmFlags::max_protection);
         self.region.counts = counts;
         self.region.max_protection = max_protection;

@@ -103,7 +103,7 @@ fn is_memory_object(path: &[u8], device: Device) -> bool {
     };
     path.starts_with(b"/memfd:")
         || is_system_v()
-        || matches!(path, b"/dev/zero" | b"/anon_hugepage" | b"/[aio]" | b"/i915")
+        || matches!(path, b"/dev/zero" | b"/anon_hugepage" | b"/secretmem" | b"/[aio]" | b"/i915")
         || path.starts_with(b"/drm mm object")
 }
 

@@ -1,6 +1,7 @@
 //! The columns of a listing, and the cells under them.
 
 use super::super::cells::{self, Cells};
+use crate::linux::parse::counts;
 use crate::model::{
     AddrRange, Bytes, LinuxRegion, Name, Protection, Region, ShareMode, SmapsField, UnknownField, VmFlags,
 };
@@ -272,7 +273,7 @@ impl Row<'_> {
         let mut native = self.native;
         native.unknown = self.unknown.into();
         native.inode = native.inode.max(inode);
-        let mut counts = native.smaps.page_counts();
+        let mut counts = counts::of(&native);
         counts.dirty = self.dirty.or(counts.dirty);
         let max_protection = native.vm_flags.map(VmFlags::max_protection);
         let region = cells::region(self.range, self.protection, self.share, native);
