@@ -9,9 +9,12 @@ mod context;
 mod image;
 mod linux;
 pub(crate) mod macos;
+mod manner;
+mod names;
 mod overlay;
 mod past;
 mod runtimes;
+mod shapes;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -8,9 +8,9 @@ use crate::region::Classified;
 
 /// Explains `regions`, which are much like `last`, explained with `before`. The result is that of explaining all of them.
 ///
-/// A region's meaning depends on its facts, on at most [`image::LONGEST_RUN`] regions after it, and on what was decided about
-/// those before it. Regions far enough before the first change keep their meaning; so do those after the last change, from a
-/// place on where nothing of the past matters any more.
+/// A region's meaning depends on its facts, on at most [`image::LONGEST_RUN`] regions after it, on the kind of the one before
+/// it, and on the images that can go on at its place. Regions far enough before the first change keep their meaning; so do
+/// those after the last change, from a place on where nothing of the past matters any more.
 pub(crate) fn explain_again(
     last: &[Classified],
     before: &Context,
@@ -27,13 +27,15 @@ pub(crate) fn explain_again(
     } else {
         (0, 0)
     };
-    // As far as no rule looks ahead at the change, and back to a place that starts afresh.
+    // As far as no rule looks ahead at the change, and back to a place where no image goes on.
     let mut kept = head.saturating_sub(image::LONGEST_RUN + 1);
-    while kept > 0 && !ends_past(last[kept - 1].facts()) {
-        kept -= 1;
+    while kept > 0
+        && let Some(segment) = image_below(&last[..kept], last[kept].range().start())
+    {
+        kept = segment;
     }
     let mut past = Past::default();
-    for region in &last[..kept] {
+    if let Some(region) = kept.checked_sub(1).map(|index| &last[index]) {
         past.remember(region.facts(), region.kind());
     }
     let count = regions.len();
@@ -45,20 +47,19 @@ pub(crate) fn explain_again(
     );
     let regions = regions.map(Ok as fn(Region) -> Result<Region>);
     let mut classify = Classify::resume(regions, context.clone(), past);
-    let first_executable =
-        last.iter().position(|region| Past::is_executable_data(region.facts(), region.kind()));
     // The old place of the new region at `index`, once all changes lie behind it.
     let old_place = |index: usize| (index + tail >= count).then(|| last.len() - (count - index));
-    while let Some(region) = classify.next() {
+    for region in classify.by_ref() {
         let region = region.expect("regions in memory can be read");
-        let is_settled = old_place(explained.len()).is_some_and(|place| {
-            let was_executable = first_executable.is_some_and(|first| first <= place);
-            last[place].kind() == region.kind()
-                && ends_past(region.facts())
-                && was_executable == classify.past.is_data_executable
-        });
+        let place = old_place(explained.len());
         explained.push(region);
-        if is_settled {
+        let Some(place) = place.filter(|&place| last[place].kind() == explained[explained.len() - 1].kind())
+        else {
+            continue;
+        };
+        let Some(next) = last.get(place + 1) else { break };
+        let start = next.range().start();
+        if image_below(&last[..=place], start).is_none() && image_below(&explained, start).is_none() {
             break;
         }
     }
@@ -74,10 +75,12 @@ pub(crate) fn explain_again(
     explained
 }
 
-/// Whether the rules forget the image before this region: plain memory ends it.
-fn ends_past(region: &Region) -> bool {
-    let is_special = |flags| region.native.linux().and_then(|native| native.has_flag(flags)).unwrap_or(false);
-    region.is_unnamed() && !region.protection.is_none() && !is_special(b"ss") && !is_special(b"ht")
+/// The last of `regions` that is a segment of an image which can go on at `start`.
+fn image_below(regions: &[Classified], start: u64) -> Option<usize> {
+    let first =
+        regions.partition_point(|region| region.range().end().saturating_add(image::LARGEST_HOLE) < start);
+    let is_segment = |region: &Classified| image::is_segment(region.facts(), region.kind());
+    regions[first..].iter().rposition(is_segment).map(|index| first + index)
 }
 
 #[cfg(test)]
@@ -88,7 +91,13 @@ mod tests {
     use super::*;
     use crate::classify::tests::{regions, source};
 
-    const LINES: [&str; 12] = [
+    /// A line of this is a gap, wider than any hole of an image.
+    const GAP: &str = "";
+
+    const LINES: [&str; 15] = [
+        GAP,
+        "---p 1000 08:01 7 /lib/x.so",
+        "r-xp 0 08:01 8 /lib/y.so",
         "r--p 0 08:01 7 /lib/x.so",
         "r-xp 1000 08:01 7 /lib/x.so",
         "rw-p 2000 08:01 7 /lib/x.so",
@@ -108,6 +117,10 @@ mod tests {
         let mut start = 0x1000_0000;
         let mut text = String::new();
         for (line, pages) in lines {
+            if LINES[*line] == GAP {
+                start += image::LARGEST_HOLE + pages * 0x1000;
+                continue;
+            }
             let end = start + pages * 0x1000;
             text += &format!("{start:x}-{end:x} {}\n", LINES[*line]);
             start = end;
@@ -116,7 +129,9 @@ mod tests {
     }
 
     fn check(before: &str, after: &str, process: [&ProcessInfo; 2]) {
-        let [old, new] = process.map(|process| Context::new(process, &source()));
+        let context =
+            |process: &ProcessInfo, text: &str| Context::new(process, &source()).with_map(&regions(text));
+        let (old, new) = (context(process[0], before), context(process[1], after));
         let whole = |text: &str, context: &Context| -> Vec<_> {
             let regions = regions(text).into_iter().map(Ok);
             Classify::new(regions, context.clone()).map(|region| region.unwrap()).collect()

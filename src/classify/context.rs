@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use mmview_platform::macos::tags::Naming;
-use mmview_platform::{Bytes, Evidence, Findings, PageSize, ProcessInfo, Region, SourceInfo, ThreadInfo};
+use mmview_platform::{
+    AddrRange, Bytes, Evidence, Findings, PageSize, ProcessInfo, Region, SourceInfo, ThreadInfo,
+};
 
+use super::manner::Manner;
 use super::overlay::Overlay;
 use super::runtimes::Runtimes;
 
@@ -22,6 +25,8 @@ pub struct Context {
     pub(super) overlay: Arc<Overlay>,
     /// The runtimes and allocators that the process has, for rules about shapes; none once its memory was read.
     pub(super) runtimes: Arc<Runtimes>,
+    /// How it uses its address space, if the whole map is known.
+    pub(super) manner: Manner,
     /// How far the rules may go: with [`Evidence::Kernel`] no shape counts.
     pub(super) level: Evidence,
 }
@@ -45,13 +50,15 @@ impl Context {
         let naming = process.system.as_deref().map(Naming::of_system).unwrap_or_default();
         let runtimes = Arc::new(Runtimes::of_process(process));
         let (overlay, level) = (Arc::default(), Evidence::Memory);
-        Context { page_size, stacks, threads, naming, overlay, runtimes, level }
+        Context { page_size, stacks, threads, naming, overlay, runtimes, manner: Manner::default(), level }
     }
 
-    /// The same facts, and what the files of a whole map say about the runtimes of the process.
+    /// The same facts, and what a whole map says about the process and its runtimes. Rules about shapes need it.
     #[must_use]
     pub fn with_map<'a>(self, regions: impl IntoIterator<Item = &'a Region, IntoIter: Clone>) -> Context {
-        Context { runtimes: Arc::new(Runtimes::of_map(regions.into_iter())), ..self }
+        let regions = regions.into_iter();
+        let manner = Manner::of_map(regions.clone());
+        Context { runtimes: Arc::new(Runtimes::of_map(regions)), manner, ..self }
     }
 
     /// The same facts, and what the target's memory shows.
@@ -69,11 +76,11 @@ impl Context {
         Context { level, ..self }
     }
 
-    /// Returns the title of the thread whose stack pointer is in `region`.
-    pub(super) fn thread_in(&self, region: &Region) -> Option<&str> {
-        let at = self.stacks.partition_point(|(pointer, _)| *pointer < region.range.start());
+    /// Returns the title of the thread whose stack pointer is in `range`.
+    pub(super) fn thread_in(&self, range: AddrRange) -> Option<&str> {
+        let at = self.stacks.partition_point(|(pointer, _)| *pointer < range.start());
         let (pointer, title) = self.stacks.get(at)?;
-        region.range.contains(*pointer).then_some(title)
+        range.contains(*pointer).then_some(title)
     }
 
     /// Whether these facts explain `regions` as `others` explain `other_regions`, where those are the same.
@@ -85,11 +92,12 @@ impl Context {
     ) -> bool {
         // A stack pointer counts by the region that holds it.
         let stacks = |context: &Context, regions: &mut dyn Iterator<Item = &'a Region>| -> Vec<_> {
-            let thread = |region: &Region| Some((region.range, context.thread_in(region)?.to_owned()));
+            let thread = |region: &Region| Some((region.range, context.thread_in(region.range)?.to_owned()));
             regions.filter_map(thread).collect()
         };
         self.overlay.is_empty()
             && self.overlay == others.overlay
+            && self.manner == others.manner
             && self.level == others.level
             && self.page_size == others.page_size
             && self.threads == others.threads

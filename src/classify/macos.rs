@@ -30,11 +30,11 @@ where
     let title = title(region, native, context.naming);
     let kind = kind(&title, native);
     let stack = match kind {
-        RegionKind::Stack => context.thread_in(region),
+        RegionKind::Stack => context.thread_in(region.range),
         RegionKind::StackGuard => ahead
             .peek(0)
             .filter(|above| above.range.start() == region.range.end())
-            .and_then(|above| context.thread_in(above)),
+            .and_then(|above| context.thread_in(above.range)),
         _ => None,
     };
     let note = stack.map(|thread| Cow::Owned(thread.to_owned()));

@@ -1,8 +1,8 @@
 //! What the rules remember about earlier regions.
 
-use mmview_platform::{AddrRange, Protection, Region, ShareMode};
+use mmview_platform::{AddrRange, Protection, Region};
 
-use super::image;
+use super::image::Images;
 use crate::kind::RegionKind;
 
 /// What was decided about the regions before the current one.
@@ -10,22 +10,18 @@ use crate::kind::RegionKind;
 pub(super) struct Past {
     /// The last region, and its kind.
     pub last: Option<(Shape, RegionKind)>,
-    /// The image that the last region belongs to.
-    pub image: Option<image::Run>,
-    /// Whether data of an image was executable. Then the kernel makes all memory executable (`READ_IMPLIES_EXEC`, as on old
-    /// MIPS and i386), and an executable region need not contain code.
-    pub is_data_executable: bool,
+    /// The images that the next regions can belong to.
+    pub images: Images,
 }
 
 impl Past {
     pub fn remember(&mut self, region: &Region, kind: RegionKind) {
-        self.is_data_executable |= Past::is_executable_data(region, kind);
         self.last = Some((Shape::from(region), kind));
     }
 
-    /// Whether a region is executable data of an image.
-    pub fn is_executable_data(region: &Region, kind: RegionKind) -> bool {
-        kind == RegionKind::Data && region.protection.is_executable() && region.share == ShareMode::Private
+    /// The last region and its kind, if it ends where `shape` starts.
+    pub fn below(&self, shape: Shape) -> Option<(Shape, RegionKind)> {
+        self.last.filter(|(last, _)| last.touches(shape))
     }
 }
 
@@ -36,6 +32,23 @@ pub(super) struct Shape {
     pub protection: Protection,
     pub is_unnamed: bool,
     pub is_shared: bool,
+}
+
+impl Shape {
+    /// Whether `above` starts where this ends.
+    pub fn touches(self, above: Shape) -> bool {
+        self.range.end() == above.range.start()
+    }
+
+    /// Whether it is memory without access and without a name.
+    pub fn is_reserve(self) -> bool {
+        self.is_unnamed && self.protection.is_none()
+    }
+
+    /// Whether it is private memory without a name that can be read and written.
+    pub fn is_plain_memory(self) -> bool {
+        self.is_unnamed && !self.is_shared && self.protection.is_readable() && self.protection.is_writable()
+    }
 }
 
 impl From<&Region> for Shape {

@@ -4,8 +4,8 @@
 use mmview_platform::{AddrRange, Bytes, NameKind, ProcessInfo, Region, Result};
 
 use super::ahead::Ahead;
-use super::linux::{GO_HEAP_STARTS, MIMALLOC_HINTS};
 use super::past::{Past, Shape};
+use super::shapes::{GO_HEAP_STARTS, MIMALLOC_HINTS};
 use crate::kind::RegionKind;
 use crate::region::Meaning;
 
@@ -197,12 +197,11 @@ where
     let flag = |letters| region.native.linux().and_then(|native| native.has_flag(letters)).unwrap_or(false);
     let is_multiple = |grain: u64| size.is_multiple_of(grain) && size > 0;
     let is_aligned = |grain: u64| range.start().is_multiple_of(grain);
-    let below = past.last.filter(|(last, _)| last.range.end() == range.start());
-    let above = ahead.peek(0).map(Shape::from).filter(|above| above.range.start() == range.end());
-    let is_reserve = |shape: Shape| shape.is_unnamed && shape.protection.is_none();
+    let below = past.below(region.into());
+    let above = ahead.peek(0).map(Shape::from).filter(|&above| Shape::from(region).touches(above));
 
     if region.protection.is_executable() {
-        let is_cache = runtimes.java && is_multiple(64 * KIB) && above.is_some_and(is_reserve);
+        let is_cache = runtimes.java && is_multiple(64 * KIB) && above.is_some_and(Shape::is_reserve);
         return if is_cache {
             likely("Java code cache", RegionKind::JitCode, "Java code cache")
         } else {
@@ -212,7 +211,7 @@ where
     if runtimes.node && flag(b"dc") && is_aligned(V8_PAGE) {
         return likely("V8", RegionKind::GcHeap, "V8 heap");
     }
-    let reach = above.filter(|&above| is_reserve(above)).map_or(range, |above| range.hull(above.range));
+    let reach = above.filter(|above| above.is_reserve()).map_or(range, |above| range.hull(above.range));
     if MIMALLOC_HINTS.contains(&reach.start())
         && reach.start().is_multiple_of(MIMALLOC_ARENA)
         && (reach.size().0 == MIMALLOC_ARENA || reach.size().0 == GIB)
@@ -225,7 +224,7 @@ where
     if runtimes.go && size == GO_ARENAS {
         return likely("Go", RegionKind::RuntimeData, "Go arena table");
     }
-    if runtimes.ruby.is_some() && size == RUBY_FIBER && below.is_some_and(|(below, _)| is_reserve(below)) {
+    if is_fiber_stack(runtimes, region.into()) && below.is_some_and(|(below, _)| below.is_reserve()) {
         return likely("Ruby", RegionKind::FiberStack, "Ruby fiber stacks");
     }
     if runtimes.ruby.is_some_and(|version| ((2, 7)..(3, 3)).contains(&version)) && size == 32 * MIB {
@@ -252,9 +251,14 @@ where
     }
 }
 
+/// Whether writable memory above a guard has the size of a fiber's stack.
+pub(super) fn is_fiber_stack(runtimes: &Runtimes, shape: Shape) -> bool {
+    runtimes.ruby.is_some() && shape.range.size().0 == RUBY_FIBER
+}
+
 /// Whether writable memory is the used part of a WebAssembly memory: reserves of some GiB around it.
 fn is_wasm(below: Option<Shape>, used: Shape, above: Option<Shape>) -> bool {
-    let is_reserve = |shape: &Shape| shape.is_unnamed && shape.protection.is_none();
+    let is_reserve = |shape: &Shape| shape.is_reserve();
     let (Some(below), Some(above)) = (below.filter(is_reserve), above.filter(is_reserve)) else {
         return false;
     };
@@ -266,7 +270,7 @@ fn is_wasm(below: Option<Shape>, used: Shape, above: Option<Shape>) -> bool {
 pub(super) fn reserve(runtimes: &Runtimes, past: &Past, region: &Region) -> Option<Meaning> {
     let size = region.size();
     let flag = |letters| region.native.linux().and_then(|native| native.has_flag(letters)).unwrap_or(false);
-    let below = past.last.filter(|(last, _)| last.range.end() == region.range.start());
+    let below = past.below(region.into());
     if runtimes.java_heap.is_some_and(|heap| region.range.within(heap)) {
         return likely("Java heap", RegionKind::Reserved, "Java heap reserve");
     }

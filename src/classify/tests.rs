@@ -10,6 +10,9 @@ use mmview_platform::{
 
 use super::{Classified, Classify, Context};
 
+mod names;
+mod shapes;
+
 pub(crate) fn source() -> SourceInfo {
     let origin = Origin::Capture { path: Path::new("test").to_owned(), format: CaptureFormat::Maps };
     let mut source = SourceInfo::new(origin, "linux", Capabilities::of_capture(Detail::Counts));
@@ -23,8 +26,9 @@ pub(crate) fn regions(text: &str) -> Vec<Region> {
 }
 
 fn classified_with(text: &str, process: &ProcessInfo) -> Vec<Classified> {
-    let context = Context::new(process, &source());
-    Classify::new(regions(text).into_iter().map(Ok), context).map(|region| region.unwrap()).collect()
+    let regions = regions(text);
+    let context = Context::new(process, &source()).with_map(&regions);
+    Classify::new(regions.into_iter().map(Ok), context).map(|region| region.unwrap()).collect()
 }
 
 /// The regions of a `maps` or `smaps` text, classified without a process.

@@ -125,7 +125,9 @@ impl<'a> Report<'a> {
         let (process, regions) = retry::unless_replaced(source, |source| {
             let process = source.process()?;
             let context = Context::new(&process, source.info());
-            let regions = Classify::new(source.regions(Detail::Counts)?, context);
+            let regions = source.regions(Detail::Counts)?.collect::<Result<Vec<_>, _>>()?;
+            let context = context.with_map(&regions);
+            let regions = Classify::new(regions.into_iter().map(Ok), context);
             Ok((process, regions.collect::<Result<Vec<_>, _>>()?))
         })?;
         let mut summary = summary::Builder::default();
