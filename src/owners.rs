@@ -79,7 +79,7 @@ impl Wanted {
 }
 
 /// Whether the memory of a target can show whose it is: there is a recognizer for its system, and the source has memory.
-pub(crate) fn can_inspect(source: &dyn RegionSource) -> bool {
+fn can_inspect(source: &dyn RegionSource) -> bool {
     source.info().os == "linux" && source.info().capabilities.memory
 }
 

@@ -370,16 +370,11 @@ fn the_page_scan_counts_like_smaps() {
 #[test]
 fn every_address_has_its_neighbors_of_the_listing() {
     let sleeper = Running::sleeper();
-    // Without evidence from memory, a region is looked up alone.
-    let layout = ["regions", "--json", "--detail", "layout", "--evidence", "shape", &sleeper.pid()];
-    let listed = run(layout).json()["regions"].clone();
-    // Single look-ups do not report the kernel's gate page.
-    let is_gate = |region: &&Value| region["kind"] == "vsyscall";
-    let listed: Vec<_> =
-        listed.as_array().unwrap().iter().filter(|region| !is_gate(region)).cloned().collect();
+    let options = ["--json", "--detail", "layout", "--evidence", "shape"];
+    let run_with = |arguments: [&str; 2]| Run::of(mmview(options).args(arguments).output().unwrap()).json();
+    let listed = run_with(["regions", &sleeper.pid()])["regions"].as_array().unwrap().clone();
     for (index, region) in listed.iter().enumerate() {
-        let found =
-            run(["--json", "--evidence", "shape", &sleeper.pid(), region["start"].as_str().unwrap()]).json();
+        let found = run_with([&sleeper.pid(), region["start"].as_str().unwrap()]);
         let expected: Vec<_> =
             (index.saturating_sub(1)..listed.len().min(index + 2)).map(|at| listed[at].clone()).collect();
         assert_eq!(found["regions"].as_array().unwrap(), &expected, "at {}", region["start"]);

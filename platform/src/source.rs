@@ -1,6 +1,5 @@
 //! The core trait: something that has a memory map.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,10 +44,6 @@ impl Iterator for Regions<'_> {
     }
 }
 
-/// How many regions [`RegionSource::around`] returns before and after the one in question.
-pub(crate) const AROUND_BEFORE: usize = 16;
-pub(crate) const AROUND_AFTER: usize = 8;
-
 /// Finds the region that holds `address`, and reads no further than that.
 // Only macOS and Linux have backends that search this way.
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))]
@@ -63,30 +58,6 @@ pub(crate) fn find_at(regions: impl Iterator<Item = Result<Region>>, address: u6
         }
     }
     Ok(None)
-}
-
-/// Collects the regions around `address`.
-pub(crate) fn collect_around(
-    regions: impl Iterator<Item = Result<Region>>,
-    address: u64,
-) -> Result<Vec<Region>> {
-    let mut around = VecDeque::new();
-    let mut after = 0;
-    for region in regions {
-        let region = region?;
-        if region.range.end() > address {
-            after += 1;
-        }
-        around.push_back(region);
-        if after > AROUND_AFTER {
-            break;
-        }
-        // One more than before the region at the address, because this may not be that region yet.
-        if around.len() > AROUND_BEFORE + 1 + after {
-            around.pop_front();
-        }
-    }
-    Ok(around.into())
 }
 
 /// Something that has a memory map: a live process or a capture.
@@ -139,17 +110,6 @@ pub trait RegionSource: Send {
     ///
     /// As [`RegionSource::regions`].
     fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>>;
-
-    /// The region that holds `address`, or the next one, with some regions before and after it, ordered by address and with
-    /// [`Detail::Layout`]: enough to explain it by its neighbors. Costs a few dozen look-ups if the system supports them;
-    /// otherwise the map is read up to that place.
-    ///
-    /// # Errors
-    ///
-    /// As [`RegionSource::regions`].
-    fn around(&mut self, address: u64) -> Result<Vec<Region>> {
-        collect_around(self.regions(Detail::Layout)?, address)
-    }
 
     /// The target's memory; `None` if the source has none.
     ///

@@ -1,6 +1,5 @@
 //! Live processes on Linux: `/proc/PID` and system calls.
 
-mod around;
 mod directory;
 mod facts;
 mod files;

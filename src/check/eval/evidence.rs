@@ -2,6 +2,7 @@
 
 use mmview_platform::Zone;
 
+use super::needs::asks_for_purpose;
 use super::verdict::Verdict;
 use crate::check::language::Filter;
 use crate::completeness::Missing;
@@ -50,13 +51,7 @@ impl<'a> From<&'a Vec<Classified>> for Evidence<'a> {
 impl<'a> Evidence<'a> {
     /// The evidence for a filter: the parts of regions if it asks for their purpose, else whole regions.
     pub(crate) fn for_filter(self, filter: Option<&Filter>) -> Evidence<'a> {
-        let mut asks_for_purpose = false;
-        if let Some(filter) = filter {
-            filter.for_each_atom(&mut |predicate| {
-                asks_for_purpose |= predicate.test.field().is_purpose();
-            });
-        }
-        if asks_for_purpose { Evidence { regions: self.parts, ..self } } else { self }
+        if filter.is_some_and(asks_for_purpose) { Evidence { regions: self.parts, ..self } } else { self }
     }
 
     /// The region that holds `address`. Costs a binary search.

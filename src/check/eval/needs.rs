@@ -16,6 +16,8 @@ fn of_atom(atom: &Atom) -> Detail {
     match atom {
         Atom::Regions(_, filter) => of_optional(filter),
         Atom::Compare(left, _, right) => of_value(left).max(of_value(right)),
+        // What is at one address is as exact as in a listing, which has flags for the purpose of any region.
+        Atom::At(_, Condition::Filter(filter)) if asks_for_purpose(filter) => Detail::Counts,
         Atom::At(_, Condition::Filter(filter)) => of_filter(filter),
         Atom::Mapped(_) | Atom::At(..) => Detail::Layout,
     }
@@ -37,6 +39,13 @@ fn of_filter(filter: &Filter) -> Detail {
     let mut least = Detail::Layout;
     filter.for_each_atom(&mut |predicate| least = least.max(of_predicate(predicate)));
     least
+}
+
+/// Whether a filter asks for the purpose of regions.
+pub(super) fn asks_for_purpose(filter: &Filter) -> bool {
+    let mut asks = false;
+    filter.for_each_atom(&mut |predicate| asks |= predicate.test.field().is_purpose());
+    asks
 }
 
 fn of_predicate(predicate: &Predicate) -> Detail {

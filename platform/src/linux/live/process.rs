@@ -12,7 +12,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::around;
 use super::directory::{Directory, is_gone};
 use super::facts;
 use super::listing::Listing;
@@ -30,7 +29,7 @@ use crate::model::ProcessEntry;
 use crate::model::{Capabilities, Origin, Reading, SourceInfo, TargetArch};
 use crate::model::{Ending, PageSize, ProcessInfo, ProcessTotals, Region};
 use crate::options::OpenOptions;
-use crate::source::{RegionSource, Regions, collect_around, find_at};
+use crate::source::{RegionSource, Regions, find_at};
 use crate::warning::Warning;
 
 fn root(options: &OpenOptions) -> PathBuf {
@@ -289,15 +288,6 @@ impl RegionSource for LiveSource {
             }
         }
         find_at(self.regions(detail)?, address)
-    }
-
-    fn around(&mut self, address: u64) -> Result<Vec<Region>> {
-        self.stat()?;
-        let maps = self.open_text("maps")?;
-        match around::regions(&maps, address) {
-            Some(regions) => Ok(regions.into_iter().map(|region| self.exact(region)).collect()),
-            None => collect_around(self.regions(Detail::Layout)?, address),
-        }
     }
 
     fn memory(&self) -> Option<Arc<dyn Memory>> {

@@ -29,12 +29,8 @@ pub(super) enum Answer {
 
 /// Queries an open `maps` for the region at `address` (`PROCMAP_QUERY`): one system call.
 pub(super) fn region_at(maps: &File, address: u64) -> Answer {
-    ask(maps, address, 0)
-}
-
-fn ask(maps: &File, address: u64, flags: u64) -> Answer {
     let mut name = vec![0; NAME_SIZE];
-    match sys::procmap_query(maps, address, flags, &mut name) {
+    match sys::procmap_query(maps, address, 0, &mut name) {
         Ok(query) => {
             name.truncate((query.vma_name_size as usize).saturating_sub(1));
             let parsed = names::parse_exact(&name, device(&query));
@@ -50,12 +46,6 @@ fn ask(maps: &File, address: u64, flags: u64) -> Answer {
 /// The page size of the region at `address`; `None` if this kernel does not report it.
 pub(super) fn page_size_at(maps: &File, address: u64) -> Option<Bytes> {
     sys::procmap_query(maps, address, 0, &mut []).ok().map(|query| Bytes(query.vma_page_size))
-}
-
-/// The first region that ends after `address`. It may start after it.
-pub(super) fn region_from(maps: &File, address: u64) -> Answer {
-    const COVERING_OR_NEXT: u64 = 0x10;
-    ask(maps, address, COVERING_OR_NEXT)
 }
 
 /// The region in an answer, with the given name.
