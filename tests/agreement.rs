@@ -81,7 +81,8 @@ fn fixtures(directory: &str) -> Vec<PathBuf> {
 fn check_fixtures(directory: &str) {
     for path in fixtures(directory) {
         let target = path.to_str().unwrap();
-        let snapshot = Snapshot::from(open_file(&path, &OpenOptions::new()).unwrap().read(Detail::Counts).unwrap());
+        let snapshot =
+            Snapshot::from(open_file(&path, &OpenOptions::new()).unwrap().read(Detail::Counts).unwrap());
         if snapshot.is_summary() {
             continue;
         }

@@ -109,6 +109,35 @@ fn an_address_and_its_neighbors() {
 }
 
 #[test]
+fn what_a_shape_suggests_is_likely_in_every_view() {
+    let file = fixture("kinds/full-arena.maps");
+    let footnote = "Likely, by size and neighbors alone: MALLOC arena, MALLOC reserved.";
+    for output in [output([&file]), output(["regions", &file]), output([&file, "0x7f1ae0000010"])] {
+        assert!(output.contains(footnote), "{output}");
+    }
+    assert!(output([&file, "0x7f1ae0000010"]).contains("0x10 bytes into MALLOC arena (likely)."));
+    assert!(output(["explain", &file]).contains("Likely, not certain"));
+}
+
+#[test]
+fn huge_pages_that_are_not_counted_are_not_zero() {
+    for name in ["hugetlb-2.6.smaps", "hugetlb-3.10.smaps"] {
+        let file = fixture(&format!("kinds/{name}"));
+        let summary = output([&file]);
+        assert!(
+            summary.contains("unallocated=-\n") && summary.contains("Some regions were not measured"),
+            "{summary}"
+        );
+        let huge = run(["regions", "--json", "--kind", "huge-pages", &file]).json();
+        for region in huge["regions"].as_array().unwrap() {
+            assert!(region["resident"].is_null() && region["dirty"].is_null(), "{region}");
+        }
+        let check = run(["check", &file, "any(kind=huge-pages and resident=0)"]);
+        assert!((check.status, check.stdout.starts_with('?')) == (1, true), "{check:?}");
+    }
+}
+
+#[test]
 fn several_captures_are_an_array() {
     let (one, other) = (fixture("sleep.smaps"), fixture("java.maps"));
     let both = run(["--json", &one, &other]).json();

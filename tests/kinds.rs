@@ -5,11 +5,11 @@ use std::path::Path;
 
 use mmview::Snapshot;
 use mmview::kind::RegionKind;
-use mmview_platform::{Detail, Evidence, open_file};
+use mmview_platform::{Detail, Evidence, OpenOptions, open_file};
 
 fn snapshot(name: &str) -> Snapshot {
     let path = Path::new("tests/fixtures/linux/kinds").join(name);
-    open_file(&path).unwrap().read(Detail::Counts).unwrap().into()
+    open_file(&path, &OpenOptions::new()).unwrap().read(Detail::Counts).unwrap().into()
 }
 
 /// The identifiers of the kinds of a capture, in runs: `2 jit-code`.

@@ -78,6 +78,9 @@ impl Place {
     /// What comes after the rows.
     pub fn tail(&self, warnings: &[Warning]) -> Tail {
         let mut tail = regions::tail(warnings, None);
+        let mut likely = regions::Likely::default();
+        self.before.iter().chain(&self.hit).chain(&self.after).for_each(|region| likely.add(region));
+        tail.notes.extend(likely.note());
         if let Some(hit) = &self.hit {
             let offset = self.address - hit.range().start();
             tail.fields.insert("offset_in_region".to_owned(), json!(offset));

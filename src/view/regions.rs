@@ -1,6 +1,7 @@
 //! The listing: a row for each region.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use mmview_platform::{AddrRange, NameKind, Native, Warning};
 use serde_json::{Value, json};
@@ -275,6 +276,24 @@ pub fn tail(warnings: &[Warning], largest_gap: Option<Option<AddrRange>>) -> Tai
     }
     tail.fields.insert("warnings".to_owned(), warnings_value(warnings));
     tail
+}
+
+/// The types of listed regions whose purpose size and neighbors alone suggest.
+#[derive(Debug, Default)]
+pub struct Likely(BTreeSet<String>);
+
+impl Likely {
+    /// Adds a region that is listed.
+    pub fn add(&mut self, region: &Classified) {
+        if region.evidence() == Evidence::Shape && !self.0.contains(region.title()) {
+            self.0.insert(region.title().to_owned());
+        }
+    }
+
+    /// The note about them, if there are any.
+    pub fn note(self) -> Option<Note> {
+        (!self.0.is_empty()).then(|| Note::ByShape(self.0.into_iter().collect()))
+    }
 }
 
 fn gap_value(gap: AddrRange) -> Value {

@@ -21,6 +21,7 @@ use crate::region::Classified;
 use crate::render::Render;
 use crate::view::chosen::Chosen;
 use crate::view::origins::Origins;
+use crate::view::regions::Likely;
 use crate::view::{self, Note, Tail};
 
 #[derive(Debug)]
@@ -68,7 +69,8 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
 fn streamed(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
     let mut origins = shown.origins(shown.options.detail(Detail::Counts))?;
     let mut gaps = plan.has_gaps.then(Gaps::default);
-    let failure = match stream(shown, &mut origins, plan, gaps.as_mut()) {
+    let mut likely = Likely::default();
+    let failure = match stream(shown, &mut origins, plan, gaps.as_mut(), &mut likely) {
         Ok(()) => None,
         Err(Failure::Midway(error)) => Some(error),
         Err(Failure::Start(error)) => return shown.refused(error.into(), Some(&origins)),
@@ -76,6 +78,7 @@ fn streamed(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
     };
     let warnings = shown.take_warnings();
     let mut tail = view::regions::tail(&warnings, gaps.map(|gaps| gaps.largest));
+    tail.notes.extend(likely.note());
     shown.remark(&mut tail, &origins, &warnings);
     end(shown, tail, failure)
 }
@@ -98,6 +101,7 @@ fn stream(
     origins: &mut Origins,
     plan: &Plan,
     mut gaps: Option<&mut Gaps>,
+    likely: &mut Likely,
 ) -> Result<(), Failure> {
     let filter = &plan.filter;
     let wanted = shown.options.wanted();
@@ -117,6 +121,7 @@ fn stream(
         }
         if filter.lets_through(&region) {
             list(shown.render, &region, plan)?;
+            likely.add(&region);
         }
     }
     Ok(())
@@ -150,6 +155,9 @@ fn sorted(shown: &mut Shown<'_>, plan: &Plan, order: Order) -> Result<Exit> {
     order.sort_regions(&mut regions);
     let warnings = shown.take_warnings();
     let mut tail = view::regions::tail(&warnings, None);
+    let mut likely = Likely::default();
+    regions.iter().for_each(|region| likely.add(region));
+    tail.notes.extend(likely.note());
     shown.remark(&mut tail, &origins, &warnings);
     let mut draw = || {
         shown.render.begin(&view::regions::head(&origins, plan.columns.as_ref().map(Chosen::specs)))?;

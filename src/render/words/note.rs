@@ -1,5 +1,7 @@
 //! Notes as sentences.
 
+use mmview_platform::Evidence;
+
 use super::explain;
 use super::fact::{local, named};
 use super::regions;
@@ -95,15 +97,16 @@ pub fn note(note: &Note, units: Units) -> String {
         Note::LargestGap(None) => "There is no gap between the regions.".to_owned(),
         Note::Incomplete(why) => format!("INCOMPLETE: {why}."),
         Note::AddressHit { address, region } => {
+            let mark = |evidence| if evidence == Evidence::Shape { " (likely)" } else { "" };
             if let Some(part) = region.part_at(*address) {
                 let into = address - part.range().start();
                 let note = part.note().map(|note| format!(" ({})", printable_line(note))).unwrap_or_default();
-                let (title, parts) = (part.title(), region.parts().len());
-                return format!("{address:#x} is {into:#x} bytes into {title}{note}, one of {parts} parts of a region.");
+                let (title, likely, parts) = (part.title(), mark(part.evidence()), region.parts().len());
+                return format!("{address:#x} is {into:#x} bytes into {title}{likely}{note}, one of {parts} parts of a region.");
             }
             let into = address - region.range().start();
             let detail = printable(&detail(region));
-            let mut sentence = format!("{address:#x} is {into:#x} bytes into {}", region.title());
+            let mut sentence = format!("{address:#x} is {into:#x} bytes into {}{}", region.title(), mark(region.evidence()));
             if !detail.is_empty() {
                 sentence.push_str(&format!(" {detail}"));
             }
