@@ -100,7 +100,7 @@ pub struct Writable {
     pub resident: Sum,
     /// Swapped out or compressed.
     pub swapped: Sum,
-    /// Neither resident nor swapped out: never touched, or freed.
+    /// Neither resident nor swapped out, nor in hugetlb pages: never touched, or freed.
     pub unallocated: Option<Bytes>,
 }
 
@@ -203,6 +203,7 @@ pub struct Builder {
     rows: BTreeMap<Cow<'static, str>, Row>,
     unreserved: Totals,
     footprint: Sum,
+    writable_hugetlb: Bytes,
     summary: Summary,
     grouping: Grouping,
 }
@@ -241,6 +242,7 @@ impl Builder {
         }
         if region.protection().is_writable() && !has_pager(region) {
             self.summary.writable.add(facts);
+            self.writable_hugetlb += hugetlb(region);
         }
         self.footprint.add(footprint(region));
         self.summary.hugetlb += hugetlb(region);
@@ -290,12 +292,12 @@ impl Builder {
         summary.total_unreserved =
             (self.unreserved.regions < summary.total.regions).then_some(self.unreserved);
         let writable = &mut summary.writable;
-        writable.unallocated = writable
-            .resident
-            .whole()
-            .zip(writable.swapped.whole())
-            .zip(writable.total.whole())
-            .map(|((resident, swapped), total)| total.saturating_sub(resident + swapped));
+        writable.unallocated =
+            writable.resident.whole().zip(writable.swapped.whole()).zip(writable.total.whole()).map(
+                |((resident, swapped), total)| {
+                    total.saturating_sub(resident + swapped + self.writable_hugetlb)
+                },
+            );
         summary
     }
 }

@@ -57,8 +57,8 @@ impl Run {
     /// Whether `region` is the next segment.
     fn continues_with(&self, region: &Region) -> bool {
         let Some(native) = region.native.linux() else { return false };
-        region.name.as_ref() == Some(&self.name)
-            && (native.device, native.inode) == (self.device, self.inode)
+        (native.device, native.inode) == (self.device, self.inode)
+            && region.name.as_ref() == Some(&self.name)
             && !region.share.is_shared()
             && self.reaches(region.range.start())
             && region.offset.saturating_add(LARGEST_PAGE) >= self.file_end

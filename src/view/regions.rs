@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use mmview_platform::{AddrRange, NameKind, Native, Warning};
+use mmview_platform::{AddrRange, Evidence, NameKind, Native, Warning};
 use serde_json::{Value, json};
 
 use super::column::{Column, Columns, EVIDENCE_IDS, Joint, Row, Shows, ValueType};
