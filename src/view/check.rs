@@ -9,6 +9,7 @@ use super::column::{Column, Columns, Row, ValueType};
 use super::origins::{Origins, warnings_value};
 use super::{Block, Cell, Head, Layout, Note, Record, Remedy, RemedySource, Table, Tail, ViewKind, regions};
 use crate::check::{Check, Evidence, Found, FoundRegion, Verdict};
+use crate::field::Field;
 use crate::region::Classified;
 
 /// A check that was made.
@@ -47,6 +48,7 @@ fn remedy(found: &Found<'_>, origins: &Origins) -> Option<Remedy> {
     }
     let is_macos = origins.source.os == "macos";
     let source = match &origins.source.origin {
+        _ if let Some(system) = only_elsewhere(found, origins) => RemedySource::Only(system),
         _ if found.unmeasured.contains("deleted") && is_macos => RemedySource::UnlinkedOnMacos,
         Origin::Capture { format: CaptureFormat::Maps, .. } => RemedySource::Smaps,
         Origin::Capture { format: CaptureFormat::Vmmap, .. } if found.unmeasured.contains("whole path") => {
@@ -59,6 +61,16 @@ fn remedy(found: &Found<'_>, origins: &Origins) -> Option<Remedy> {
         _ => RemedySource::System,
     };
     Some(Remedy { unmeasured: found.unmeasured.iter().copied().collect(), source })
+}
+
+/// The other system, if nothing but facts of it is missing.
+fn only_elsewhere(found: &Found<'_>, origins: &Origins) -> Option<&'static str> {
+    let is_elsewhere = |name: &&str| {
+        let os = Field::named(name).and_then(|field| field.os);
+        os.is_some_and(|os| os != origins.source.os)
+    };
+    let other = if origins.source.os == "linux" { "macOS" } else { "Linux" };
+    found.unmeasured.iter().all(is_elsewhere).then_some(other)
 }
 
 /// Whether all of them hold.

@@ -233,6 +233,8 @@ pub struct Remedy {
 pub enum RemedySource {
     /// macOS doesn't report whether a file has been unlinked.
     UnlinkedOnMacos,
+    /// The other system reports them, which has this name.
+    Only(&'static str),
     /// A saved `smaps` has more than a saved `maps`.
     Smaps,
     /// vmmap writes whole paths with `-w`.

@@ -233,6 +233,7 @@ pub fn remedy(remedy: &Remedy) -> String {
     let names = remedy.unmeasured.join(" and ");
     match remedy.source {
         RemedySource::UnlinkedOnMacos => "macOS doesn't report whether a file has been unlinked".to_owned(),
+        RemedySource::Only(system) => format!("only {system} reports {names}"),
         RemedySource::Smaps => format!("a saved maps doesn't have {names}; save /proc/PID/smaps"),
         RemedySource::WholePaths => "the report shortens paths; `vmmap -w` writes them whole".to_owned(),
         RemedySource::NotInReport => format!("a report of vmmap doesn't have {names}"),
