@@ -17,6 +17,7 @@ use crate::kind::RegionKind;
 use crate::ownership::owner_of;
 use crate::region::{Classified, Part};
 use crate::snapshot::Snapshot;
+use native::NativeSizes;
 pub use totals::{Purgeable, Sum, Totals};
 
 /// What the rows of a summary stand for.
@@ -220,21 +221,22 @@ impl Builder {
             return;
         }
         let (kind, facts) = (region.kind(), region.facts());
+        let native = NativeSizes::of(&facts.native);
         if region.parts().is_empty() {
             let row = self.row_of(&region.as_part());
-            row.totals.add(facts);
+            row.totals.add(facts, &native);
             row.evidence = row.evidence.with(region.evidence());
         } else {
             for part in region.parts() {
                 let row = self.row_of(part);
-                row.totals.add_part(part, facts);
+                row.totals.add_part(part, facts, &native);
                 row.evidence = row.evidence.with(part.evidence());
             }
             self.summary.divided += 1;
         }
-        self.summary.total.add(facts);
+        self.summary.total.add(facts, &native);
         if !kind.is_reserved() {
-            self.unreserved.add(facts);
+            self.unreserved.add(facts, &native);
         }
         if kind.is_library() {
             self.summary.libraries.total.add(region.known_size());

@@ -6,7 +6,21 @@ use serde::{Serialize, Serializer};
 use super::Sum;
 use crate::field::{Field, NATIVE_SUMS};
 
-/// A sum for each of [`NATIVE_SUMS`]. Those of the other system stay empty.
+/// The value of each of [`NATIVE_SUMS`] for a region. Read once, because a region counts in several sums.
+pub struct NativeSizes {
+    os: &'static str,
+    sizes: [Option<Bytes>; NATIVE_SUMS.len()],
+}
+
+impl NativeSizes {
+    /// What its system reports about a region.
+    pub fn of(native: &Native) -> NativeSizes {
+        let os = if native.macos().is_some() { "macos" } else { "linux" };
+        NativeSizes { os, sizes: NATIVE_SUMS.map(|field| field.native(native)) }
+    }
+}
+
+/// A sum for each of [`NATIVE_SUMS`]. Those of the other system stay unmeasured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NativeSums {
     /// The system of the regions; `None` if there was none.
@@ -16,26 +30,18 @@ pub struct NativeSums {
 
 impl NativeSums {
     /// Adds a region.
-    pub fn add(&mut self, native: &Native) {
-        self.each(native, Sum::add);
+    pub fn add(&mut self, region: &NativeSizes) {
+        self.os = Some(region.os);
+        for (sum, size) in self.sums.iter_mut().zip(region.sizes) {
+            sum.add(size);
+        }
     }
 
     /// Adds a part of a region. Its share is known only if the whole has nothing.
-    pub fn add_part(&mut self, native: &Native) {
-        self.each(native, |sum, whole| sum.add_part(whole.filter(|size| *size == Bytes::ZERO), whole));
-    }
-
-    fn each(&mut self, native: &Native, add: impl Fn(&mut Sum, Option<Bytes>)) {
-        let os = match native {
-            Native::Linux(_) => Some("linux"),
-            Native::Macos(_) => Some("macos"),
-            _ => None,
-        };
-        self.os = os;
-        for (field, sum) in NATIVE_SUMS.into_iter().zip(&mut self.sums) {
-            if field.os == os {
-                add(sum, field.native(native));
-            }
+    pub fn add_part(&mut self, region: &NativeSizes) {
+        self.os = Some(region.os);
+        for (sum, whole) in self.sums.iter_mut().zip(region.sizes) {
+            sum.add_part(whole.filter(|size| *size == Bytes::ZERO), whole);
         }
     }
 

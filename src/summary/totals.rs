@@ -3,7 +3,7 @@
 use mmview_platform::{Bytes, Native, OffMapRow, PrintedRow, PrintedTable, Region};
 use serde::{Serialize, Serializer};
 
-use super::native::NativeSums;
+use super::native::{NativeSizes, NativeSums};
 use crate::field::Field;
 use crate::region::Part;
 
@@ -112,7 +112,7 @@ pub struct Purgeable {
 
 impl Totals {
     /// Adds a region.
-    pub(super) fn add(&mut self, region: &Region) {
+    pub(super) fn add(&mut self, region: &Region, native: &NativeSizes) {
         self.regions += 1;
         self.virtual_size.add(region.known_size());
         self.resident.add(region.counts.resident);
@@ -126,11 +126,11 @@ impl Totals {
             purgeable.nonvolatile.add(native.nonvolatile);
             purgeable.empty.add(native.empty);
         }
-        self.native.add(&region.native);
+        self.native.add(native);
     }
 
     /// Adds a part of a region.
-    pub(super) fn add_part(&mut self, part: &Part, region: &Region) {
+    pub(super) fn add_part(&mut self, part: &Part, region: &Region, native: &NativeSizes) {
         let (counts, whole) = (part.counts(), region.counts);
         self.regions += 1;
         self.virtual_size.add(Some(part.range().size()));
@@ -139,7 +139,7 @@ impl Totals {
         self.swapped.add_part(counts.swapped, whole.swapped);
         self.proportional.add_part(counts.proportional, whole.proportional);
         self.unique.add_part(counts.unique, whole.unique);
-        self.native.add_part(&region.native);
+        self.native.add_part(native);
     }
 
     /// Returns the sum of a size by its name, such as `lazyfree` or `swap-pss`: those that `mmview --columns help` lists. `None`
