@@ -241,10 +241,11 @@ impl<'a> Value<'a> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use mmview_platform::SmapsField;
+    use mmview_platform::{AddrRange, PageCounts, SmapsField};
 
     use super::*;
     use crate::classify::tests::classified;
+    use crate::region::{Meaning, Part};
 
     #[test]
     fn every_name_is_that_of_one_field() {
@@ -273,5 +274,23 @@ mod tests {
     fn what_was_not_measured_is_not_zero() {
         let regions = classified("1000-2000 rw-p 0 00:00 0\n2000-3000 rw-p 0 00:00 0\nLazyFree: 0 kB\n");
         assert_eq!(regions.iter().map(|region| LAZYFREE.number(region)).collect::<Vec<_>>(), [None, Some(0)]);
+    }
+
+    #[test]
+    fn what_a_whole_region_has_is_not_that_of_a_part() {
+        let text =
+            "1000-3000 rw-p 0 00:00 0\nRss: 8 kB\nLazyFree: 4 kB\nLocked: 0 kB\nKernelPageSize: 4 kB\n";
+        let whole = &classified(text)[0];
+        let part = |start, end| {
+            let range = AddrRange::new(start, end).unwrap();
+            Part::new(range, Meaning::of(RegionKind::Heap), PageCounts::UNMEASURED)
+        };
+        let facts = whole.facts().clone();
+        let region = Classified::of_parts(facts, vec![part(0x1000, 0x2000), part(0x2000, 0x3000)]);
+        for part in region.divided() {
+            let values = [&SIZE, &RESIDENT, &LAZYFREE, &LOCKED, &PAGE_SIZE].map(|field| field.number(&part));
+            assert_eq!(values, [Some(4096), None, None, Some(0), Some(4096)]);
+        }
+        assert_eq!(LAZYFREE.number(&region), Some(4096));
     }
 }

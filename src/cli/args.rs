@@ -94,7 +94,7 @@ pub struct Args {
 /// The columns and the order of a summary.
 #[derive(Debug, Default, ClapArgs)]
 pub struct SummaryRows {
-    /// Show these columns, in this order, after the type; `+NAME,…` adds to the usual ones; `help` lists all. JSON has all anyway
+    /// Show these columns, in this order, after the type; `+NAME,…` adds to the usual ones; `help` lists all. JSON always has all of them
     #[arg(long, value_name = "NAME,…", value_parser = columns::columns(Place::Summary), hide_possible_values = true)]
     pub columns: Option<Columns>,
 
@@ -370,7 +370,7 @@ pub struct RegionsArgs {
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub min_size: Option<Bytes>,
 
-    /// Show these columns, in this order; `+NAME,…` adds to the usual ones; `help` lists all. JSON has all anyway
+    /// Show these columns, in this order; `+NAME,…` adds to the usual ones; `help` lists all. JSON always has all of them
     #[arg(long, value_name = "NAME,…", value_parser = columns::columns(Place::Listing), hide_possible_values = true)]
     pub columns: Option<Columns>,
 

@@ -6,7 +6,7 @@ use mmview_platform::{AddrRange, Bytes};
 
 use super::literal::{Number, Op, Perm, Share};
 use super::pattern::{Pattern, Quoted, TypeGlob};
-use crate::field::{self, Field};
+use crate::field::{self, Class, Field};
 use crate::kind::RegionKind;
 
 /// A condition on one field of a region.
@@ -77,4 +77,34 @@ impl fmt::Display for Predicate {
             Test::Truth(_) => f.write_str(field),
         }
     }
+}
+
+/// The field of this name, if regions have it.
+pub fn field_named(word: &str) -> Option<&'static Field> {
+    Field::named(word).filter(|field| field.is_of_region())
+}
+
+/// The names of some fields.
+pub fn names(is_wanted: fn(&Field) -> bool) -> Vec<&'static str> {
+    Field::all().filter(|field| is_wanted(field)).map(|field| field.name).collect()
+}
+
+/// An example of a condition on a field.
+pub fn example(field: &Field) -> String {
+    let value = match (field.name, field.class) {
+        ("kind", _) => "mapped-file",
+        ("type", _) => "\"Heap\"",
+        ("path", _) => "\"*.so\"",
+        ("name", _) => "\"[heap]\"",
+        ("share", _) => "shared",
+        ("evidence", _) => "memory",
+        ("flags", _) => "lo",
+        (_, Class::Protection) => "rw-",
+        (_, Class::Address) => "0x7f0000000000",
+        (_, Class::Truth) => "true",
+        (_, Class::Sum | Class::Size) => "4K",
+        (_, Class::Count | Class::Number) => "1",
+        _ => "\"…\"",
+    };
+    format!("{}={value}", field.name)
 }

@@ -1,6 +1,6 @@
 //! Parses a check by recursive descent, with a function for each rule of the grammar.
 
-use super::field::{Predicate, Test};
+use super::field::{Predicate, Test, example, field_named, names};
 use super::lexer::{Lexed, Token, lex};
 use super::literal::{Number, Op, Perm, Share};
 use super::pattern::{Pattern, Quoted, TypeGlob};
@@ -484,34 +484,4 @@ impl Parser<'_> {
         self.take();
         Ok(test)
     }
-}
-
-/// The field of this name, if regions have it.
-fn field_named(word: &str) -> Option<&'static Field> {
-    Field::named(word).filter(|field| field.is_of_region())
-}
-
-/// The names of some fields.
-fn names(is_wanted: fn(&Field) -> bool) -> Vec<&'static str> {
-    Field::all().filter(|field| is_wanted(field)).map(|field| field.name).collect()
-}
-
-/// An example of a condition on a field.
-fn example(field: &Field) -> String {
-    let value = match (field.name, field.class) {
-        ("kind", _) => "mapped-file",
-        ("type", _) => "\"Heap\"",
-        ("path", _) => "\"*.so\"",
-        ("name", _) => "\"[heap]\"",
-        ("share", _) => "shared",
-        ("evidence", _) => "memory",
-        ("flags", _) => "lo",
-        (_, Class::Protection) => "rw-",
-        (_, Class::Address) => "0x7f0000000000",
-        (_, Class::Truth) => "true",
-        (_, Class::Sum | Class::Size) => "4K",
-        (_, Class::Count | Class::Number) => "1",
-        _ => "\"…\"",
-    };
-    format!("{}={value}", field.name)
 }
