@@ -15,6 +15,7 @@ mod lldb;
 mod part;
 mod pmap;
 mod prefix;
+mod table;
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -27,6 +28,7 @@ use self::lldb::Lldb;
 use self::part::{Kind, Part};
 use self::pmap::Pmap;
 use self::prefix::Prefix;
+use self::table::Table;
 use super::vmmap;
 use crate::linux::maps::MapsLine;
 use crate::linux::parse::lines::Lines;
@@ -126,8 +128,6 @@ struct Reader {
     /// How many parts were not kept.
     dropped: usize,
     before: Before,
-    /// Whether the text said that it is about a process of Linux, so that it is no report of vmmap.
-    is_of_linux: bool,
     /// Whether all lines so far are blank.
     is_blank: bool,
     is_empty: bool,
@@ -143,11 +143,10 @@ impl Default for Reader {
                 Box::new(Gdb::default()),
                 Box::new(Lldb::default()),
                 Box::new(Android::default()),
-            ],
+            , Box::new(Table::default())],
             parts: Vec::new(),
             dropped: 0,
             before: Before::default(),
-            is_of_linux: false,
             is_blank: true,
             is_empty: true,
             scratch: Vec::new(),
@@ -190,11 +189,9 @@ impl Reader {
         self.is_blank = false;
         if self.parts.is_empty() {
             self.before.push(line);
-            self.is_of_linux |= line.starts_with(b"OS Version:") && line.trim_ascii_end().len() > 11 && {
-                let version = line[b"OS Version:".len()..].trim_ascii_start();
-                version.starts_with(b"Linux")
-            };
-            if !self.is_of_linux && vmmap::is_characteristic(line) {
+            // mmview's own tables look much alike.
+            let mut is_of_form = || self.forms.iter_mut().any(|form| form.line(line) != Line::Unknown);
+            if vmmap::is_characteristic(line) && !is_of_form() {
                 return Step::Report;
             }
         }

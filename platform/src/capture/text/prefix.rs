@@ -95,15 +95,17 @@ fn count(bytes: &[u8], is_wanted: impl Fn(&u8) -> bool) -> usize {
     bytes.iter().take_while(|byte| is_wanted(byte)).count()
 }
 
-/// Where a row can start in a line: at words that begin like an address or like a type.
+/// Where a row can start in a line: at words that begin like an address, and behind the marks of a quotation.
 pub(super) fn starts(line: &[u8]) -> impl Iterator<Item = usize> {
     let looked_at = &line[..line.len().min(LONGEST_PREFIX)];
+    // A row may begin with a word behind the marks of a quotation.
+    let quoted = looked_at.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'>' | b'|')).unwrap_or(0);
     let mut is_inside = false;
     let inner = looked_at.iter().enumerate().filter_map(move |(index, byte)| {
         let was_inside = std::mem::replace(&mut is_inside, byte.is_ascii_alphanumeric());
         let rest = &looked_at[index..];
         let is_start = !was_inside && (is_address(rest) || rest.starts_with(b"[0x"));
-        (index > 0 && is_start).then_some(index)
+        (index > 0 && (is_start || index == quoted)).then_some(index)
     });
     std::iter::once(0).chain(inner).take(MOST_STARTS)
 }
