@@ -56,6 +56,7 @@ fn limited(region: &Region, detail: Detail) -> Region {
             native.vm_flags = None;
             native.thp_eligible = None;
             native.protection_key = None;
+            native.numa = None;
             native.unknown = Default::default();
         }
         Native::Linux(_) => {}

@@ -12,6 +12,7 @@ mod form;
 mod gdb;
 mod label;
 mod lldb;
+mod numa;
 mod part;
 mod pmap;
 mod prefix;
@@ -25,6 +26,7 @@ use self::choice::Choice;
 use self::form::{Form, Line};
 use self::gdb::Gdb;
 use self::lldb::Lldb;
+use self::numa::NumaMaps;
 use self::part::{Kind, Part};
 use self::pmap::Pmap;
 use self::prefix::Prefix;
@@ -143,7 +145,9 @@ impl Default for Reader {
                 Box::new(Gdb::default()),
                 Box::new(Lldb::default()),
                 Box::new(Android::default()),
-            , Box::new(Table::default())],
+                Box::new(NumaMaps),
+                Box::new(Table::default()),
+            ],
             parts: Vec::new(),
             dropped: 0,
             before: Before::default(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Bytes, MacosRegion, Protection};
+use super::{Bytes, MacosRegion, Numa, Protection};
 
 /// The facts about a region that only one system has. Boxed, so that a region is small and cheap to move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +107,9 @@ pub struct LinuxRegion {
     /// The name by which other images load that image (`DT_SONAME`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soname: Option<Arc<str>>,
+    /// What numa_maps reports, in captures of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numa: Option<Box<Numa>>,
     /// Lines of smaps with a key that this version does not know, in their order.
     #[serde(default, skip_serializing_if = "<[UnknownField]>::is_empty")]
     pub unknown: Box<[UnknownField]>,
