@@ -10,6 +10,7 @@ mod choice;
 mod decode;
 mod form;
 mod gdb;
+mod hotspot;
 mod label;
 mod lldb;
 mod numa;
@@ -25,6 +26,7 @@ use self::android::Android;
 use self::choice::Choice;
 use self::form::{Form, Line};
 use self::gdb::Gdb;
+use self::hotspot::Notes;
 use self::lldb::Lldb;
 use self::numa::NumaMaps;
 use self::part::{Kind, Part};
@@ -45,6 +47,9 @@ const LARGEST_REPORT: u64 = 256 << 20;
 
 /// How many lines before the first characteristic one may belong to a report of vmmap: its header.
 const LINES_BEFORE: usize = 64;
+
+/// What begins the crash logs of Java virtual machines.
+const CRASH_LOG: &[u8] = b"# A fatal error has been detected by the Java Runtime Environment";
 
 /// How many maps of a text are kept. Later ones are only counted.
 const MOST_PARTS: usize = 1024;
@@ -130,6 +135,8 @@ struct Reader {
     /// How many parts were not kept.
     dropped: usize,
     before: Before,
+    /// What a crash log of a Java virtual machine says, once one has begun.
+    notes: Option<Notes>,
     /// Whether all lines so far are blank.
     is_blank: bool,
     is_empty: bool,
@@ -151,6 +158,7 @@ impl Default for Reader {
             parts: Vec::new(),
             dropped: 0,
             before: Before::default(),
+            notes: None,
             is_blank: true,
             is_empty: true,
             scratch: Vec::new(),
@@ -198,6 +206,12 @@ impl Reader {
             if vmmap::is_characteristic(line) && !is_of_form() {
                 return Step::Report;
             }
+        }
+        if line.starts_with(CRASH_LOG) {
+            self.notes.get_or_insert_default();
+        }
+        if let Some(notes) = &mut self.notes {
+            notes.line(line);
         }
         if self.in_part(number, line) {
             return Step::Next;
@@ -263,7 +277,7 @@ impl Reader {
             last.end();
         }
         match self.parts.is_empty() {
-            false => Ok(Choice::new(self.parts, self.forms, self.dropped, self.marks)),
+            false => Ok(Choice::new(self.parts, self.forms, self.dropped, self.marks, self.notes)),
             true if self.is_empty => Err("is empty"),
             true if self.is_blank => Err("has only blank lines"),
             true => {

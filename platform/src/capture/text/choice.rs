@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::form::Form;
+use super::hotspot::Notes;
 use super::part::{Kind, Part};
 use super::{Found, Marks};
 use crate::detail::Detail;
@@ -25,11 +26,18 @@ pub(super) struct Choice {
     forms: Vec<Box<dyn Form>>,
     dropped: usize,
     marks: Marks,
+    notes: Option<Notes>,
 }
 
 impl Choice {
-    pub fn new(parts: Vec<Part>, forms: Vec<Box<dyn Form>>, dropped: usize, marks: Marks) -> Choice {
-        Choice { parts: without_disorder(parts), forms, dropped, marks }
+    pub fn new(
+        parts: Vec<Part>,
+        forms: Vec<Box<dyn Form>>,
+        dropped: usize,
+        marks: Marks,
+        notes: Option<Notes>,
+    ) -> Choice {
+        Choice { parts: with_nodes(without_disorder(parts)), forms, dropped, marks, notes }
     }
 
     /// The map that was asked for, or the one with the most facts.
@@ -53,7 +61,11 @@ impl Choice {
         };
         let lack = form.and_then(|form| form.lack());
         warnings.extend(lack.map(|lack| Warning::Incomplete { lack: lack.into() }));
-        Found::Map(Box::new(map(path, part, form.map(|form| form.id()), warnings)))
+        let mut map = map(path, part, form.map(|form| form.id()), warnings);
+        if let Some(notes) = self.notes {
+            add_notes(&mut map, &notes);
+        }
+        Found::Map(Box::new(map))
     }
 
     /// The first map of those with the most facts: counts come first. A lone row in a log is no match for a map.
@@ -86,6 +98,36 @@ fn without_disorder(parts: Vec<Part>) -> Vec<Part> {
         }
     }
     joined
+}
+
+/// The parts, with the memory nodes of `numa_maps` in the regions of the map of the same process. Its own rows have no ends.
+fn with_nodes(parts: Vec<Part>) -> Vec<Part> {
+    let (nodes, mut maps): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| part.has_nodes());
+    let mut alone = Vec::new();
+    for part in nodes {
+        let starts = |map: &Part| -> usize {
+            let numa = map.regions.iter().filter(|region| part.node_of(region).is_some());
+            numa.count()
+        };
+        // While a process runs, a few of its regions change.
+        let map = maps.iter_mut().max_by_key(|map| starts(map));
+        match map.filter(|map| starts(map) * 2 > part.regions.len()) {
+            Some(map) => map.add_nodes(&part),
+            None => alone.push(part),
+        }
+    }
+    maps.extend(alone);
+    maps.sort_by_key(|part| part.line);
+    maps
+}
+
+/// Adds what a crash log says besides its map.
+fn add_notes(map: &mut MemoryMap, notes: &Notes) {
+    if let Some(process) = notes.process() {
+        map.process = process;
+    }
+    map.findings.claims = notes.claims(&map.regions);
+    map.findings.runtimes.extend(notes.runtime());
 }
 
 /// What a map has so far.

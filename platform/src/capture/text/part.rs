@@ -5,7 +5,7 @@ use super::{Row, is_rollup, label};
 use crate::linux::maps::MapsLine;
 use crate::linux::names;
 use crate::linux::parse::assembler::{Assembler, ReadRegion};
-use crate::model::{AddrRange, Device, ProcessInfo, Region, SmapsCounters};
+use crate::model::{AddrRange, Device, Native, Numa, ProcessInfo, Region, SmapsCounters};
 use crate::warning::{Skipped, Warning};
 
 /// What the rows of a map are.
@@ -174,6 +174,28 @@ impl Part {
         self.totals = self.totals.or(other.totals);
         self.is_cut_off |= other.is_cut_off;
         self.is_line_unfinished |= other.is_line_unfinished;
+    }
+
+    /// Whether it is of `numa_maps`, whose rows have starts only.
+    pub fn has_nodes(&self) -> bool {
+        let numa = |region: &Region| region.native.linux().is_some_and(|native| native.numa.is_some());
+        self.regions.first().is_some_and(numa)
+    }
+
+    /// What this part of `numa_maps` says about a region.
+    pub fn node_of(&self, region: &Region) -> Option<&Numa> {
+        let place = self.regions.binary_search_by_key(&region.range.start(), |row| row.range.start()).ok()?;
+        self.regions[place].native.linux()?.numa.as_deref()
+    }
+
+    /// Adds what a part of `numa_maps` says.
+    pub fn add_nodes(&mut self, nodes: &Part) {
+        for region in &mut self.regions {
+            let numa = nodes.node_of(region).cloned().map(Box::new);
+            if let Native::Linux(native) = &mut region.native {
+                native.numa = numa;
+            }
+        }
     }
 
     /// The doubts about it.
