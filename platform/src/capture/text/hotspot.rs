@@ -191,7 +191,7 @@ fn range(text: &[u8]) -> Option<AddrRange> {
     let mut addresses =
         text.split(|byte| matches!(byte, b',' | b'-')).map(|word| cells::prefixed(word.trim_ascii()));
     let start = addresses.next()??;
-    let end = addresses.last()??;
+    let end = addresses.next_back()??;
     AddrRange::new(start, end)
 }
 
