@@ -333,14 +333,21 @@ fn kernel_row(line: &[u8]) -> Option<MapsLine<'_>> {
 
 /// The first row in a line, and where it begins.
 fn find_row<'a>(forms: &mut [Box<dyn Form>], line: &'a [u8]) -> Option<(usize, Row<'a>)> {
+    // A form that knows a line, such as its head, must not see the rest of it as another line.
+    let mut knowing = 0_u32;
     for offset in prefix::starts(line) {
         let rest = &line[offset..];
         if let Some(row) = kernel_row(rest) {
             return Some((offset, Row::Kernel(row)));
         }
         for (index, form) in forms.iter_mut().enumerate() {
-            if let Line::Region(region) = form.line(rest) {
-                return Some((offset, Row::Form(index, region)));
+            if knowing & (1 << index) != 0 {
+                continue;
+            }
+            match form.line(rest) {
+                Line::Region(region) => return Some((offset, Row::Form(index, region))),
+                Line::Known => knowing |= 1 << index,
+                Line::Unknown => {}
             }
         }
     }
