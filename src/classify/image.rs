@@ -61,13 +61,18 @@ impl Run {
             && region.name.as_ref() == Some(&self.name)
             && !region.share.is_shared()
             && self.reaches(region.range.start())
-            && region.offset.saturating_add(LARGEST_PAGE) >= self.file_end
-            && region.offset.saturating_add(region.size().0) >= self.file_end.saturating_sub(LARGEST_PAGE)
+            && (!region.has_offset() || self.is_at_end_of_file(region))
     }
 
     /// Whether a segment at `start` can belong to it.
     fn reaches(&self, start: u64) -> bool {
         start.checked_sub(self.end).is_some_and(|hole| hole <= LARGEST_HOLE)
+    }
+
+    /// Whether `region` goes on in the file where the last segment ends.
+    fn is_at_end_of_file(&self, region: &Region) -> bool {
+        region.offset.saturating_add(LARGEST_PAGE) >= self.file_end
+            && region.offset.saturating_add(region.size().0) >= self.file_end.saturating_sub(LARGEST_PAGE)
     }
 
     fn extend(&mut self, region: &Region) {

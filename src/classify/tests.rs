@@ -4,8 +4,8 @@ use std::path::Path;
 
 use mmview_platform::linux::smaps::SmapsReader;
 use mmview_platform::{
-    Capabilities, CaptureFormat, Detail, Origin, PageSize, ProcessInfo, Protection, Region, SourceInfo,
-    ThreadInfo,
+    Capabilities, CaptureFormat, Detail, Native, Origin, PageSize, ProcessInfo, Protection, Region,
+    SourceInfo, ThreadInfo,
 };
 
 use super::{Classified, Classify, Context};
@@ -36,12 +36,17 @@ pub(crate) fn classified(text: &str) -> Vec<Classified> {
     classified_with(text, &ProcessInfo::default())
 }
 
-/// The same regions, as a listing without protections has them.
-pub(crate) fn without_protections(text: &str) -> Vec<Classified> {
+/// The same regions, as another listing has them.
+fn altered(text: &str, alter: impl Fn(&mut Region)) -> Vec<Classified> {
     let mut regions = regions(text);
-    regions.iter_mut().for_each(|region| region.protection = Protection::UNKNOWN);
+    regions.iter_mut().for_each(alter);
     let context = Context::new(&ProcessInfo::default(), &source());
     Classify::new(regions.into_iter().map(Ok), context).map(|region| region.unwrap()).collect()
+}
+
+/// The same regions, as a listing without protections has them.
+pub(crate) fn without_protections(text: &str) -> Vec<Classified> {
+    altered(text, |region| region.protection = Protection::UNKNOWN)
 }
 
 /// The identifiers of their kinds.
@@ -67,6 +72,18 @@ const LIBRARY: &str = "\
 7fee894f3000-7fee894f6000 rw-p 001ea000 08:11 7   /lib/libc-2.31.so
 7fee894f6000-7fee894fa000 rw-p 00000000 00:00 0
 ";
+
+#[test]
+fn a_library_without_offsets_has_its_segments() {
+    let regions = altered(LIBRARY, |region| {
+        region.offset = 0;
+        if let Native::Linux(native) = &mut region.native {
+            native.lacks_offset = true;
+        }
+    });
+    let kinds: Vec<_> = regions.iter().map(|region| region.kind().id()).collect();
+    assert_eq!(kinds, ["rodata", "text", "rodata", "reserved", "relro", "data", "bss"]);
+}
 
 #[test]
 fn a_library_has_its_segments() {

@@ -209,9 +209,7 @@ pub const INODE: Field = Field::region("inode", "INODE", Class::Number, |region|
 .on(LINUX)
 .about("Inode of its file");
 pub const OFFSET: Field = Field::region("offset", "OFFSET", Class::Number, |region| {
-    // A report of vmmap has none.
-    let is_known = macos(region).is_none_or(|native| native.printed_type.is_none());
-    Value::count(is_known.then(|| region.offset()))
+    Value::count(region.facts().has_offset().then(|| region.offset()))
 })
 .about("Offset of its start in its file or object, in bytes");
 pub const DELETED: Field = Field::region("deleted", "DEL", Class::Truth, |region| {

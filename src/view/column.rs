@@ -82,7 +82,7 @@ pub enum ValueType {
     Size,
     /// A size that may not have been measured.
     Measured,
-    /// An offset in a file.
+    /// An offset in a file, if known.
     Offset,
     /// A number of regions or blocks.
     Count,

@@ -69,7 +69,11 @@ const MAX_PROTECTION: RegionColumn =
     .about("The maximum protection that mprotect can set; null if unknown.");
 const SHARE: RegionColumn = column(&field::SHARE);
 const OFFSET: RegionColumn =
-    RegionColumn::machine("offset", ValueType::Offset, |region| Cell::Count(region.offset()));
+    RegionColumn::machine("offset", ValueType::Offset, |region| match region.facts().has_offset() {
+        true => Cell::Count(region.offset()),
+        false => Cell::Empty,
+    })
+    .about("Where it starts in its file, in bytes; null if the capture doesn't show it.");
 const PATH: RegionColumn = column(&field::PATH).shown(Shows::Machines);
 pub(super) const DETAIL: RegionColumn =
     RegionColumn::new("detail", "REGION DETAIL", ValueType::OptionalName, |region| {

@@ -107,6 +107,9 @@ pub struct LinuxRegion {
     /// The name by which other images load that image (`DT_SONAME`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soname: Option<Arc<str>>,
+    /// Whether its offset is unknown, because a listing has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_offset: bool,
     /// What numa_maps reports, in captures of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numa: Option<Box<Numa>>,

@@ -66,6 +66,14 @@ impl Region {
         if self.range.is_empty() { counted() } else { Some(self.range.size()) }
     }
 
+    /// Whether its offset is known. Some listings have none: reports of vmmap, most of pmap's.
+    pub fn has_offset(&self) -> bool {
+        match &self.native {
+            Native::Linux(native) => !native.lacks_offset,
+            Native::Macos(native) => native.printed_type.is_none(),
+        }
+    }
+
     /// Whether a file in a file system backs it.
     pub fn is_file_backed(&self) -> bool {
         self.name.as_ref().is_some_and(Name::is_file)

@@ -81,15 +81,23 @@ fn row(line: &[u8]) -> Option<Region> {
     let second = after.next().and_then(cells::hexadecimal);
     let offset = if second == Some(range.size().0) {
         cells = after;
-        cells::hexadecimal(first)?
+        Some(cells::hexadecimal(first)?)
     } else {
         // The old form has no offset.
         cells::decimal(first).filter(|size| *size == range.size().0)?;
-        0
+        None
     };
     let (name, build_id) = name(cells.rest());
-    let native = LinuxRegion { build_id: build_id.map(Into::into), ..LinuxRegion::default() };
-    Some(Region { name, offset, ..cells::region(range, protection, ShareMode::Private, native) })
+    let native = LinuxRegion {
+        build_id: build_id.map(Into::into),
+        lacks_offset: offset.is_none(),
+        ..LinuxRegion::default()
+    };
+    Some(Region {
+        name,
+        offset: offset.unwrap_or(0),
+        ..cells::region(range, protection, ShareMode::Private, native)
+    })
 }
 
 /// An address, which may have an apostrophe after its upper half: `0000007a'12345000`.

@@ -66,7 +66,12 @@ fn row(line: &[u8]) -> Option<Line> {
     if protection.is_none() && name.is_none() {
         return Some(Line::Known);
     }
-    let region = cells::region(range, protection, ShareMode::Private, LinuxRegion::default());
+    let region = cells::region(
+        range,
+        protection,
+        ShareMode::Private,
+        LinuxRegion { lacks_offset: true, ..LinuxRegion::default() },
+    );
     Some(Line::Region(Box::new(Region { name, ..region })))
 }
 

@@ -88,7 +88,7 @@ fn row(line: &[u8]) -> Option<Region> {
         }
     }
     let counts = pages.into_sizes(&mut numa, page_size);
-    let native = LinuxRegion { numa: Some(Box::new(numa)), ..LinuxRegion::default() };
+    let native = LinuxRegion { numa: Some(Box::new(numa)), lacks_offset: true, ..LinuxRegion::default() };
     let region =
         cells::region(AddrRange::new(start, start)?, Protection::UNKNOWN, ShareMode::Private, native);
     Some(Region { name, counts, ..region })

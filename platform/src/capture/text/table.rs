@@ -46,7 +46,7 @@ impl Form for Table {
         match self.layout.row(line).and_then(Record::into_row) {
             Some(Row::Region(row)) => {
                 self.has_rows = true;
-                self.lacks_offsets |= !row.has_offset;
+                self.lacks_offsets |= !row.region.has_offset();
                 self.has_rounded_sizes |= row.is_size_rounded;
                 Line::Region(Box::new(row.region))
             }
@@ -121,7 +121,8 @@ fn process(text: &[u8], is_markdown: bool) -> Option<ProcessInfo> {
 
 /// Whether a line stands below a table.
 fn is_rest(line: &[u8]) -> bool {
-    line.trim_ascii_start().starts_with(b"Largest gap: ")
+    let line = line.trim_ascii_start();
+    line.starts_with(b"Largest gap: ") || line.starts_with(b"Likely, ")
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(super) struct Row<'a> {
     size: Bytes,
     protection: Protection,
     pub share: ShareMode,
-    offset: u64,
+    offset: Option<u64>,
     pub native: LinuxRegion,
     unknown: Vec<UnknownField>,
     dirty: Option<Bytes>,
@@ -158,7 +158,7 @@ impl Columns {
             size: Bytes::ZERO,
             protection: Protection::NONE,
             share: ShareMode::Private,
-            offset: 0,
+            offset: None,
             native: LinuxRegion::default(),
             unknown: Vec::new(),
             dirty: None,
@@ -234,7 +234,7 @@ impl Row<'_> {
         match column {
             Column::Mode | Column::Flags | Column::Skipped => {}
             Column::Size => self.size = kibibytes(cell.strip_suffix(b"K").unwrap_or(cell))?,
-            Column::Offset => self.offset = cells::hexadecimal(cell)?,
+            Column::Offset => self.offset = Some(cells::hexadecimal(cell)?),
             Column::Device => self.native.device = cells::device(cell)?,
             Column::Inode => self.native.inode = cells::decimal(cell)?,
             Column::Counter(field) => {
@@ -271,13 +271,14 @@ impl Row<'_> {
     /// The region.
     pub fn region(self, name: Option<Name>, inode: u64) -> Region {
         let mut native = self.native;
+        native.lacks_offset = self.offset.is_none();
         native.unknown = self.unknown.into();
         native.inode = native.inode.max(inode);
         let mut counts = counts::of(&native);
         counts.dirty = self.dirty.or(counts.dirty);
         let max_protection = native.vm_flags.map(VmFlags::max_protection);
         let region = cells::region(self.range, self.protection, self.share, native);
-        Region { max_protection, name, offset: self.offset, counts, ..region }
+        Region { max_protection, name, offset: self.offset.unwrap_or(0), counts, ..region }
     }
 }
 

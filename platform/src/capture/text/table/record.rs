@@ -110,7 +110,6 @@ pub(super) enum Row {
 #[derive(Debug)]
 pub(super) struct RegionRow {
     pub region: Region,
-    pub has_offset: bool,
     pub is_size_rounded: bool,
 }
 
@@ -182,11 +181,11 @@ impl<'a> Record<'a> {
         let build_id =
             build_id.split(|byte| *byte == b' ').next().and_then(|id| std::str::from_utf8(id).ok());
         let build_id = build_id.filter(|id| !id.is_empty()).map(Into::into);
-        let native = LinuxRegion { build_id, ..LinuxRegion::default() };
+        let native = LinuxRegion { build_id, lacks_offset: !has_offset, ..LinuxRegion::default() };
         let region = cells::region(range, protection, share, native);
         let name = self.name(share.is_shared());
         let region = Region { name, offset, counts, max_protection, ..region };
-        Some(Row::Region(Box::new(RegionRow { region, has_offset, is_size_rounded })))
+        Some(Row::Region(Box::new(RegionRow { region, is_size_rounded })))
     }
 
     fn address(&self, field: Field) -> Option<u64> {

@@ -46,6 +46,7 @@ MALLOC            7fbc00006000-7fbc00007000 [    4K      -      -      -] ???   
 [vsyscall]        ffffffffff600000-ffffffffff601000 [    4K     0K     0K     0K] --x/--- PRV
 
 Largest gap: 800000000-5558e603d000, 85.3T free.
+Likely, by size and neighbors alone: .bss, Java heap.
 ";
 
 const ROWS: [&str; 9] = [
