@@ -23,6 +23,9 @@ pub(super) struct Pmap {
     process: Option<ProcessInfo>,
     has_rows: bool,
     has_short_names: bool,
+    /// procps calls `[heap]` and `[vdso]` `[ anon ]`, in every layout but those of `-X` and `-XX`.
+    has_procps_names: bool,
+    has_labels: bool,
 }
 
 impl Form for Pmap {
@@ -55,7 +58,14 @@ impl Form for Pmap {
     }
 
     fn lack(&self) -> Option<&'static str> {
-        self.has_short_names.then_some("pmap shows only the last part of a path; `pmap -p` shows all of it")
+        match (self.has_short_names, self.has_procps_names && !self.has_labels) {
+            (true, true) => Some(
+                "pmap shows only the last part of a path, and no labels such as [heap]; `pmap -Xp` shows both",
+            ),
+            (true, false) => Some("pmap shows only the last part of a path; `pmap -p` shows all of it"),
+            (false, true) => Some("pmap shows no labels such as [heap]; `pmap -Xp` shows them"),
+            (false, false) => None,
+        }
     }
 
     fn process(&self) -> Option<ProcessInfo> {
@@ -76,6 +86,8 @@ impl Pmap {
             Mapping::Named(name) => (Some(name), 0),
             Mapping::SystemV(id) => (Some(Name::new(NameKind::MemoryObject, &b"/SYSV"[..])), id),
         };
+        self.has_procps_names |= row.mapping.starts_with(b"[ anon ]");
+        self.has_labels |= row.mapping.starts_with(b"[") && !row.mapping.starts_with(b"[ ");
         self.has_short_names |= name.as_ref().is_some_and(|name| name.is_file() && name.bytes()[0] != b'/');
         Some(row.region(name, inode))
     }

@@ -61,7 +61,11 @@ ffffffffff600000      4K --x--   [ anon ]
     assert_eq!(regions[0].counts, PageCounts::UNMEASURED);
     let process = form.process().unwrap();
     assert_eq!((process.pid, process.name.as_deref()), (Some(24633), Some(&b"sleep"[..])));
-    assert!(form.lack().is_some());
+    assert!(form.lack().unwrap().contains("[heap]"));
+    assert_eq!(
+        read("00400000 4K rw---   [ anon ]\n").1.lack(),
+        Some("pmap shows no labels such as [heap]; `pmap -Xp` shows them")
+    );
     assert_eq!(read("00400000 4K r-x-- /bin/a\n").1.lack(), None);
 }
 
