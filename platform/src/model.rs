@@ -18,7 +18,7 @@ mod protection;
 mod reading;
 mod region;
 mod source_info;
-mod text;
+pub(crate) mod text;
 pub(crate) mod time;
 
 pub use address::AddrRange;

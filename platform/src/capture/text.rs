@@ -11,6 +11,7 @@ mod decode;
 mod form;
 mod gdb;
 mod hotspot;
+mod json;
 mod label;
 mod lldb;
 mod numa;
@@ -27,6 +28,7 @@ use self::choice::Choice;
 use self::form::{Form, Line};
 use self::gdb::Gdb;
 use self::hotspot::Notes;
+use self::json::Json;
 use self::lldb::Lldb;
 use self::numa::NumaMaps;
 use self::part::{Kind, Part};
@@ -154,6 +156,7 @@ impl Default for Reader {
                 Box::new(Android::default()),
                 Box::new(NumaMaps),
                 Box::new(Table::default()),
+                Box::new(Json::default()),
             ],
             parts: Vec::new(),
             dropped: 0,

@@ -53,7 +53,7 @@ where
 }
 
 /// For an optional name.
-pub(super) mod optional {
+pub(crate) mod optional {
     use super::*;
 
     pub fn serialize<S: Serializer>(bytes: &Option<Box<[u8]>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -66,7 +66,7 @@ pub(super) mod optional {
 }
 
 /// For a list of names.
-pub(super) mod list {
+pub(crate) mod list {
     use super::*;
 
     pub fn serialize<S: Serializer>(list: &[Box<[u8]>], serializer: S) -> Result<S::Ok, S::Error> {

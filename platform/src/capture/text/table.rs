@@ -4,7 +4,7 @@
 //! follows from its addresses where both are there.
 
 mod layout;
-mod record;
+pub(super) mod record;
 mod unescape;
 
 use self::layout::Layout;

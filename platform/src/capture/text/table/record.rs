@@ -205,23 +205,27 @@ impl<'a> Record<'a> {
     fn name(&self, is_shared: bool) -> Option<Name> {
         let text = |field| unescape::name(self.get(field), self.is_markdown);
         let (detail, kind) = (text(Field::Detail), text(Field::Type));
-        let path = text(Field::Path);
-        if !path.is_empty() {
-            let is_deleted = detail.strip_prefix(&*path).is_some_and(|rest| rest.starts_with(DELETED));
-            return Some(full_name(&path, is_deleted, is_shared));
+        match memchr::memmem::find(&detail, CUT) {
+            Some(cut) => shortened(&detail, cut, &kind),
+            None => name(&text(Field::Path), &detail, &kind, is_shared),
         }
-        if let Some(cut) = memchr::memmem::find(&detail, CUT) {
-            return shortened(&detail, cut, &kind);
-        }
-        let is_name = NAMES.iter().any(|start| detail.starts_with(start));
-        if !is_name {
-            return kind.starts_with(b"[").then(|| cells::name(&kind, Device::default()))?;
-        }
-        let name = without_note(&detail);
-        match name.strip_suffix(DELETED) {
-            Some(name) => Some(full_name(name, true, is_shared)),
-            None => Some(full_name(name, false, is_shared)),
-        }
+    }
+}
+
+/// The name of a region, from its path, if that is known, its detail and its type.
+pub(in super::super) fn name(path: &[u8], detail: &[u8], kind: &[u8], is_shared: bool) -> Option<Name> {
+    if !path.is_empty() {
+        let is_deleted = detail.strip_prefix(path).is_some_and(|rest| rest.starts_with(DELETED));
+        return Some(full_name(path, is_deleted, is_shared));
+    }
+    let is_name = NAMES.iter().any(|start| detail.starts_with(start));
+    if !is_name {
+        return kind.starts_with(b"[").then(|| cells::name(kind, Device::default()))?;
+    }
+    let name = without_note(detail);
+    match name.strip_suffix(DELETED) {
+        Some(name) => Some(full_name(name, true, is_shared)),
+        None => Some(full_name(name, false, is_shared)),
     }
 }
 
