@@ -147,6 +147,7 @@ fn what_mmview_prints_it_reads_back_as_it_was_live() {
         (&["pmap", "-x"][..], &["start", "end", "size", "resident", "dirty"][..]),
         (&["pmap"], &["start", "end", "size"]),
         (&["regions"], &["start", "end", "size", "resident", "dirty", "swapped", "protection"]),
+        (&["regions", "--json"], &["start", "end", "resident", "path", "kind"]),
         (&["regions", "-f", "csv"], &["start", "end", "resident", "path"]),
     ] {
         let printed = Run::of(mmview([]).args(arguments).arg(&pid).output().unwrap());

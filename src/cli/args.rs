@@ -27,9 +27,14 @@ const ABOUT: &str = "\
 Show the memory map of a process: its regions, what each one is for, and how much is resident, dirty and swapped.";
 
 const AFTER_HELP: &str = "\
-TARGET is one of these, tried in this order: a number, which is the PID of a process; `self`; a path with a slash, or the name of \
-an existing file, which is a saved `maps` or `smaps`, a report of vmmap, or an archive of `mmview snapshot`; else the name of a \
-process, or a part of it. Use --pid, --file or --name if that picks the wrong one. ADDRESS is hexadecimal and starts with 0x.
+TARGET is one of these, tried in this order: a number, which is the PID of a process; `self`; `-`, which is a capture on standard \
+input; a path with a slash, or the name of an existing file, which is a capture; else the name of a process, or a part of it. Use \
+--pid, --file or --name if that picks the wrong one. ADDRESS is hexadecimal and starts with 0x.
+
+A capture is an archive of `mmview snapshot`, or a text with a memory map anywhere in it: `maps`, `smaps`, `smaps_rollup` or \
+`numa_maps` of any Linux; the output of pmap (procps, busybox, toybox), of gdb's `info proc mappings`, of lldb's `memory region \
+--all`, or of `mmview regions`; a tombstone of Android; a crash log of Java (hs_err); or a report of macOS' vmmap. Quotes, line \
+numbers and other prefixes are taken off. It may be compressed by gzip or zstd. --part chooses one of several maps in a text.
 
 RESIDENT is memory that is in RAM and mapped by the process. DIRTY is the part of it that is modified or anonymous. SWAPPED is in \
 swap. PSS (proportional set size) counts a page that n processes map as 1/n of a page. The physical footprint is what would be \
@@ -51,6 +56,7 @@ Examples:
   mmview explain 4242                  in words: what it is made of, and how that is known
   mmview 4242 0x7f3b418ff000           the region at an address
   mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
+  pmap -XX 4242 | mmview -             what another program prints, on standard input
   mmview report.txt                    a saved report of macOS' vmmap
   mmview snapshot 4242 -o a.mmview     save the map for later
   mmview diff a.mmview 4242            what changed since then

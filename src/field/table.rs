@@ -37,6 +37,8 @@ pub static GROUPS: [Group; 6] = [
             &MAX_PERM,
             &SHARE,
             &FLAGS,
+            &NODE,
+            &POLICY,
             &PAGE_SIZE,
             &MMU_PAGE_SIZE,
             &THP_ELIGIBLE,
@@ -387,6 +389,19 @@ pub const FLAGS: Field = Field::region("flags", "FLAGS", Class::Words, |region| 
 .on(LINUX)
 .needs(Detail::Counts)
 .about("VmFlags of the kernel, such as `lo` for locked");
+pub const NODE: Field = Field::region("node", "NODE", Class::Words, |region| {
+    let Some(numa) = linux(region).and_then(|native| native.numa.as_ref()) else { return Value::Unmeasured };
+    let nodes: Vec<_> = numa.nodes.iter().map(|node| node.node.to_string()).collect();
+    Value::Text(Cow::Owned(nodes.join(" ").into_bytes()))
+})
+.on(LINUX)
+.about("Memory nodes that have pages of it (numa_maps)");
+pub const POLICY: Field = Field::region("policy", "POLICY", Class::Text, |region| {
+    let numa = linux(region).and_then(|native| native.numa.as_ref());
+    numa.map_or(Value::Unmeasured, |numa| Value::Text(Cow::Borrowed(numa.policy.as_bytes())))
+})
+.on(LINUX)
+.about("Memory policy, such as `bind:0-1` (numa_maps)");
 pub const PAGE_SIZE: Field =
     Field::smaps("page-size", "PAGE", |native| smaps(native, SmapsField::KernelPageSize))
         .class(Class::Size)

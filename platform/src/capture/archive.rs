@@ -28,11 +28,28 @@ use crate::order::in_order;
 use crate::warning::Warning;
 
 /// The newest version that can be read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
-/// The version to write: with findings it has a record that version 1 lacks.
-const fn version(has_findings: bool) -> u32 {
-    if has_findings { 2 } else { 1 }
+/// The oldest version that has all that is to be written. Version 2 has findings; version 3 has protections that are unknown, and
+/// warnings about texts.
+fn version(map: &MemoryMap) -> u32 {
+    let is_of_text = |warning: &Warning| {
+        matches!(
+            warning,
+            Warning::Parts { .. }
+                | Warning::Cleaned { .. }
+                | Warning::Incomplete { .. }
+                | Warning::HiddenAddresses
+        )
+    };
+    let is_unknown = |region: &Region| !region.protection.is_known();
+    if map.warnings.iter().any(is_of_text) || map.regions.iter().any(is_unknown) {
+        3
+    } else if map.findings != Findings::default() {
+        2
+    } else {
+        1
+    }
 }
 
 /// The beginning of every archive after decompression.
@@ -100,7 +117,7 @@ pub fn write_archive(map: &MemoryMap, out: &mut dyn Write) -> io::Result<()> {
     };
     let has_findings = map.findings != Findings::default();
     write(&Record::MmviewArchive(Head {
-        version: version(has_findings),
+        version: version(map),
         os: map.source.os.into(),
         page_size: map.source.page_size,
         arch: map.source.arch,
@@ -363,8 +380,21 @@ mod tests {
         assert!(missing.contains("its end record counts 2 regions, but it has 1"), "{missing}");
         let twice = problem(changed(&map, |text| format!("{text}{text}")));
         assert!(twice.contains("it has data after its end record"), "{twice}");
-        let newer = problem(changed(&map, |text| text.replace("\"version\":1", "\"version\":3,\"new\":[]")));
-        assert!(newer.contains("of version 3, but this mmview reads only up to version 2"), "{newer}");
+        let newer = problem(changed(&map, |text| text.replace("\"version\":1", "\"version\":4,\"new\":[]")));
+        assert!(newer.contains("of version 4, but this mmview reads only up to version 3"), "{newer}");
+    }
+
+    #[test]
+    fn what_an_older_version_lacks_raises_the_version() {
+        let quoted = capture("> 1000-2000 r--p 0 08:01 7 /tmp/x\n");
+        let gdb = capture(
+            "          Start Addr   End Addr       Size     Offset objfile\n  0x10000000 0x10001000 0x1000 0x0 /bin/x\n",
+        );
+        for (map, expected) in [(&two_regions(), 1), (&quoted, 3), (&gdb, 3)] {
+            assert_eq!(version(map), expected, "{map:?}");
+            let after = read_back(&written(map)).unwrap();
+            assert_eq!((after.regions, after.warnings), (map.regions.clone(), map.warnings.clone()));
+        }
     }
 
     #[test]
