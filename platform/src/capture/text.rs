@@ -19,6 +19,7 @@ mod part;
 mod pmap;
 mod prefix;
 mod table;
+mod utf16;
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -39,7 +40,7 @@ use super::vmmap;
 use crate::linux::maps::MapsLine;
 use crate::linux::parse::lines::Lines;
 use crate::memory_map::MemoryMap;
-use crate::model::{NameKind, Region};
+use crate::model::Region;
 
 /// Longer lines are split. The longest path that the kernel prints has 4096 bytes, but a test may print any.
 const LONGEST_LINE: usize = 4 << 20;
@@ -199,6 +200,9 @@ impl Reader {
     fn tidy_line(&mut self, number: u64, line: &[u8]) -> Step {
         if line.trim_ascii().is_empty() {
             self.before.push(line);
+            if let Some(part) = self.parts.last_mut() {
+                part.pause();
+            }
             return Step::Next;
         }
         self.is_blank = false;
@@ -252,7 +256,8 @@ impl Reader {
                 }
                 true
             }
-            None => rest.trim_ascii().is_empty() || part.fact(number, rest),
+            None if rest.trim_ascii().is_empty() => true,
+            None => part.fact(number, rest),
         }
     }
 
@@ -355,11 +360,6 @@ fn find_row<'a>(forms: &mut [Box<dyn Form>], line: &'a [u8]) -> Option<(usize, R
         }
     }
     None
-}
-
-/// Whether a region is the kernel's line of totals in `smaps_rollup`.
-fn is_rollup(region: &Region) -> bool {
-    region.name.as_ref().is_some_and(|name| name.kind() == NameKind::Kernel && name.bytes() == b"[rollup]")
 }
 
 #[cfg(test)]
@@ -571,6 +571,15 @@ Swap:                  0 kB
                        5000-6000 rw-s 0 00:01 5 /memfd:x (deleted) \n7000-8000 rw-p 0 08:01 5 /tmp/x  \n");
         assert_eq!(names(&map), ["[heap]", "[stack]", "/memfd:x", "/tmp/x  "]);
         assert_eq!(map.regions[2].name.as_ref().unwrap().kind(), NameKind::MemoryObject);
+    }
+
+    #[test]
+    fn blanks_behind_every_path_are_no_part_of_them() {
+        let map = map(
+            "1000-2000 r--p 0 08:01 7 /bin/x  \n2000-3000 r--p 0 08:01 8 /bin/y  \n3000-4000 rw-p 0 00:00 0  \n",
+        );
+        assert_eq!(names(&map), ["/bin/x", "/bin/y", ""]);
+        assert!(matches!(map.warnings[..], [Warning::Cleaned { .. }]));
     }
 
     #[test]

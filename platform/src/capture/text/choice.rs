@@ -172,6 +172,7 @@ impl Marks {
             (self.carriage_returns, "carriage returns"),
             (self.colors, "colors"),
             (self.no_break_spaces, "no-break spaces"),
+            (part.has_blanks_at_ends, "blanks at the ends of paths"),
         ] {
             what.extend(was_found.then(|| name.to_owned()));
         }

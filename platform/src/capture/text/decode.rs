@@ -2,10 +2,8 @@
 
 use std::io::{self, Cursor, Read};
 
-use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
-use encoding_rs_io::DecodeReaderBytesBuilder;
-
 use super::Marks;
+use super::utf16::{Order, Utf16};
 use crate::linux::maps::MapsLine;
 
 /// How many bytes are used to recognize the encoding: enough for a line with a very long path.
@@ -26,10 +24,9 @@ pub(super) fn decode<'a>(mut input: impl Read + 'a) -> io::Result<Decoded<'a>> {
     let mut start = Vec::new();
     input.by_ref().take(LOOKED_AT).read_to_end(&mut start)?;
     let mut text: Box<dyn Read + 'a>;
-    if let Some(encoding) = utf_16(&start) {
-        marks.encoding = Some(if encoding == UTF_16LE { "UTF-16LE" } else { "UTF-16BE" });
-        let input = Cursor::new(start).chain(input);
-        text = Box::new(DecodeReaderBytesBuilder::new().encoding(Some(encoding)).build(input));
+    if let Some(order) = utf_16(&start) {
+        marks.encoding = Some(if order == Order::LittleEndian { "UTF-16LE" } else { "UTF-16BE" });
+        text = Box::new(Utf16::new(Cursor::new(start).chain(input), order));
         start = Vec::new();
         text.by_ref().take(LOOKED_AT).read_to_end(&mut start)?;
     } else {
@@ -50,10 +47,10 @@ pub(super) fn decode<'a>(mut input: impl Read + 'a) -> io::Result<Decoded<'a>> {
 }
 
 /// UTF-16, by its byte order mark or by the zeros of ASCII characters.
-fn utf_16(start: &[u8]) -> Option<&'static Encoding> {
+fn utf_16(start: &[u8]) -> Option<Order> {
     match start {
-        [0xff, 0xfe, ..] => return Some(UTF_16LE),
-        [0xfe, 0xff, ..] => return Some(UTF_16BE),
+        [0xff, 0xfe, ..] => return Some(Order::LittleEndian),
+        [0xfe, 0xff, ..] => return Some(Order::BigEndian),
         _ => {}
     }
     let units = || start.as_chunks::<2>().0.iter().take(32);
@@ -62,8 +59,8 @@ fn utf_16(start: &[u8]) -> Option<&'static Encoding> {
     }
     let are_ascii = |zero: usize| units().all(|unit| unit[zero] == 0 && unit[1 - zero] != 0);
     match () {
-        () if are_ascii(1) => Some(UTF_16LE),
-        () if are_ascii(0) => Some(UTF_16BE),
+        () if are_ascii(1) => Some(Order::LittleEndian),
+        () if are_ascii(0) => Some(Order::BigEndian),
         () => None,
     }
 }

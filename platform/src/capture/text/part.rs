@@ -1,11 +1,11 @@
 //! A map in a text.
 
 use super::prefix::Prefix;
-use super::{Row, is_rollup, label};
+use super::{Row, label};
 use crate::linux::maps::MapsLine;
 use crate::linux::names;
 use crate::linux::parse::assembler::{Assembler, ReadRegion};
-use crate::model::{AddrRange, Device, Native, Numa, ProcessInfo, Region, SmapsCounters};
+use crate::model::{AddrRange, Device, Name, Native, Numa, ProcessInfo, Region, SmapsCounters};
 use crate::warning::{Skipped, Warning};
 
 /// What the rows of a map are.
@@ -29,6 +29,8 @@ pub(super) struct Part {
     /// The kernel's own totals (`smaps_rollup`).
     pub totals: Option<SmapsCounters>,
     assembler: Assembler,
+    /// The line of totals whose facts are being read.
+    rollup: Option<Assembler>,
     /// The addresses of the last row.
     last: Option<AddrRange>,
     /// Lines between its rows that are not understood, and those after its last row so far.
@@ -36,9 +38,13 @@ pub(super) struct Part {
     after: Skipped,
     /// Whether the last row is the last line that was read, so that a name may follow.
     is_after_row: bool,
+    /// Whether the lines since the last row are all facts about it.
+    is_unbroken: bool,
     /// Whether it is a map without counts, so that no facts follow its rows.
     is_plain: bool,
     is_cut_off: bool,
+    /// Whether the paste has put blanks behind its lines.
+    pub has_blanks_at_ends: bool,
     /// Whether the last line of the text has no newline.
     pub is_line_unfinished: bool,
 }
@@ -53,12 +59,15 @@ impl Part {
             process: None,
             totals: None,
             assembler: Assembler::default(),
+            rollup: None,
             last: None,
             skipped: Skipped::default(),
             after: Skipped::default(),
             is_after_row: false,
+            is_unbroken: false,
             is_plain: false,
             is_cut_off: false,
+            has_blanks_at_ends: false,
             is_line_unfinished: false,
         }
     }
@@ -68,7 +77,7 @@ impl Part {
     pub fn continues_with(&self, row: &Row<'_>) -> bool {
         let range = match row {
             Row::Kernel(line) if line.name == b"[rollup]" => {
-                return self.totals.is_none();
+                return self.totals.is_none() && self.rollup.is_none();
             }
             Row::Kernel(line) => line.range,
             Row::Form(_, region) => region.range,
@@ -82,12 +91,14 @@ impl Part {
     pub fn add(&mut self, row: Row<'_>) {
         let after = std::mem::take(&mut self.after);
         self.skipped.append(after);
-        self.is_after_row = true;
+        (self.is_after_row, self.is_unbroken) = (true, true);
+        self.end_rollup();
         match row {
+            Row::Kernel(line) if line.name == b"[rollup]" => {
+                self.rollup.get_or_insert_default().start(line);
+            }
             Row::Kernel(line) => {
-                if line.name != b"[rollup]" {
-                    self.last = Some(line.range);
-                }
+                self.last = Some(line.range);
                 let finished = self.assembler.start(line);
                 self.take(finished);
             }
@@ -100,13 +111,16 @@ impl Part {
 
     fn take(&mut self, finished: Option<ReadRegion>) {
         let Some(ReadRegion { region, .. }) = finished else { return };
-        let counters = region.native.linux().map(|native| native.smaps).unwrap_or_default();
-        if is_rollup(&region) {
-            self.totals = Some(counters);
-        } else {
-            self.is_plain |= counters.is_empty();
-            self.regions.push(region);
-        }
+        self.is_plain |= region.native.linux().is_some_and(|native| native.smaps.is_empty());
+        self.regions.push(region);
+    }
+
+    fn end_rollup(&mut self) {
+        let Some(ReadRegion { region, .. }) = self.rollup.take().and_then(|mut rollup| rollup.finish())
+        else {
+            return;
+        };
+        self.totals = region.native.linux().map(|native| native.smaps);
     }
 
     /// Reads a line without its prefix that is no row. Returns whether it belongs to this map.
@@ -125,8 +139,10 @@ impl Part {
             self.take(finished);
             return true;
         }
-        let is_plain = self.is_plain && !self.assembler.region().is_some_and(|region| is_rollup(region));
-        !is_plain && self.assembler.field(line)
+        match &mut self.rollup {
+            Some(rollup) => rollup.field(line, self.is_unbroken),
+            None => !self.is_plain && self.assembler.field(line, self.is_unbroken),
+        }
     }
 
     /// Gives the last region its name, if the line is nothing but the name that a terminal or a mail program has wrapped.
@@ -153,8 +169,14 @@ impl Part {
         true
     }
 
+    /// Notes a blank line: what comes after it need not be a fact about the last row.
+    pub fn pause(&mut self) {
+        self.is_unbroken = false;
+    }
+
     /// Notes a line that does not belong to it.
     pub fn skip(&mut self, number: u64, line: &[u8]) {
+        self.is_unbroken = false;
         if !is_fence(line) {
             self.after.add(number, line);
         }
@@ -162,9 +184,29 @@ impl Part {
 
     /// Ends it: nothing follows.
     pub fn end(&mut self) {
+        self.end_rollup();
         self.is_cut_off |= self.assembler.is_cut_off();
         let finished = self.assembler.finish();
         self.take(finished);
+        self.trim_paths();
+    }
+
+    /// Takes blanks off the ends of paths, if all of them have some. A path may really end in blanks, but not each.
+    fn trim_paths(&mut self) {
+        let is_path = |name: &&Name| name.is_file() && !name.is_deleted();
+        let ends_in_blank = |name: &Name| name.bytes().last().is_some_and(u8::is_ascii_whitespace);
+        let names = || self.regions.iter().filter_map(|region| region.name.as_ref()).filter(is_path);
+        let first = names().next();
+        if !names().all(ends_in_blank) || names().all(|name| Some(name) == first) {
+            return;
+        }
+        self.has_blanks_at_ends = true;
+        for region in &mut self.regions {
+            let name = region.name.as_ref().filter(is_path);
+            if let Some(name) = name.map(|name| Name::file(name.bytes().trim_ascii_end())) {
+                region.name = Some(name);
+            }
+        }
     }
 
     /// Takes the regions of a part that is out of order.

@@ -66,10 +66,11 @@ impl Assembler {
         self.finish()
     }
 
-    /// Adds a line that starts no region. Returns whether it is understood.
-    pub fn field(&mut self, line: &[u8]) -> bool {
+    /// Adds a line that starts no region. Returns whether it is understood. `with_unknown`: whether it may be a counter that this
+    /// version does not know.
+    pub fn field(&mut self, line: &[u8], with_unknown: bool) -> bool {
         let Some(pending) = &mut self.region else { return self.skipping };
-        let field = pending.field(line, &mut self.expected);
+        let field = pending.field(line, &mut self.expected, with_unknown);
         self.last_field = field.or(self.last_field);
         field.is_some()
     }
@@ -92,7 +93,7 @@ impl Assembler {
 
 impl Pending {
     /// Adds a `Key: value` line. `None` if it is no such line.
-    fn field(&mut self, line: &[u8], expected: &mut usize) -> Option<LastField> {
+    fn field(&mut self, line: &[u8], expected: &mut usize, with_unknown: bool) -> Option<LastField> {
         if let Some((field, value)) = counter(line, expected) {
             let kib = kibibytes(value)?;
             self.native().smaps.set(field, kib);
@@ -104,7 +105,7 @@ impl Pending {
             b"VmFlags" => {
                 let mut flags = VmFlags::default();
                 let mut unknown = String::new();
-                for letters in value.split(|&byte| byte == b' ').filter(|letters| !letters.is_empty()) {
+                for letters in value.split(u8::is_ascii_whitespace).filter(|letters| !letters.is_empty()) {
                     if !flags.insert(letters) {
                         unknown.push_str(if unknown.is_empty() { "" } else { " " });
                         unknown.push_str(&String::from_utf8_lossy(letters));
@@ -119,14 +120,15 @@ impl Pending {
             b"ProtectionKey" => {
                 self.native().protection_key = Some(number(value)?.try_into().ok()?);
             }
-            b"Name" => {
+            // Android repeats the name. Other texts have lines with this key.
+            b"Name" if value.starts_with(b"[") => {
                 if self.region.name.is_none() {
                     let parsed = names::parse(value, Device::default());
                     self.region.name = parsed.map(|parsed| parsed.name);
                 }
             }
             // New kernels have new counters.
-            _ if is_key(key) && value.ends_with(b"kB") && kibibytes(value).is_some() => {
+            _ if with_unknown && is_key(key) && value.ends_with(b"kB") && kibibytes(value).is_some() => {
                 self.unknown.push(UnknownField {
                     key: String::from_utf8_lossy(key).into(),
                     value: String::from_utf8_lossy(value).into(),

@@ -66,7 +66,7 @@ impl<R: Read> SmapsReader<R> {
                 if let Some(finished) = self.regions.skip() {
                     return Ok(Some(finished));
                 }
-            } else if !line.iter().all(u8::is_ascii_whitespace) && !self.regions.field(line) {
+            } else if !line.iter().all(u8::is_ascii_whitespace) && !self.regions.field(line, true) {
                 self.skipped.add(number, line);
             }
         }
