@@ -16,6 +16,7 @@ mod label;
 mod lldb;
 mod numa;
 mod part;
+mod parts;
 mod pmap;
 mod prefix;
 mod table;
@@ -33,6 +34,7 @@ use self::json::Json;
 use self::lldb::Lldb;
 use self::numa::NumaMaps;
 use self::part::{Kind, Part};
+use self::parts::Parts;
 use self::pmap::Pmap;
 use self::prefix::Prefix;
 use self::table::Table;
@@ -54,9 +56,6 @@ const LINES_BEFORE: usize = 64;
 /// What begins the crash logs of Java virtual machines.
 const CRASH_LOG: &[u8] = b"# A fatal error has been detected by the Java Runtime Environment";
 
-/// How many maps of a text are kept. Later ones are only counted.
-const MOST_PARTS: usize = 1024;
-
 /// What a text has.
 pub(super) enum Found {
     /// The map that was asked for, or the one with the most facts.
@@ -75,7 +74,7 @@ pub(super) fn read(path: &Path, input: impl Read, wanted: Option<usize>) -> io::
     }
     let mut lines = Lines::new(decoded.text);
     lines.longest = LONGEST_LINE;
-    let mut reader = Reader { marks: decoded.marks, ..Reader::default() };
+    let mut reader = Reader { marks: decoded.marks, parts: Parts::new(wanted), ..Reader::default() };
     while let Some((number, line)) = lines.next()? {
         if reader.line(number, line) == Step::Report {
             let mut text = reader.before.text();
@@ -134,9 +133,9 @@ impl Before {
 struct Reader {
     marks: Marks,
     forms: Vec<Box<dyn Form>>,
-    parts: Vec<Part>,
-    /// How many parts were not kept.
-    dropped: usize,
+    /// The map that is being read, and those before it.
+    part: Option<Part>,
+    parts: Parts,
     before: Before,
     /// What a crash log of a Java virtual machine says, once one has begun.
     notes: Option<Notes>,
@@ -159,8 +158,8 @@ impl Default for Reader {
                 Box::new(Table::default()),
                 Box::new(Json::default()),
             ],
-            parts: Vec::new(),
-            dropped: 0,
+            part: None,
+            parts: Parts::default(),
             before: Before::default(),
             notes: None,
             is_blank: true,
@@ -200,13 +199,13 @@ impl Reader {
     fn tidy_line(&mut self, number: u64, line: &[u8]) -> Step {
         if line.trim_ascii().is_empty() {
             self.before.push(line);
-            if let Some(part) = self.parts.last_mut() {
+            if let Some(part) = &mut self.part {
                 part.pause();
             }
             return Step::Next;
         }
         self.is_blank = false;
-        if self.parts.is_empty() {
+        if self.part.is_none() {
             self.before.push(line);
             // mmview's own tables look much alike.
             let mut is_of_form = || self.forms.iter_mut().any(|form| form.line(line) != Line::Unknown);
@@ -228,7 +227,7 @@ impl Reader {
             self.begin(number, row, prefix);
             return Step::Next;
         }
-        if let Some(part) = self.parts.last_mut() {
+        if let Some(part) = &mut self.part {
             part.skip(number, line);
         }
         Step::Next
@@ -236,7 +235,7 @@ impl Reader {
 
     /// Reads a line as one of the current part. Returns whether it is.
     fn in_part(&mut self, number: u64, line: &[u8]) -> bool {
-        let Some(part) = self.parts.last_mut() else { return false };
+        let Some(part) = &mut self.part else { return false };
         let Some(rest) = part.prefix.strip(line) else { return part.wrapped_name(line) };
         let row = match part.kind {
             Kind::Kernel => kernel_row(rest).map(Row::Kernel),
@@ -263,29 +262,28 @@ impl Reader {
 
     /// Begins a part with its first row.
     fn begin(&mut self, number: u64, row: Row<'_>, prefix: Prefix) {
-        if let Some(last) = self.parts.last_mut() {
+        if let Some(mut last) = self.part.take() {
             last.end();
-        }
-        if self.parts.len() >= MOST_PARTS {
-            self.parts.pop();
-            self.dropped += 1;
+            self.parts.add(last);
         }
         let mut part = Part::new(row.kind(), prefix, number);
         if let Kind::Form(index) = part.kind {
             part.process = self.forms[index].process();
         }
         part.add(row);
-        self.parts.push(part);
+        self.part = Some(part);
     }
 
     /// Ends the text. Fails with the reason if it has no map.
     fn finish(mut self, is_cut_off: bool) -> Result<Choice, &'static str> {
-        if let Some(last) = self.parts.last_mut() {
+        if let Some(mut last) = self.part.take() {
             last.is_line_unfinished = is_cut_off;
             last.end();
+            self.parts.add(last);
         }
-        match self.parts.is_empty() {
-            false => Ok(Choice::new(self.parts, self.forms, self.dropped, self.marks, self.notes)),
+        let parts = self.parts.into_vec();
+        match parts.is_empty() {
+            false => Ok(Choice::new(parts, self.forms, self.marks, self.notes)),
             true if self.is_empty => Err("is empty"),
             true if self.is_blank => Err("has only blank lines"),
             true => {
@@ -467,6 +465,28 @@ Swap:                  0 kB
         assert_eq!((part(&text, 1).regions.len(), part(&text, 1).detail), (3, Detail::Layout));
         assert_eq!((part(&text, 2).regions.len(), part(&text, 2).warnings), (2, vec![]));
         assert!(matches!(found(text.as_bytes(), Some(3)), Found::TooFew(2)));
+    }
+
+    #[test]
+    fn many_maps_take_little_memory_and_the_best_one_stays() {
+        let many = |rows: usize| -> String {
+            (0..rows)
+                .map(|row| format!("{:x}-{:x} rw-p 0 00:00 0\n", (row + 1024) << 12, (row + 1025) << 12))
+                .collect()
+        };
+        let text = [many(1000).repeat(100), COUNTED.to_owned(), many(1000).repeat(100)].concat();
+        let best = map(&text);
+        assert_eq!(best.regions.len(), 2);
+        assert!(
+            matches!(best.warnings[..], [Warning::Parts { parts: 201, shown: 101, .. }]),
+            "{:?}",
+            best.warnings
+        );
+        for number in [1, 50, 201] {
+            assert_eq!(part(&text, number).regions.len(), 1000, "{number}");
+        }
+        let lines: Vec<String> = many(60_000).lines().rev().map(str::to_owned).collect();
+        assert_eq!(map(lines.join("\n") + "\n").regions.len(), 60_000);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Chooses a map of a text.
 
-use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::form::Form;
@@ -11,38 +10,28 @@ use crate::detail::Detail;
 use crate::linux::parse::counts::LARGEST_BASE_PAGE;
 use crate::memory_map::MemoryMap;
 use crate::model::{
-    AddrRange, Bytes, Capabilities, CaptureFormat, NameKind, Origin, PageCounts, PageSize, PrintedSummary,
-    Region, SmapsCounters, SmapsField, SourceInfo,
+    Bytes, Capabilities, CaptureFormat, Origin, PageSize, PrintedSummary, Region, SmapsCounters, SmapsField,
+    SourceInfo,
 };
 use crate::order::in_order;
 use crate::warning::Warning;
-
-/// The labels of regions that a process has once.
-const ONCE: [&[u8]; 5] = [b"[heap]", b"[stack]", b"[vdso]", b"[vvar]", b"[vsyscall]"];
 
 /// The maps of a text.
 pub(super) struct Choice {
     parts: Vec<Part>,
     forms: Vec<Box<dyn Form>>,
-    dropped: usize,
     marks: Marks,
     notes: Option<Notes>,
 }
 
 impl Choice {
-    pub fn new(
-        parts: Vec<Part>,
-        forms: Vec<Box<dyn Form>>,
-        dropped: usize,
-        marks: Marks,
-        notes: Option<Notes>,
-    ) -> Choice {
-        Choice { parts: with_nodes(without_disorder(parts)), forms, dropped, marks, notes }
+    pub fn new(parts: Vec<Part>, forms: Vec<Box<dyn Form>>, marks: Marks, notes: Option<Notes>) -> Choice {
+        Choice { parts: with_nodes(parts), forms, marks, notes }
     }
 
     /// The map that was asked for, or the one with the most facts.
     pub fn map(mut self, path: &Path, wanted: Option<usize>) -> Found {
-        let count = self.parts.len() + self.dropped;
+        let count = self.parts.len();
         let index = match wanted {
             None => self.best(),
             Some(number) if (1..=self.parts.len()).contains(&number) => number - 1,
@@ -70,34 +59,13 @@ impl Choice {
 
     /// The first map of those with the most facts: counts come first. A lone row in a log is no match for a map.
     fn best(&self) -> usize {
-        let detail = |part: &Part| (!part.regions.is_empty()).then(|| detail(part));
+        let detail = |part: &Part| (!part.regions.is_empty()).then(|| part.detail());
         let best = self.parts.iter().map(detail).max().flatten();
         let candidates = || self.parts.iter().enumerate().filter(|(_, part)| detail(part) == best);
         let largest = candidates().map(|(_, part)| part.regions.len()).max().unwrap_or(0);
         let is_substantial = |(_, part): &(usize, &Part)| part.regions.len() >= largest.div_ceil(4);
         candidates().find(is_substantial).map_or(0, |(index, _)| index)
     }
-}
-
-/// The parts, with those joined that are one map whose regions are not ordered by address: no two of its regions overlap, and
-/// it has nothing twice that a process has once.
-fn without_disorder(parts: Vec<Part>) -> Vec<Part> {
-    let mut joined: Vec<Part> = Vec::new();
-    let mut seen = Seen::default();
-    for part in parts {
-        match joined.last_mut() {
-            Some(last) if last.kind == part.kind && last.prefix == part.prefix && seen.allows(&part) => {
-                seen.add(&part);
-                last.append(part);
-            }
-            _ => {
-                seen = Seen::default();
-                seen.add(&part);
-                joined.push(part);
-            }
-        }
-    }
-    joined
 }
 
 /// The parts, with the memory nodes of `numa_maps` in the regions of the map of the same process. Its own rows have no ends.
@@ -130,37 +98,6 @@ fn add_notes(map: &mut MemoryMap, notes: &Notes) {
     map.findings.runtimes.extend(notes.runtime());
 }
 
-/// What a map has so far.
-#[derive(Default)]
-struct Seen {
-    /// The starts and ends of its regions.
-    ranges: BTreeMap<u64, u64>,
-    labels: HashSet<&'static [u8]>,
-}
-
-impl Seen {
-    fn allows(&self, part: &Part) -> bool {
-        let is_free = |range: AddrRange| {
-            let before = self.ranges.range(..range.end()).next_back();
-            !range.is_empty() && before.is_none_or(|(_, end)| *end <= range.start())
-        };
-        !part.regions.is_empty()
-            && part.regions.iter().all(|region| {
-                is_free(region.range) && label_of(region).is_none_or(|label| !self.labels.contains(label))
-            })
-    }
-
-    fn add(&mut self, part: &Part) {
-        self.ranges.extend(part.regions.iter().map(|region| (region.range.start(), region.range.end())));
-        self.labels.extend(part.regions.iter().filter_map(label_of));
-    }
-}
-
-fn label_of(region: &Region) -> Option<&'static [u8]> {
-    let name = region.name.as_ref().filter(|name| name.kind() == NameKind::Kernel)?;
-    ONCE.into_iter().find(|label| *label == name.bytes())
-}
-
 impl Marks {
     /// What was taken off the lines of a part.
     fn warning(&self, part: &Part) -> Option<Warning> {
@@ -180,23 +117,10 @@ impl Marks {
     }
 }
 
-/// The level of detail of a part's regions.
-fn detail(part: &Part) -> Detail {
-    let has = |count: fn(&PageCounts) -> bool| part.regions.iter().any(|region| count(&region.counts));
-    let is_smaps = part.kind == Kind::Kernel && has(|counts| *counts != PageCounts::UNMEASURED);
-    if is_smaps || has(|counts| counts.dirty.is_some() || counts.proportional.is_some()) {
-        Detail::Counts
-    } else if has(|counts| *counts != PageCounts::UNMEASURED) {
-        Detail::Resident
-    } else {
-        Detail::Layout
-    }
-}
-
 /// The map of a part, which is in the kernel's form or in that with the identifier `form`.
 fn map(path: &Path, part: Part, form: Option<&'static str>, mut warnings: Vec<Warning>) -> MemoryMap {
     let is_only_totals = part.regions.is_empty();
-    let detail = if is_only_totals { Detail::Counts } else { detail(&part) };
+    let detail = if is_only_totals { Detail::Counts } else { part.detail() };
     let format = match form {
         Some(form) => CaptureFormat::Listing(form),
         None if is_only_totals => CaptureFormat::SmapsRollup,

@@ -2,10 +2,11 @@
 
 use super::prefix::Prefix;
 use super::{Row, label};
+use crate::detail::Detail;
 use crate::linux::maps::MapsLine;
 use crate::linux::names;
 use crate::linux::parse::assembler::{Assembler, ReadRegion};
-use crate::model::{AddrRange, Device, Name, Native, Numa, ProcessInfo, Region, SmapsCounters};
+use crate::model::{AddrRange, Device, Name, Native, Numa, PageCounts, ProcessInfo, Region, SmapsCounters};
 use crate::warning::{Skipped, Warning};
 
 /// What the rows of a map are.
@@ -237,6 +238,19 @@ impl Part {
             if let Native::Linux(native) = &mut region.native {
                 native.numa = numa;
             }
+        }
+    }
+
+    /// The level of detail of its regions.
+    pub fn detail(&self) -> Detail {
+        let has = |count: fn(&PageCounts) -> bool| self.regions.iter().any(|region| count(&region.counts));
+        let is_smaps = self.kind == Kind::Kernel && has(|counts| *counts != PageCounts::UNMEASURED);
+        if is_smaps || has(|counts| counts.dirty.is_some() || counts.proportional.is_some()) {
+            Detail::Counts
+        } else if has(|counts| *counts != PageCounts::UNMEASURED) {
+            Detail::Resident
+        } else {
+            Detail::Layout
         }
     }
 
