@@ -181,16 +181,27 @@ fn ranges_for_table(target: &Target<'_>) -> Result<Vec<(AddrRange, Vec<AddrRange
     Ok(found)
 }
 
-/// Addresses that lie in arenas likely: where writable memory begins in memory that ends as an arena does.
+/// Addresses that lie in arenas likely: where writable memory begins in each arena of memory that ends as an arena does. Parts of it
+/// that are for huge pages are regions of their own.
 fn likely_arenas(target: &Target<'_>) -> Vec<u64> {
+    let follow = |one: &Region, next: &Region| {
+        one.range.end() == next.range.start() && is_plain(one) && is_plain(next)
+    };
     let mut found: Vec<(u64, u64)> = Vec::new();
-    for (index, region) in target.regions.iter().enumerate().filter(|(_, region)| is_plain(region)) {
-        let next = target.regions.get(index + 1);
-        let next = next.filter(|next| next.range.start() == region.range.end() && is_reserved(next));
-        let end = next.map_or(region.range.end(), |next| next.range.end());
-        if end.is_multiple_of(ARENA) {
-            found.push((region.range.size().0, region.range.start()));
+    let mut next = 0;
+    for group in target.regions.chunk_by(follow) {
+        next += group.len();
+        let range = group[0].range.hull(group[group.len() - 1].range);
+        let reserve = target.regions.get(next);
+        let reserve = reserve.filter(|next| next.range.start() == range.end() && is_reserved(next));
+        let end = reserve.map_or(range.end(), |reserve| reserve.range.end());
+        if !is_plain(&group[0]) || !end.is_multiple_of(ARENA) {
+            continue;
         }
+        let arenas = (range.start() - range.start() % ARENA..range.end()).step_by(ARENA as usize);
+        let arenas = arenas.take(MOST_ARENAS).filter_map(|arena| AddrRange::with_size(arena, Bytes(ARENA)));
+        let used = arenas.filter_map(|arena| arena.overlap(range));
+        found.extend(used.map(|used| (used.size().0, used.start())));
     }
     found.sort_unstable_by(|one, other| other.cmp(one));
     found.truncate(MOST_TRIED);
