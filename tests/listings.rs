@@ -104,6 +104,7 @@ fn totals_alone_are_shown() {
 fn crash_logs_of_java_say_whose_stacks_and_heaps_are_there() {
     let map = run(["regions", "--json", "tests/fixtures/linux/hs_err.log"]).json();
     assert_eq!(map["process"]["pid"], 4711);
+    assert!(!map["regions"].to_string().contains("\"evidence\":\"memory\""), "a log has no memory");
     let has = |kind: &str| map["regions"].as_array().unwrap().iter().any(|region| region["type"] == kind);
     for kind in ["Stack (thread)", "Java heap (G1)", ".text"] {
         assert!(has(kind), "{kind}");

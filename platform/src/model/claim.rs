@@ -12,7 +12,7 @@ use super::{AddrRange, Bytes, PageCounts};
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Evidence {
-    /// The kernel says so: by a name, a flag, a file or a protection.
+    /// The kernel says so: by a name, a flag, a file or a protection. In a crash log, the program itself may say it.
     Kernel,
     /// Its size and its neighbors suggest it. It is likely, not certain.
     Shape,

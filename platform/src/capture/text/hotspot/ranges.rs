@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::HEAP;
-use crate::model::{AddrRange, Claim, Region};
+use crate::model::{AddrRange, Claim, Evidence, Region};
 
 /// How many ranges are kept. A VM has at most 16 segments of code.
 const MOST_RANGES: usize = 64;
@@ -161,7 +161,9 @@ impl Purpose {
             }
         };
         let (kind, title) = if is_reserve { (RESERVED, reserve.into()) } else { (kind, title) };
-        let claim = Claim::new(range, owner, kind).title(title);
+        let mut claim = Claim::new(range, owner, kind).title(title);
+        // The memory is not there; the log is what the program itself has said.
+        claim.evidence = Evidence::Kernel;
         match self {
             Purpose::Code(segment) => claim.note(Arc::clone(segment)),
             Purpose::CardTable => claim.note("card table"),
