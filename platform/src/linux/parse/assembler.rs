@@ -68,6 +68,7 @@ impl Assembler {
 
     /// Adds a line that starts no region. Returns whether it is understood. `with_unknown`: whether it may be a counter that this
     /// version does not know.
+    #[inline]
     pub fn field(&mut self, line: &[u8], with_unknown: bool) -> bool {
         let Some(pending) = &mut self.region else { return self.skipping };
         let field = pending.field(line, &mut self.expected, with_unknown);
@@ -93,12 +94,18 @@ impl Assembler {
 
 impl Pending {
     /// Adds a `Key: value` line. `None` if it is no such line.
+    #[inline]
     fn field(&mut self, line: &[u8], expected: &mut usize, with_unknown: bool) -> Option<LastField> {
         if let Some((field, value)) = counter(line, expected) {
             let kib = kibibytes(value)?;
             self.native().smaps.set(field, kib);
             return Some(LastField::Counter(field));
         }
+        self.other_field(line, with_unknown)
+    }
+
+    /// Adds a line that is no counter.
+    fn other_field(&mut self, line: &[u8], with_unknown: bool) -> Option<LastField> {
         let (key, value) = line.split_at(memchr(b':', line)?);
         let value = value[1..].trim_ascii();
         match key {
@@ -162,6 +169,7 @@ impl Pending {
 }
 
 /// The counter in a line, and the text after its colon. Tries the `expected` counter first.
+#[inline]
 fn counter<'a>(line: &'a [u8], expected: &mut usize) -> Option<(SmapsField, &'a [u8])> {
     // Look for the colon first: it rules out nearly all other keys without comparing letters.
     let value = |field: SmapsField| {
@@ -179,6 +187,7 @@ fn counter<'a>(line: &'a [u8], expected: &mut usize) -> Option<(SmapsField, &'a 
     Some((field, value))
 }
 
+#[inline]
 fn kibibytes(value: &[u8]) -> Option<Bytes> {
     let (kib, rest) = maps::decimal(value.trim_ascii_start())?;
     matches!(rest.trim_ascii(), b"kB" | b"").then(|| Bytes::from_kib(kib))

@@ -56,7 +56,9 @@ impl<R: Read> SmapsReader<R> {
             return Ok(None);
         }
         while let Some((number, line)) = self.lines.next()? {
-            let starts_region = line.first().is_some_and(u8::is_ascii_hexdigit);
+            // Keys of fields begin with a capital, and the kernel writes addresses without.
+            let starts_region =
+                line.first().is_some_and(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
             if starts_region && let Some(parsed) = MapsLine::parse(line) {
                 if let Some(finished) = self.regions.start(parsed) {
                     return Ok(Some(finished));
