@@ -126,10 +126,12 @@ fn row(line: &str, columns: usize) -> Option<PrintedRow> {
     let last = words.iter().rposition(|(_, word)| is_cell(word))?;
     let run = words[..=last].iter().rev().take_while(|(_, word)| is_cell(word)).count();
     let first = last + 1 - run.min(columns);
+    // A damaged table may have no column but that of the names.
+    let (start, _) = *words.get(first)?;
     let mut cells: Vec<Box<str>> = words[first..=last].iter().map(|(_, word)| (*word).into()).collect();
     cells.resize(columns, Box::default());
     let note = words.get(last + 1).map(|(start, _)| line[*start..].trim().into());
-    Some(PrintedRow { name: line[..words[first].0].trim().into(), cells, note })
+    Some(PrintedRow { name: line[..start].trim().into(), cells, note })
 }
 
 /// The words of a line, and where they begin.
@@ -164,6 +166,12 @@ MALLOC ZONE                         SIZE       SIZE       SIZE       SIZE      C
 DefaultMallocZone_0x104b20000     209.0M     200.0M     200.0M         0K        156     200.0M        16K      1%       5
 
 ";
+
+    #[test]
+    fn a_table_without_columns_has_no_rows() {
+        let table = summary("REGION TYPE\n===========\nMALLOC_SMALL 40.0M\n===========\nTOTAL 104.0M\n");
+        assert!(table.types.is_none_or(|types| types.rows.is_empty()));
+    }
 
     #[test]
     fn a_modern_summary() {
