@@ -1,6 +1,7 @@
 //! Opens saved captures, recognized by their content, not by their name.
 
 mod archive;
+mod core;
 mod saved;
 mod text;
 mod vmmap;

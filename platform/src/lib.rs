@@ -67,12 +67,13 @@ pub use launch::{Moment, Program, Signaller};
 pub use memory::{Memory, MemoryCost, Piece, PresentRun, Shortfall};
 pub use memory_map::MemoryMap;
 pub use model::{
-    AddrRange, Allocation, ByteOrder, Bytes, Capabilities, CaptureFormat, Claim, Device, Ending, Evidence,
-    FactValue, Findings, Image, Inspection, LinuxRegion, Machine, MacosRegion, Name, NameKind, Native, Numa,
-    NumaNode, OffMapRow, Origin, PageCounts, PageRun, PageSize, PageState, Parent, PrintedLibraries,
-    PrintedRow, PrintedSummary, PrintedTable, PrintedWritable, ProcessEntry, ProcessInfo, ProcessState,
-    ProcessTotals, Protection, PurgeState, Reading, Region, Runtime, ShareMode, SizeClass, SmapsCounters,
-    SmapsField, SourceInfo, TargetArch, Text, ThreadInfo, Unclaimed, UnknownField, User, VmFlags, Zone,
+    AddrRange, Allocation, ByteOrder, Bytes, Capabilities, CaptureFormat, Claim, Crash, Device, Ending,
+    Evidence, FactValue, Findings, Image, Inspection, LinuxRegion, Machine, MacosRegion, Name, NameKind,
+    Native, Numa, NumaNode, OffMapRow, Origin, PageCounts, PageRun, PageSize, PageState, Parent,
+    PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable, ProcessEntry, ProcessInfo,
+    ProcessState, ProcessTotals, Protection, PurgeState, Reading, Region, Runtime, ShareMode, SizeClass,
+    SmapsCounters, SmapsField, SourceInfo, TargetArch, Text, ThreadInfo, Unclaimed, UnknownField, User,
+    VmFlags, Zone,
 };
 pub use options::OpenOptions;
 pub use source::{RegionSource, Regions};

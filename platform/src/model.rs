@@ -37,7 +37,7 @@ pub(crate) use pages::join;
 pub use pages::{PageRun, PageState};
 pub(crate) use printed::parse_size;
 pub use printed::{OffMapRow, PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable};
-pub use process::{Image, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
+pub use process::{Crash, Image, Parent, ProcessInfo, ProcessState, ProcessTotals, ThreadInfo, User};
 pub use process_entry::ProcessEntry;
 pub use protection::{Protection, ShareMode};
 pub use reading::Reading;

@@ -50,9 +50,30 @@ pub struct ProcessInfo {
     /// The start of the first thread's stack, which changes when the process starts another program. Linux: `startstack` of
     /// `stat`.
     pub stack_start: Option<u64>,
+    /// Why the process ended, in a dump of its memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash: Option<Crash>,
     /// The fields in the header of a saved report, label and value, in their order. Known ones also have fields of their own.
     /// Empty for a live process.
     pub printed_header: Vec<(Box<str>, Box<str>)>,
+}
+
+/// Why a process ended, as a dump of its memory says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Crash {
+    /// The signal, as the system of the dump numbers it. Windows: `None`.
+    pub signal: Option<i32>,
+    /// Why it was sent (`si_code`, `sigaction(2)`), or the code of the exception.
+    pub code: Option<i64>,
+    /// The address that the process accessed, if the access was the reason.
+    pub address: Option<u64>,
+    /// The process that sent it, if one did.
+    pub sender: Option<u32>,
+    /// The thread that failed.
+    pub thread: Option<u64>,
+    /// Where that thread was: its program counter.
+    pub instruction: Option<u64>,
 }
 
 /// The process that started this one, or that adopted it.

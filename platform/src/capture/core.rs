@@ -1,0 +1,168 @@
+//! Memory dumps of processes: the cores of Linux and of Macs, and minidumps.
+//!
+//! A dump is a map, and the bytes of some of its pages. Headers and notes are read at once; memory is read with `pread`, when
+//! something asks for it. The file may belong to someone else and change meanwhile, so it is never mapped.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use crate::detail::Detail;
+use crate::error::{Error, Result};
+use crate::memory::{Memory, MemoryCost, Meter, Piece, Shortfall};
+use crate::memory_map::MemoryMap;
+use crate::model::{AddrRange, Findings, ProcessInfo, Region, SourceInfo};
+use crate::source::{RegionSource, Regions};
+use crate::warning::Warning;
+
+use super::saved::Saved;
+
+/// Bytes of memory in a dump: those of `range` begin at `offset` in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub range: AddrRange,
+    pub offset: u64,
+}
+
+/// What was read from a dump.
+pub(super) struct Dump {
+    pub map: MemoryMap,
+    /// Ordered by address, none overlapping another, none empty.
+    pub segments: Vec<Segment>,
+}
+
+/// A dump as a source.
+pub(super) struct Core {
+    saved: Saved,
+    memory: Arc<CoreMemory>,
+}
+
+impl Core {
+    /// The dump that was read from `file`.
+    pub fn new(dump: Dump, file: File) -> Core {
+        let memory = CoreMemory { file, segments: dump.segments, meter: Meter::default() };
+        let mut map = dump.map;
+        map.source.capabilities.memory = true;
+        Core { saved: Saved(map), memory: Arc::new(memory) }
+    }
+}
+
+impl RegionSource for Core {
+    fn info(&self) -> &SourceInfo {
+        self.saved.info()
+    }
+
+    fn process(&mut self) -> Result<ProcessInfo> {
+        self.saved.process()
+    }
+
+    fn regions(&mut self, detail: Detail) -> Result<Regions<'_>> {
+        self.saved.regions(detail)
+    }
+
+    fn region_at(&mut self, address: u64, detail: Detail) -> Result<Option<Region>> {
+        self.saved.region_at(address, detail)
+    }
+
+    fn memory(&self) -> Option<Arc<dyn Memory>> {
+        Some(Arc::clone(&self.memory) as Arc<dyn Memory>)
+    }
+
+    fn findings(&self) -> Option<&Findings> {
+        self.saved.findings()
+    }
+
+    fn take_warnings(&mut self) -> Vec<Warning> {
+        self.saved.take_warnings()
+    }
+}
+
+/// The memory in a dump.
+#[derive(Debug)]
+struct CoreMemory {
+    file: File,
+    segments: Vec<Segment>,
+    meter: Meter,
+}
+
+impl CoreMemory {
+    /// The segment that holds `address`.
+    fn segment_at(&self, address: u64) -> Option<&Segment> {
+        let after = self.segments.partition_point(|segment| segment.range.end() <= address);
+        self.segments.get(after).filter(|segment| segment.range.contains(address))
+    }
+
+    /// Reads from `address` on, as far as the dump has it. Returns the number of bytes.
+    fn read_at(&self, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let Some(at) = address.checked_add(done as u64) else { break };
+            let Some(segment) = self.segment_at(at) else { break };
+            let room = usize::try_from(segment.range.end() - at).unwrap_or(usize::MAX);
+            let length = room.min(buffer.len() - done);
+            let offset = segment.offset.saturating_add(at - segment.range.start());
+            let part = &mut buffer[done..done + length];
+            let read = self.meter.call(|| read_at(&self.file, part, offset))?;
+            done += read;
+            // The file was cut while it was open.
+            if read < length {
+                break;
+            }
+        }
+        Ok(done)
+    }
+}
+
+impl Memory for CoreMemory {
+    fn read(&self, pieces: &mut [Piece<'_>]) -> Result<()> {
+        let mut buffer = Vec::new();
+        for piece in pieces {
+            buffer.resize(piece.size(), 0);
+            let read = self.read_at(piece.address(), &mut buffer);
+            let read =
+                read.map_err(|source| Error::Io { action: "read", path: "the dump".into(), source })?;
+            self.meter.copied(read);
+            piece.set(&buffer[..read], Some(Shortfall::NotInCapture));
+        }
+        Ok(())
+    }
+
+    fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
+        let first = self.segments.partition_point(|segment| segment.range.end() <= range.start());
+        let inside = self.segments[first..].iter().take_while(|segment| segment.range.start() < range.end());
+        let mut parts: Vec<AddrRange> = Vec::new();
+        for part in inside.filter_map(|segment| segment.range.overlap(range)) {
+            match parts.last_mut() {
+                Some(last) if last.end() == part.start() => *last = last.hull(part),
+                _ => parts.push(part),
+            }
+        }
+        Ok(parts)
+    }
+
+    fn frames(&self, _: AddrRange) -> Result<Vec<Option<u64>>> {
+        Ok(Vec::new())
+    }
+
+    fn cost(&self) -> MemoryCost {
+        self.meter.cost()
+    }
+}
+
+/// Reads from `offset` on until the buffer is full or the file ends. The place of the file does not matter.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(file, &mut buffer[done..], offset + done as u64);
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(file, &mut buffer[done..], offset + done as u64);
+        match read {
+            Ok(0) => break,
+            Ok(read) => done += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
