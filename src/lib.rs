@@ -34,6 +34,8 @@ mod cli;
 #[cfg(feature = "cli")]
 mod compat;
 pub mod completeness;
+#[cfg(feature = "cli")]
+mod crash;
 mod criteria;
 #[cfg(feature = "cli")]
 mod demo;

@@ -8,6 +8,7 @@ pub mod address;
 pub mod check;
 pub mod chosen;
 mod column;
+pub mod crash;
 pub mod diff;
 pub mod explain;
 pub mod heap;
@@ -48,6 +49,8 @@ pub enum ViewKind {
     Heap,
     /// A process or a region, in words.
     Explain,
+    /// Why a process ended.
+    Crash,
     /// The region at an address.
     Address,
     /// Checks and their verdicts.
@@ -74,6 +77,7 @@ impl ViewKind {
             ViewKind::Regions => "regions",
             ViewKind::Heap => "heap",
             ViewKind::Explain => "explain",
+            ViewKind::Crash => "crash",
             ViewKind::Address => "address",
             ViewKind::Check => "check",
             ViewKind::Snapshot => "snapshot",

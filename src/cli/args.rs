@@ -310,6 +310,8 @@ pub enum Command {
     Heap(HeapArgs),
     /// Explain in words what a process or a region is made of, and how that is known
     Explain(ExplainArgs),
+    /// Show why a process ended, from a dump of its memory
+    Crash(CrashArgs),
     /// Check a memory map; the exit status is the result
     Check(CheckArgs),
     /// Save a map in an archive, which every command takes as a TARGET
@@ -438,6 +440,18 @@ pub enum HeapGrouping {
     /// Blocks of similar size, in all zones
     Size,
 }
+
+/// `mmview crash`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = CRASH_HELP)]
+pub struct CrashArgs {
+    #[command(flatten)]
+    pub targets: Targets,
+}
+
+const CRASH_HELP: &str = "\
+The target is a core of Linux, a minidump or a core of a Mac. mmview shows the signal, the address that the process accessed and \
+where that lies in its map, and for each thread the region that its stack pointer is in.";
 
 /// `mmview explain`
 #[derive(Debug, ClapArgs)]

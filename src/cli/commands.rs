@@ -4,6 +4,7 @@ mod address;
 mod check;
 mod columns;
 mod completions;
+mod crash;
 mod demo;
 mod diff;
 mod explain;
@@ -37,6 +38,7 @@ pub(super) enum Task {
     Regions(regions::Plan),
     Heap(heap::Plan),
     Explain(explain::Plan),
+    Crash(Vec<Target>),
     Check(check::Plan),
     Snapshot(snapshot::Plan),
     Diff(diff::Plan),
@@ -86,6 +88,7 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
         Some(Command::Regions(args)) => regions::plan(args)?,
         Some(Command::Heap(args)) => heap::plan(args)?,
         Some(Command::Explain(args)) => explain::plan(args)?,
+        Some(Command::Crash(args)) => crash::plan(args)?,
         Some(Command::Check(args)) => check::plan(args)?,
         Some(Command::Snapshot(args)) => snapshot::plan(args)?,
         Some(Command::Diff(args)) => diff::plan(args)?,
@@ -109,6 +112,7 @@ pub(super) fn run(task: &Task, session: &mut Session<'_>) -> Result<Exit> {
         Task::Regions(plan) => regions::run(plan, session),
         Task::Heap(plan) => heap::run(plan, session),
         Task::Explain(plan) => explain::run(plan, session),
+        Task::Crash(targets) => crash::run(targets, session),
         Task::Check(plan) => check::run(plan, session),
         Task::Snapshot(plan) => snapshot::run(plan, session),
         Task::Diff(plan) => diff::run(plan, session),

@@ -1,6 +1,7 @@
 //! Words for what the views hold as data: labels, values and notes. Everything here is safe to draw on a terminal.
 
 mod change;
+mod crash;
 mod explain;
 mod fact;
 mod note;

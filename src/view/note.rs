@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use mmview_platform::{AddrRange, Bytes, CaptureFormat, Ending, Reading};
+use mmview_platform::{AddrRange, Bytes, CaptureFormat, Ending, Reading, ThreadInfo};
 
 use super::explain::Statement;
+use crate::crash::CrashReport;
 use crate::diff::ZoneChange;
 use crate::region::Classified;
 use crate::sample::peak::When;
@@ -100,6 +101,22 @@ pub enum Note {
     },
     /// A sentence of an explanation.
     Statement(Box<Statement>),
+    /// Why a process ended.
+    Crash {
+        /// The system of the dump.
+        os: &'static str,
+        /// The process.
+        pid: Option<u32>,
+        /// What is known of it.
+        report: Box<CrashReport>,
+    },
+    /// Where the stack pointer of a thread is.
+    ThreadAt {
+        /// The thread.
+        thread: Box<ThreadInfo>,
+        /// The region.
+        region: Option<Box<Classified>>,
+    },
     /// How many checks came out how, and on which map.
     Checked {
         /// How many hold.

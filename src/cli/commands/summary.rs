@@ -11,6 +11,7 @@ use crate::cli::session::Session;
 use crate::cli::shown::{Shown, classified, each};
 use crate::cli::target::Target;
 use crate::completeness::miscounted;
+use crate::crash::CrashReport;
 use crate::error::{Error, Result};
 use crate::field::{self, Choice, Place};
 use crate::heap::{self, Zones};
@@ -93,7 +94,7 @@ pub(super) fn run(plan: &Plan, session: &mut Session<'_>) -> Result<Exit> {
 fn show(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
     let grouping = plan.grouping;
     let (detail, wanted) = (shown.options.detail(Detail::Counts), shown.options.wanted());
-    let (origins, (summary, zones)) = shown
+    let (origins, (summary, zones, crash)) = shown
         .read_with(detail, |source, origins, warnings| add_up(source, origins, wanted, grouping, warnings))?;
     let by = match grouping {
         Grouping::Owner => view::heap::By::Owner,
@@ -122,6 +123,10 @@ fn show(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
             let is_exact = unlisted.is_none() && shown.options.style.units == Units::Auto;
             let mut head =
                 view::summary::head(&origins, &summary, &look, printed.as_ref().filter(|_| is_exact));
+            if let Some(report) = &crash {
+                head.sections.insert(0, view::crash::cause(&origins, report));
+                head.fields.insert("crash".to_owned(), view::crash::value(report, origins.source.os));
+            }
             head.tables.extend(zones_table.clone());
             let mut tail = view::summary::tail(&summary, &warnings, origins.process.mapping_limit);
             let listed = summary.total.regions;
@@ -148,23 +153,27 @@ fn show(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Adds up the regions and the zones: no region is kept.
+/// Adds up the regions and the zones. No region is kept, but to say where a process crashed.
 fn add_up(
     source: &mut dyn RegionSource,
     origins: &mut Origins,
     wanted: Wanted,
     grouping: Grouping,
     warnings: &mut Vec<Warning>,
-) -> mmview_platform::Result<(Summary, Zones)> {
+) -> mmview_platform::Result<(Summary, Zones, Option<CrashReport>)> {
     let mut summary = Builder::by(grouping);
     let mut zones = heap::Builder::default();
+    let mut of_dump = Vec::new();
+    let is_dump = origins.process.crash.is_some();
     for region in classified(source, origins, wanted, warnings)? {
         let region = region?;
         summary.add(&region);
         zones.add(&region);
+        of_dump.extend(is_dump.then_some(region));
     }
     for row in source.printed().map(|printed| printed.off_map.as_slice()).unwrap_or_default() {
         summary.add_off_map(row);
     }
-    Ok((summary.finish(&origins.process), zones.finish(&origins.findings.zones)))
+    let crash = CrashReport::new(&origins.process, &of_dump);
+    Ok((summary.finish(&origins.process), zones.finish(&origins.findings.zones), crash))
 }

@@ -2,9 +2,9 @@
 
 use mmview_platform::Evidence;
 
-use super::explain;
 use super::fact::{local, named};
 use super::regions;
+use super::{crash, explain};
 use crate::sample::peak::When;
 use crate::text::{printable, printable_line};
 use crate::units::Units;
@@ -129,6 +129,8 @@ pub fn note(note: &Note, units: Units) -> String {
             }
         }
         Note::Statement(statement) => explain::statement(statement, units),
+        Note::Crash { os, pid, report } => crash::cause(report, os, *pid),
+        Note::ThreadAt { thread, region } => crash::thread_at(thread, region.as_deref(), units),
         Note::Checked { hold, fail, undecided, subject } => checked([*hold, *fail, *undecided], subject),
         Note::Saved { regions: count, name, pid, path, bytes } => {
             let name = name.as_deref().map(|name| format!(" of {}", printable(name)));

@@ -1,0 +1,172 @@
+//! Why a process ended: where the address lies that it accessed, and where its threads were.
+
+use mmview_platform::{AddrRange, Crash, ProcessInfo, ThreadInfo};
+
+use crate::kind::RegionKind;
+use crate::region::{Classified, region_at};
+
+/// Below this address nothing is mapped as a rule (`vm.mmap_min_addr`), so that a null pointer and the members that it leads to
+/// are found out.
+const NULL_PAGES: u64 = 64 << 10;
+
+/// An address this far below a stack is taken for an overflow: functions with large variables skip the guard.
+const NEAR_STACK: u64 = 1 << 20;
+
+/// Why a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CrashReport {
+    /// What the dump says.
+    pub crash: Crash,
+    /// Where the address lies; `None` if there is none.
+    pub place: Option<Spot>,
+    /// Where the thread that failed was.
+    pub instruction: Option<Box<Classified>>,
+    /// Each thread, and the region that its stack pointer is in.
+    pub threads: Vec<(ThreadInfo, Option<Box<Classified>>)>,
+}
+
+/// Where an address lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// Where a null pointer leads.
+    Null,
+    /// In a region.
+    Region(Box<Classified>),
+    /// In the guard of a stack, or not far below one.
+    BelowStack {
+        /// The thread, if it is known.
+        thread: Option<ThreadInfo>,
+        /// How far below the stack.
+        distance: u64,
+        /// Whether it is in a guard.
+        is_guard: bool,
+    },
+    /// In no region, between these.
+    Gap {
+        /// The region below, and how far its end is.
+        before: Option<(Box<Classified>, u64)>,
+        /// The region above, and how far its start is.
+        after: Option<(Box<Classified>, u64)>,
+    },
+}
+
+impl CrashReport {
+    /// Looks up what a dump says in its map, whose regions are ordered by address. `None` for anything but a dump.
+    pub fn new(process: &ProcessInfo, regions: &[Classified]) -> Option<CrashReport> {
+        let crash = process.crash?;
+        let region_of = |address: u64| region_at(regions, address).cloned().map(Box::new);
+        let threads = process.threads.iter();
+        Some(CrashReport {
+            crash,
+            place: crash.address.map(|address| Spot::find(address, process, regions)),
+            instruction: crash.instruction.and_then(region_of),
+            threads: threads
+                .map(|thread| (thread.clone(), thread.stack_pointer.and_then(region_of)))
+                .collect(),
+        })
+    }
+}
+
+impl Spot {
+    fn find(address: u64, process: &ProcessInfo, regions: &[Classified]) -> Spot {
+        let hit = region_at(regions, address);
+        let after = regions.partition_point(|region| region.range().end() <= address);
+        let above = match hit {
+            Some(_) => regions.get(after + 1),
+            None => regions.get(after),
+        };
+        let is_stack = |kind: RegionKind| matches!(kind, RegionKind::Stack | RegionKind::ThreadStack);
+        let stack = above.filter(|above| is_stack(above.kind()));
+        let is_guard = hit.is_some_and(|hit| hit.kind() == RegionKind::StackGuard);
+        if let Some(stack) = stack.filter(|stack| {
+            let touches = |hit: &Classified| hit.range().end() == stack.range().start();
+            let is_near = hit.is_none() && stack.range().start() - address <= NEAR_STACK;
+            (is_guard && hit.is_some_and(touches)) || is_near
+        }) {
+            let thread = thread_in(process, stack.range());
+            return Spot::BelowStack { thread, distance: stack.range().start() - address, is_guard };
+        }
+        match hit {
+            Some(hit) => Spot::Region(Box::new(hit.clone())),
+            None if address < NULL_PAGES => Spot::Null,
+            None => {
+                let before = after.checked_sub(1).and_then(|before| regions.get(before));
+                let before = before.map(|before| (Box::new(before.clone()), address - before.range().end()));
+                let after = above.map(|above| (Box::new(above.clone()), above.range().start() - address));
+                Spot::Gap { before, after }
+            }
+        }
+    }
+}
+
+/// The thread whose stack pointer is in `range`, or just below it.
+fn thread_in(process: &ProcessInfo, range: AddrRange) -> Option<ThreadInfo> {
+    let is_in = |pointer: u64| range.contains(pointer) || range.start().wrapping_sub(pointer) <= NEAR_STACK;
+    process.threads.iter().find(|thread| thread.stack_pointer.is_some_and(is_in)).cloned()
+}
+
+/// The name of a signal on the system of a dump.
+pub(crate) fn signal_name(os: &str, signal: i32) -> String {
+    let name = match (os, signal) {
+        (_, 4) => "SIGILL",
+        (_, 5) => "SIGTRAP",
+        (_, 6) => "SIGABRT",
+        (_, 8) => "SIGFPE",
+        (_, 9) => "SIGKILL",
+        (_, 11) => "SIGSEGV",
+        (_, 3) => "SIGQUIT",
+        (_, 15) => "SIGTERM",
+        ("linux", 7) | ("macos", 10) => "SIGBUS",
+        ("linux", 31) | ("macos", 12) => "SIGSYS",
+        ("linux", 24) | ("macos", 24) => "SIGXCPU",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classify::tests::{regions, source};
+    use crate::classify::{Classify, Context};
+
+    const MAP: &str = "\
+400000-401000 r-xp 0 08:01 7 /bin/x
+500000-501000 ---p 0 00:00 0
+501000-d01000 rw-p 0 00:00 0
+7ffd00000000-7ffd00021000 rw-p 0 00:00 0 [stack]
+";
+
+    fn spot(address: u64) -> Spot {
+        let mut process = ProcessInfo::default();
+        let mut thread = ThreadInfo::new(4711);
+        thread.stack_pointer = Some(0xc00000);
+        process.threads = vec![thread];
+        let mut crash = Crash::default();
+        crash.address = Some(address);
+        process.crash = Some(crash);
+        let context = Context::new(&process, &source());
+        let regions: Vec<_> =
+            Classify::new(regions(MAP).into_iter().map(Ok), context).map(|region| region.unwrap()).collect();
+        CrashReport::new(&process, &regions).unwrap().place.unwrap()
+    }
+
+    #[test]
+    fn an_address_is_explained_by_what_is_there() {
+        assert_eq!(spot(0x10), Spot::Null);
+        assert!(matches!(spot(0x400800), Spot::Region(region) if region.kind() == RegionKind::Text));
+        let below = |address| match spot(address) {
+            Spot::BelowStack { thread, distance, is_guard } => {
+                (thread.map(|thread| thread.id), distance, is_guard)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(below(0x500ff8), (Some(4711), 8, true));
+        assert_eq!(below(0x7ffc_ffff_fff8), (None, 8, false));
+        assert!(matches!(
+            spot(0x450000),
+            Spot::Gap { before: Some((_, 0x4f000)), after: Some((_, 0xb0000)) }
+        ));
+        assert!(matches!(spot(0x8000_0000_0000), Spot::Gap { after: None, .. }));
+    }
+}
