@@ -8,6 +8,7 @@ pub mod address;
 pub mod check;
 pub mod chosen;
 mod column;
+pub mod cores;
 pub mod crash;
 pub mod diff;
 pub mod explain;
@@ -49,6 +50,8 @@ pub enum ViewKind {
     Heap,
     /// A process or a region, in words.
     Explain,
+    /// The dumps that are kept.
+    Cores,
     /// Why a process ended.
     Crash,
     /// The region at an address.
@@ -77,6 +80,7 @@ impl ViewKind {
             ViewKind::Regions => "regions",
             ViewKind::Heap => "heap",
             ViewKind::Explain => "explain",
+            ViewKind::Cores => "cores",
             ViewKind::Crash => "crash",
             ViewKind::Address => "address",
             ViewKind::Check => "check",

@@ -37,6 +37,7 @@ mod capture;
 mod detail;
 mod error;
 mod host;
+mod kept;
 #[cfg(unix)]
 mod launch;
 pub mod linux;
@@ -62,6 +63,7 @@ pub use capture::{open_file, open_reader, write_archive};
 pub use detail::Detail;
 pub use error::{Error, ErrorKind, Result};
 pub use host::{open_process, open_self, processes};
+pub use kept::{DUMPS, KeptDump, kept_dumps};
 #[cfg(unix)]
 pub use launch::{Moment, Program, Signaller};
 pub use memory::{Memory, MemoryCost, Piece, PresentRun, Shortfall};

@@ -310,6 +310,8 @@ pub enum Command {
     Heap(HeapArgs),
     /// Explain in words what a process or a region is made of, and how that is known
     Explain(ExplainArgs),
+    /// List the memory dumps that systemd-coredump keeps, the newest first
+    Cores(CoresArgs),
     /// Show why a process ended, from a dump of its memory
     Crash(CrashArgs),
     /// Check a memory map; the exit status is the result
@@ -439,6 +441,14 @@ pub enum HeapGrouping {
     Owner,
     /// Blocks of similar size, in all zones
     Size,
+}
+
+/// `mmview cores`
+#[derive(Debug, ClapArgs)]
+pub struct CoresArgs {
+    /// The directory
+    #[arg(long, value_name = "DIR", default_value = mmview_platform::DUMPS, value_hint = clap::ValueHint::DirPath)]
+    pub directory: PathBuf,
 }
 
 /// `mmview crash`

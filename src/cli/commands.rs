@@ -4,6 +4,7 @@ mod address;
 mod check;
 mod columns;
 mod completions;
+mod cores;
 mod crash;
 mod demo;
 mod diff;
@@ -38,6 +39,7 @@ pub(super) enum Task {
     Regions(regions::Plan),
     Heap(heap::Plan),
     Explain(explain::Plan),
+    Cores(std::path::PathBuf),
     Crash(Vec<Target>),
     Check(check::Plan),
     Snapshot(snapshot::Plan),
@@ -88,6 +90,7 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
         Some(Command::Regions(args)) => regions::plan(args)?,
         Some(Command::Heap(args)) => heap::plan(args)?,
         Some(Command::Explain(args)) => explain::plan(args)?,
+        Some(Command::Cores(args)) => cores::plan(args),
         Some(Command::Crash(args)) => crash::plan(args)?,
         Some(Command::Check(args)) => check::plan(args)?,
         Some(Command::Snapshot(args)) => snapshot::plan(args)?,
@@ -112,6 +115,7 @@ pub(super) fn run(task: &Task, session: &mut Session<'_>) -> Result<Exit> {
         Task::Regions(plan) => regions::run(plan, session),
         Task::Heap(plan) => heap::run(plan, session),
         Task::Explain(plan) => explain::run(plan, session),
+        Task::Cores(directory) => cores::run(directory, session),
         Task::Crash(targets) => crash::run(targets, session),
         Task::Check(plan) => check::run(plan, session),
         Task::Snapshot(plan) => snapshot::run(plan, session),

@@ -101,6 +101,8 @@ pub enum Note {
     },
     /// A sentence of an explanation.
     Statement(Box<Statement>),
+    /// A directory has no dumps.
+    NoDumps(PathBuf),
     /// Why a process ended.
     Crash {
         /// The system of the dump.

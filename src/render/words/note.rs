@@ -129,6 +129,9 @@ pub fn note(note: &Note, units: Units) -> String {
             }
         }
         Note::Statement(statement) => explain::statement(statement, units),
+        Note::NoDumps(directory) => {
+            format!("{} has no dumps.", printable(directory.as_os_str().as_encoded_bytes()))
+        }
         Note::Crash { os, pid, report } => crash::cause(report, os, *pid),
         Note::ThreadAt { thread, region } => crash::thread_at(thread, region.as_deref(), units),
         Note::Checked { hold, fail, undecided, subject } => checked([*hold, *fail, *undecided], subject),
