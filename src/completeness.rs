@@ -38,7 +38,13 @@ impl<'a> Missing<'a> {
         warnings: &'a [Warning],
     ) -> Option<Missing<'a>> {
         let is_doubt = |warning: &&Warning| {
-            matches!(warning, Warning::Truncated { .. } | Warning::Malformed { .. } | Warning::Limited { .. })
+            matches!(
+                warning,
+                Warning::Truncated { .. }
+                    | Warning::Malformed { .. }
+                    | Warning::Missing { .. }
+                    | Warning::Limited { .. }
+            )
         };
         if let Some(warning) = warnings.iter().find(is_doubt) {
             return Some(Missing::Warned(warning));

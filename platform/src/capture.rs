@@ -4,6 +4,7 @@ mod archive;
 mod core;
 mod saved;
 mod text;
+mod unpack;
 mod vmmap;
 
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
+use self::core::{Core, elf};
 use self::saved::Saved;
 use self::text::Found;
 use crate::error::{Error, Result};
@@ -25,14 +27,21 @@ pub use archive::write_archive;
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
+/// The first bytes of files that have to be decompressed first, with what does it.
+const FOREIGN: [(&[u8], &str); 2] = [(b"\xfd7zX", "xz"), (b"\x04\x22\x4d\x18", "lz4")];
+
+/// The first bytes of a kernel's dump by `makedumpfile`.
+const KDUMP: &[u8] = b"KDUMP   ";
+
 /// Opens a saved capture: an archive ([`write_archive`]), the text of `/proc/PID/maps` or `smaps` from any Linux, another listing
-/// of a memory map, or a report of macOS's `vmmap`. Each may be compressed by gzip or zstd.
+/// of a memory map, a report of macOS's `vmmap`, or an ELF core of Linux. Each may be compressed by gzip or zstd.
 ///
 /// The map may stand anywhere in a text of any length, with a prefix before each line. If there are several,
 /// [`OpenOptions::part`](method@OpenOptions::part) chooses one.
 ///
 /// Reads the whole capture. In a text, lines that are not understood, regions out of order, a missing end and anything that was
-/// taken off are warnings.
+/// taken off are warnings. Of a core, only headers and notes are read, and memory when it is asked for; one that is compressed is
+/// unpacked to a temporary file.
 ///
 /// # Errors
 ///
@@ -40,8 +49,16 @@ const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 pub fn open_file(path: &Path, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
     let io_error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let file = File::open(path).map_err(io_error("open"))?;
-    if file.metadata().map_err(io_error("read"))?.is_dir() {
+    let metadata = file.metadata().map_err(io_error("read"))?;
+    if metadata.is_dir() {
         return Err(malformed(path, "is a directory, not a capture of a memory map"));
+    }
+    if metadata.is_file() {
+        let mut start = [0; elf::MAGIC.len()];
+        let read = core::read_at(&file, &mut start, 0).map_err(io_error("read"))?;
+        if &start[..read] == elf::MAGIC {
+            return open_core(path, file, options);
+        }
     }
     open_reader(path, file, options)
 }
@@ -59,6 +76,11 @@ pub fn open_reader(
     let mut start = Vec::new();
     let read = input.by_ref().take(ZSTD.len() as u64).read_to_end(&mut start);
     read.map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
+    if let Some((_, tool)) = FOREIGN.iter().find(|(magic, _)| start.starts_with(magic)) {
+        let shown = path.display();
+        let problem = format!("is compressed with {tool}: decompress it first (`{tool} -d {shown}`)");
+        return Err(malformed(path, problem));
+    }
     let (is_gzip, is_zstd) = (start.starts_with(GZIP), start == ZSTD);
     let input = Cursor::new(start).chain(input);
     if is_gzip {
@@ -95,6 +117,18 @@ fn open_content(
         let text = BufReader::new(Cursor::new(start).chain(input));
         return Ok(Box::new(Saved(archive::read(path, text)?)));
     }
+    if start.starts_with(elf::MAGIC) {
+        let file = unpack::to_file(Cursor::new(start).chain(input)).map_err(|failure| match failure {
+            unpack::Failure::Input(source) => unreadable(source),
+            unpack::Failure::Output(source) => {
+                Error::Io { action: "unpack to a temporary file", path: path.to_owned(), source }
+            }
+        })?;
+        return open_core(path, file, options);
+    }
+    if start.starts_with(KDUMP) {
+        return Err(malformed(path, "is a dump of a whole machine, not of a process"));
+    }
     match text::read(path, Cursor::new(start).chain(input), options.part).map_err(unreadable)? {
         Found::Map(map) => Ok(Box::new(Saved(*map))),
         Found::TooFew(parts) => {
@@ -103,6 +137,14 @@ fn open_content(
         }
         Found::Nothing(problem) => Err(malformed(path, problem)),
     }
+}
+
+/// Opens the ELF core in `file`.
+fn open_core(path: &Path, file: File, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
+    if options.part.is_some_and(|part| part != 1) {
+        return Err(malformed(path, "is a core, which has 1 memory map: leave out --part"));
+    }
+    Ok(Box::new(Core::new(elf::read(path, &file)?, file)))
 }
 
 fn malformed(path: &Path, problem: impl Into<String>) -> Error {

@@ -58,6 +58,11 @@ pub enum Warning {
         /// What it lacks, as a sentence.
         lack: Cow<'static, str>,
     },
+    /// Regions of the process are not in the capture.
+    Missing {
+        /// Why, as a sentence.
+        why: Cow<'static, str>,
+    },
     /// The kernel has hidden the addresses in a capture: all of them are 0.
     HiddenAddresses,
     /// The counters could not be read, but the map could.
@@ -100,6 +105,7 @@ impl Warning {
             Warning::Parts { .. } => "parts",
             Warning::Cleaned { .. } => "cleaned",
             Warning::Incomplete { .. } => "incomplete",
+            Warning::Missing { .. } => "missing",
             Warning::HiddenAddresses => "hidden-addresses",
             Warning::NoCounts { .. } => "no-counts",
             Warning::NoMemory { .. } => "no-memory",
@@ -139,6 +145,7 @@ impl fmt::Display for Warning {
             ),
             Warning::Cleaned { what } => write!(f, "took off what is no part of the map: {what}"),
             Warning::Incomplete { lack } => f.write_str(lack),
+            Warning::Missing { why } => f.write_str(why),
             Warning::HiddenAddresses => f.write_str(
                 "all addresses are 0: the kernel hides them from the user who read the map, so no size is known that smaps \
                  does not count",

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mmview_platform::{
-    AddrRange, Bytes, Claim, Device, Memory, Native, PageSize, Protection, Region, TargetArch,
+    AddrRange, Bytes, Claim, Device, Memory, Name, Native, PageSize, Protection, Region, TargetArch,
 };
 
 use super::claims::Claims;
@@ -30,9 +30,26 @@ pub(super) struct Image {
     pub path: Arc<[u8]>,
     /// What the loader adds to the addresses in the file.
     bias: u64,
-    inode: u64,
-    device: Device,
+    file: FileId,
     page: u64,
+}
+
+/// A file: its device and inode, or its path where those are unknown, as in a core.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum FileId {
+    Inode(Device, u64),
+    Path(Name),
+}
+
+impl FileId {
+    /// The file that a region maps.
+    fn of(region: &Region) -> Option<FileId> {
+        let native = region.native.linux()?;
+        match native.inode {
+            0 => region.name.clone().filter(Name::is_file).map(FileId::Path),
+            inode => Some(FileId::Inode(native.device, inode)),
+        }
+    }
 }
 
 /// The images of a process, by address.
@@ -50,20 +67,17 @@ impl Images {
         arch: TargetArch,
         page_size: Option<PageSize>,
     ) -> Images {
-        let file = |region: &Region| {
-            let native = region.native.linux()?;
-            (native.inode != 0 && !region.share.is_shared()).then_some((native.device, native.inode))
-        };
-        let is_code = |region: &&Region| region.protection.is_executable();
+        let file = |region: &Region| if region.share.is_shared() { None } else { FileId::of(region) };
+        let is_code = |region: &&Region| region.protection.is_executable() || !region.protection.is_known();
         let executable: HashSet<_> = regions.iter().filter(is_code).filter_map(file).collect();
-        let mut read: HashMap<(Device, u64), Option<Rc<Elf>>> = HashMap::new();
+        let mut read: HashMap<FileId, Option<Rc<Elf>>> = HashMap::new();
         let mut images = Vec::new();
         for region in regions.iter().filter(|region| region.offset == 0) {
             let Some(key) = file(region).filter(|key| executable.contains(key)) else { continue };
             if !read.contains_key(&key) && read.len() >= MOST_IMAGES {
                 break;
             }
-            let elf = read.entry(key).or_insert_with(|| {
+            let elf = read.entry(key.clone()).or_insert_with(|| {
                 let elf = memory.open_file(region).and_then(Elf::read)?;
                 (elf.word_size() == arch.word_size.0).then(|| Rc::new(elf))
             });
@@ -75,8 +89,7 @@ impl Images {
                 bias: start.wrapping_sub(base - base % page),
                 path: region.name.as_ref().map_or_else(|| Arc::from(&b""[..]), |name| name.bytes().into()),
                 elf,
-                device: key.0,
-                inode: key.1,
+                file: key,
                 page,
             });
         }
@@ -189,8 +202,7 @@ impl Image {
 
     /// Whether a region maps its file.
     fn is_of(&self, region: &Region) -> bool {
-        let native = region.native.linux();
-        native.is_some_and(|native| (native.device, native.inode) == (self.device, self.inode))
+        FileId::of(region).as_ref() == Some(&self.file)
     }
 
     fn claim(&self, claims: &mut Claims<'_>) {

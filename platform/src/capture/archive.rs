@@ -39,6 +39,7 @@ fn version(map: &MemoryMap) -> u32 {
             Warning::Parts { .. }
                 | Warning::Cleaned { .. }
                 | Warning::Incomplete { .. }
+                | Warning::Missing { .. }
                 | Warning::HiddenAddresses
         )
     };

@@ -3,8 +3,12 @@
 //! A dump is a map, and the bytes of some of its pages. Headers and notes are read at once; memory is read with `pread`, when
 //! something asks for it. The file may belong to someone else and change meanwhile, so it is never mapped.
 
+pub(super) mod elf;
+mod files;
+
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::detail::Detail;
@@ -140,6 +144,17 @@ impl Memory for CoreMemory {
         Ok(parts)
     }
 
+    /// The file of the same path on this machine, if it is the same image: its build ID is that in the dump.
+    fn open_file(&self, region: &Region) -> Option<File> {
+        let name = region.name.as_ref().filter(|name| name.is_file() && !name.is_deleted())?;
+        if region.offset != 0 {
+            return None;
+        }
+        let mut start = vec![0; files::START];
+        let read = self.read_at(region.range.start(), &mut start).ok()?;
+        files::open(&host_path(name.bytes())?, &start[..read])
+    }
+
     fn frames(&self, _: AddrRange) -> Result<Vec<Option<u64>>> {
         Ok(Vec::new())
     }
@@ -147,6 +162,14 @@ impl Memory for CoreMemory {
     fn cost(&self) -> MemoryCost {
         self.meter.cost()
     }
+}
+
+/// A path of the dumped process as one of this machine; `None` if it can't be one.
+fn host_path(path: &[u8]) -> Option<PathBuf> {
+    #[cfg(unix)]
+    return Some(std::os::unix::ffi::OsStrExt::from_bytes(path)).map(|path: &std::ffi::OsStr| path.into());
+    #[cfg(not(unix))]
+    std::str::from_utf8(path).ok().map(PathBuf::from)
 }
 
 /// Reads from `offset` on until the buffer is full or the file ends. The place of the file does not matter.

@@ -119,6 +119,15 @@ impl TargetArch {
         Some(TargetArch::new(word_size, byte_order, Machine::from_elf(machine)))
     }
 
+    /// The number in `bytes`, which are at most 8.
+    pub(crate) fn number(self, bytes: &[u8]) -> u64 {
+        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        match self.byte_order {
+            ByteOrder::Big => bytes.iter().fold(0, add),
+            ByteOrder::Little => bytes.iter().rev().fold(0, add),
+        }
+    }
+
     /// The architecture of a `Code Type` as vmmap prints it, such as `X86-64` or `ARM64E`; `None` for an unknown one.
     pub fn from_code_type(code_type: &str) -> Option<TargetArch> {
         let (word_size, byte_order, machine) = match code_type {

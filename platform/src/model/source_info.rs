@@ -20,6 +20,8 @@ pub enum CaptureFormat {
     Listing(&'static str),
     /// A report of macOS's `vmmap`.
     Vmmap,
+    /// A core: the memory of a process that ended.
+    Core,
     /// An archive of mmview's ([`write_archive`](crate::write_archive)).
     Archive,
 }
@@ -33,6 +35,7 @@ impl CaptureFormat {
             CaptureFormat::SmapsRollup => "smaps-rollup",
             CaptureFormat::Listing(id) => id,
             CaptureFormat::Vmmap => "vmmap",
+            CaptureFormat::Core => "core",
             CaptureFormat::Archive => "archive",
         }
     }

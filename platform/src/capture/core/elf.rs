@@ -1,0 +1,280 @@
+//! Cores of Linux processes, of any word size and byte order, written by the kernel or by gdb's `gcore`.
+//!
+//! Only headers and notes are read, so the size of a core does not matter. A core may be cut, damaged or forged: what
+//! contradicts itself is left out and reported.
+
+mod extents;
+mod headers;
+mod notes;
+mod regions;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use object::Endianness;
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::elf::FileHeader;
+
+use self::extents::Extents;
+use self::headers::{Failure, Headers};
+use self::notes::Notes;
+use super::{Dump, Segment, read_at};
+use crate::capture::malformed;
+use crate::detail::Detail;
+use crate::error::{Error, Result};
+use crate::memory_map::MemoryMap;
+use crate::model::{
+    Bytes, Capabilities, CaptureFormat, Crash, Origin, PageSize, Parent, ProcessInfo, Region, SourceInfo,
+    TargetArch, ThreadInfo,
+};
+use crate::warning::Warning;
+
+/// The first bytes of every ELF file.
+pub(in crate::capture) const MAGIC: &[u8] = b"\x7fELF";
+
+/// How many bytes of notes are read at most. The kernel limits the list of files to 4 MiB; a thread has some kilobytes.
+const LARGEST_NOTES: u64 = 64 << 20;
+
+/// The smallest page in use, if a core does not say.
+const SMALLEST_PAGE: u64 = 4096;
+
+/// Reads the core in `file`, whose name in messages is `path`.
+pub(in crate::capture) fn read(path: &Path, file: &File) -> Result<Dump> {
+    let result = Reader::new(file).and_then(|(reader, start)| match reader.arch.word_size {
+        Bytes(8) => reader.read::<FileHeader64<Endianness>>(path, &start),
+        _ => reader.read::<FileHeader32<Endianness>>(path, &start),
+    });
+    result.map_err(|failure| match failure {
+        Failure::Unreadable(source) => Error::Io { action: "read", path: path.to_owned(), source },
+        Failure::Malformed(problem) => malformed(path, problem),
+    })
+}
+
+struct Reader<'a> {
+    file: &'a File,
+    length: u64,
+    arch: TargetArch,
+}
+
+impl Reader<'_> {
+    /// A reader, and the beginning of the file.
+    fn new(file: &File) -> Result<(Reader<'_>, Vec<u8>), Failure> {
+        let mut start = vec![0; size_of::<FileHeader64<Endianness>>()];
+        let read = read_at(file, &mut start, 0)?;
+        start.truncate(read);
+        let arch = TargetArch::from_elf(&start);
+        let arch =
+            arch.ok_or_else(|| Failure::Malformed("is damaged: its ELF header is not known".into()))?;
+        Ok((Reader { file, length: file.metadata()?.len(), arch }, start))
+    }
+
+    fn read<E: FileHeader<Endian = Endianness>>(&self, path: &Path, start: &[u8]) -> Result<Dump, Failure> {
+        let malformed = |problem: &str| Failure::Malformed(problem.into());
+        let header = E::parse(start).map_err(|_| malformed("is damaged: its ELF header is cut"))?;
+        let endian = header.endian().map_err(|_| malformed("is damaged: its byte order is not known"))?;
+        if header.e_type(endian) != elf::ET_CORE {
+            return Err(malformed("is a program or library, not a core: there is no process in it"));
+        }
+        let headers = Headers::read(self.file, self.length, header)?;
+        let (mut notes, mut warnings) = self.notes::<E>(endian, &headers)?;
+        if notes.is_of_machine {
+            return Err(malformed("is a dump of a whole machine, not of a process"));
+        }
+        if headers.loads.is_empty() {
+            return Err(malformed("is a core without memory regions"));
+        }
+        if header.e_ident().os_abi == elf::ELFOSABI_FREEBSD {
+            notes.other_system = Some("FreeBSD");
+        }
+        if let Some(system) = notes.other_system {
+            notes = Notes::default();
+            warnings = vec![incomplete(format!("a core of {system}: only bounds and protections are known"))];
+        } else if notes.threads.iter().any(|thread| thread.registers.is_none()) {
+            let machine = header.e_machine(endian).0;
+            warnings.push(incomplete(format!(
+                "registers of machine {machine:#x} are not known: thread stacks have no name"
+            )));
+        }
+        warnings.extend(self.cut(&headers, &notes));
+        warnings.extend(left_out(&headers, &notes));
+        Ok(self.dump(path, &headers, &notes, warnings))
+    }
+
+    /// Reads the notes, and what is doubtful about them.
+    fn notes<E: FileHeader<Endian = Endianness>>(
+        &self,
+        endian: Endianness,
+        headers: &Headers,
+    ) -> io::Result<(Notes, Vec<Warning>)> {
+        let mut notes = Notes::default();
+        let mut room = LARGEST_NOTES;
+        let mut warnings = Vec::new();
+        for &(offset, size) in &headers.notes {
+            let there = size.min(self.length.saturating_sub(offset));
+            let mut bytes = vec![0; there.min(room) as usize];
+            room -= bytes.len() as u64;
+            let read = read_at(self.file, &mut bytes, offset)?;
+            let is_sound = notes.add::<E>(endian, self.arch, &bytes[..read]);
+            if read as u64 == size && !is_sound {
+                warnings.push(incomplete("a note of the core is broken: names may be missing"));
+            } else if there == size && size > read as u64 {
+                warnings.push(incomplete("the core has more than 64 MiB of notes: names may be missing"));
+            }
+        }
+        warnings.extend(notes.doubts.iter().map(|doubt| incomplete(*doubt)));
+        if notes.files.is_none() && warnings.is_empty() && self.is_cut(headers).is_none() {
+            warnings.push(incomplete("the core has no list of mapped files: names and offsets are unknown"));
+        }
+        Ok((notes, warnings))
+    }
+
+    /// How long the file should be, if it is shorter.
+    fn is_cut(&self, headers: &Headers) -> Option<u64> {
+        let ends = headers.loads.iter().map(|load| load.file_end());
+        let notes = headers.notes.iter().map(|(offset, size)| offset.saturating_add(*size));
+        ends.chain(notes).max().filter(|needed| *needed > self.length)
+    }
+
+    /// What a core lacks that is cut off.
+    fn cut(&self, headers: &Headers, notes: &Notes) -> Option<Warning> {
+        let needed = self.is_cut(headers)?;
+        let lacking =
+            headers.loads.iter().filter(|load| load.size != 0 && load.file_end() > self.length).count();
+        let regions = if lacking == 1 { "1 region lacks".into() } else { format!("{lacking} regions lack") };
+        let cut = format!(
+            "the core is cut: {} of {} bytes; {regions} memory",
+            grouped(self.length),
+            grouped(needed)
+        );
+        Some(if notes.files.is_some() {
+            incomplete(format!("{cut}; the map is whole"))
+        } else {
+            Warning::Missing { why: format!("{cut}; its names were at the end and are lost").into() }
+        })
+    }
+
+    fn dump(&self, path: &Path, headers: &Headers, notes: &Notes, warnings: Vec<Warning>) -> Dump {
+        let peek = |offset, buffer: &mut [u8]| read_at(self.file, buffer, offset).unwrap_or(0);
+        let mut regions = regions::regions(&headers.loads, notes, self.arch, peek);
+        let page = notes.page_size.unwrap_or(SMALLEST_PAGE);
+        let extents = if is_by_kernel(headers, notes) && self.is_cut(headers).is_none() {
+            Extents::find(self.file, self.length, page)
+        } else {
+            None
+        };
+        let segments: Vec<Segment> = match &extents {
+            Some(extents) => headers.loads.iter().flat_map(|load| extents.segments(load)).collect(),
+            None => headers.loads.iter().filter_map(|load| load.segment(self.length)).collect(),
+        };
+        if let Some(extents) = &extents {
+            count(&mut regions, headers, extents);
+        }
+        let detail = if extents.is_some() { Detail::Resident } else { Detail::Layout };
+        let origin = Origin::Capture { path: path.to_owned(), format: CaptureFormat::Core };
+        let mut source = SourceInfo::new(origin, "linux", Capabilities::of_capture(detail));
+        source.page_size = notes.page_size.and_then(PageSize::new);
+        source.arch = Some(self.arch);
+        let mut map = MemoryMap::new(source, process(notes), detail, regions);
+        map.warnings = warnings;
+        Dump { map, segments }
+    }
+}
+
+fn incomplete(lack: impl Into<std::borrow::Cow<'static, str>>) -> Warning {
+    Warning::Incomplete { lack: lack.into() }
+}
+
+/// The regions that a core does not have.
+fn left_out(headers: &Headers, notes: &Notes) -> Option<Warning> {
+    let why = match headers.impossible {
+        0 if notes.is_by_gdb => {
+            "gdb wrote this core, which leaves out regions: unwritten code and read-only data, and memory without access"
+                .into()
+        }
+        0 => return None,
+        1 => "1 region of the core is impossible and was left out".into(),
+        count => format!("{count} regions of the core are impossible and were left out").into(),
+    };
+    Some(Warning::Missing { why })
+}
+
+/// Whether the kernel wrote the core: notes come first.
+fn is_by_kernel(headers: &Headers, notes: &Notes) -> bool {
+    let data = headers.loads.iter().filter(|load| load.size != 0).map(|load| load.offset).min();
+    let is_first = |(offset, size): &(u64, u64)| data.is_none_or(|data| offset.saturating_add(*size) <= data);
+    !notes.is_by_gdb && !headers.notes.is_empty() && headers.notes.iter().all(is_first)
+}
+
+/// Counts what is resident of private anonymous memory. The kernel reads pages of files and shared memory for the core that
+/// the process had not touched, so nothing is known of those.
+fn count(regions: &mut [Region], headers: &Headers, extents: &Extents) {
+    for load in headers.loads.iter().filter(|load| load.is_whole()) {
+        let place = regions.partition_point(|region| region.range.start() < load.range.start());
+        let Some(region) = regions.get_mut(place).filter(|region| region.range == load.range) else {
+            continue;
+        };
+        let name = region.name.as_ref().map(|name| name.bytes());
+        if matches!(name, None | Some(b"[heap]" | b"[stack]")) {
+            let stored = extents.segments(load).map(|segment| segment.range.size()).sum();
+            region.counts.resident = Some(stored);
+        }
+    }
+}
+
+fn process(notes: &Notes) -> ProcessInfo {
+    let mut process = ProcessInfo::default();
+    if let Some(known) = &notes.process {
+        process.pid = Some(known.pid);
+        process.parent = (known.parent != 0).then_some(Parent { pid: known.parent, name: None });
+        process.name = Some(known.name.clone());
+        process.command = vec![known.command.clone()];
+    }
+    process.path = regions::program(notes).map(|file| file.name.clone());
+    process.threads = notes
+        .threads
+        .iter()
+        .map(|thread| {
+            let stack_pointer = thread.registers.map(|(stack, _)| stack);
+            ThreadInfo { stack_pointer, ..ThreadInfo::new(thread.id.into()) }
+        })
+        .collect();
+    // The main thread first.
+    process.threads.sort_by_key(|thread| process.pid.map(u64::from) != Some(thread.id));
+    process.crash = crash(notes);
+    process
+}
+
+/// Why the process ended. `None` if it did not: gdb only stopped it.
+fn crash(notes: &Notes) -> Option<Crash> {
+    const SIGSTOP: i32 = 19;
+    let failed = notes.threads.first();
+    let signal = notes.signal.as_ref().map(|signal| signal.number).or_else(|| Some(failed?.signal))?;
+    if signal == 0 || (notes.is_by_gdb && signal == SIGSTOP) {
+        return None;
+    }
+    Some(Crash {
+        signal: Some(signal),
+        code: notes.signal.as_ref().map(|signal| signal.code.into()),
+        address: notes.signal.as_ref().and_then(|signal| signal.address),
+        sender: notes.signal.as_ref().and_then(|signal| signal.sender),
+        thread: failed.map(|thread| thread.id.into()),
+        instruction: failed.and_then(|thread| thread.registers).map(|(_, program)| program),
+    })
+}
+
+/// A number with commas between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place != 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
