@@ -189,7 +189,8 @@ fn incomplete(lack: impl Into<std::borrow::Cow<'static, str>>) -> Warning {
 fn left_out(headers: &Headers, notes: &Notes) -> Option<Warning> {
     let why = match headers.impossible {
         0 if notes.is_by_gdb => {
-            "gdb wrote this core, which leaves out regions: unwritten code and read-only data, and memory without access"
+            "gdb wrote this core: it lacks memory that is not to be dumped and protections of unwritten files, and memory \
+             without access looks readable"
                 .into()
         }
         0 => return None,
