@@ -17,6 +17,7 @@ mod runtimes;
 mod shapes;
 #[cfg(test)]
 pub(crate) mod tests;
+mod windows;
 
 use std::fmt;
 
@@ -64,6 +65,7 @@ impl<I: Iterator<Item = Result<Region>>> Iterator for Classify<I> {
         };
         let meaning = match &region.native {
             Native::Macos(native) => macos::explain(&mut self.ahead, &self.context, &region, native),
+            Native::Windows(native) => windows::explain(&mut self.ahead, &self.context, &region, native),
             _ => linux::explain(&mut self.ahead, &mut self.past, &self.context, &region),
         };
         self.past.remember(&region, meaning.kind);

@@ -1,6 +1,6 @@
 //! Why a process ended: where the address lies that it accessed, and where its threads were.
 
-use mmview_platform::{AddrRange, Crash, ProcessInfo, ThreadInfo};
+use mmview_platform::{AddrRange, CaptureFormat, Crash, Origin, ProcessInfo, SourceInfo, ThreadInfo};
 
 use crate::kind::RegionKind;
 use crate::region::{Classified, region_at};
@@ -15,8 +15,8 @@ const NEAR_STACK: u64 = 1 << 20;
 /// Why a process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CrashReport {
-    /// What the dump says.
-    pub crash: Crash,
+    /// What the dump says; `None` if it does not say that the process crashed.
+    pub crash: Option<Crash>,
     /// Where the address lies; `None` if there is none.
     pub place: Option<Spot>,
     /// Where the thread that failed was.
@@ -51,19 +51,20 @@ pub(crate) enum Spot {
 }
 
 impl CrashReport {
-    /// Looks up what a dump says in its map, whose regions are ordered by address. `None` for anything but a dump.
-    pub fn new(process: &ProcessInfo, regions: &[Classified]) -> Option<CrashReport> {
-        let crash = process.crash?;
+    /// Looks up what a dump says in its map, whose regions are ordered by address.
+    pub fn new(process: &ProcessInfo, regions: &[Classified]) -> CrashReport {
+        let crash = process.crash;
         let region_of = |address: u64| region_at(regions, address).cloned().map(Box::new);
         let threads = process.threads.iter();
-        Some(CrashReport {
+        let address = crash.and_then(|crash| crash.address);
+        CrashReport {
             crash,
-            place: crash.address.map(|address| Spot::find(address, process, regions)),
-            instruction: crash.instruction.and_then(region_of),
+            place: address.map(|address| Spot::find(address, process, regions)),
+            instruction: crash.and_then(|crash| crash.instruction).and_then(region_of),
             threads: threads
                 .map(|thread| (thread.clone(), thread.stack_pointer.and_then(region_of)))
                 .collect(),
-        })
+        }
     }
 }
 
@@ -105,8 +106,49 @@ fn thread_in(process: &ProcessInfo, range: AddrRange) -> Option<ThreadInfo> {
     process.threads.iter().find(|thread| thread.stack_pointer.is_some_and(is_in)).cloned()
 }
 
+/// Whether a target is a dump of a process's memory.
+pub(crate) fn is_dump(source: &SourceInfo) -> bool {
+    matches!(source.origin, Origin::Capture { format: CaptureFormat::Core | CaptureFormat::Minidump, .. })
+}
+
+/// The name of what ended a process: a signal, an exception of Mach (`mach/exception_types.h`) or one of Windows (`winnt.h`).
+pub(crate) fn cause_name(os: &str, crash: &Crash) -> Option<String> {
+    match (crash.signal, crash.code) {
+        (Some(signal), _) => Some(signal_name(os, signal)),
+        (None, Some(code)) => Some(exception_name(os, code)),
+        (None, None) => None,
+    }
+}
+
+fn exception_name(os: &str, code: i64) -> String {
+    let name = match (os, code) {
+        ("macos", 1) => "EXC_BAD_ACCESS",
+        ("macos", 2) => "EXC_BAD_INSTRUCTION",
+        ("macos", 3) => "EXC_ARITHMETIC",
+        ("macos", 5) => "EXC_SOFTWARE",
+        ("macos", 6) => "EXC_BREAKPOINT",
+        ("macos", 10) => "EXC_CRASH",
+        ("macos", 11) => "EXC_RESOURCE",
+        ("macos", 12) => "EXC_GUARD",
+        ("windows", 0x8000_0003) => "EXCEPTION_BREAKPOINT",
+        ("windows", 0xc000_0005) => "EXCEPTION_ACCESS_VIOLATION",
+        ("windows", 0xc000_0006) => "EXCEPTION_IN_PAGE_ERROR",
+        ("windows", 0xc000_000d) => "STATUS_INVALID_PARAMETER",
+        ("windows", 0xc000_001d) => "EXCEPTION_ILLEGAL_INSTRUCTION",
+        ("windows", 0xc000_008c) => "EXCEPTION_ARRAY_BOUNDS_EXCEEDED",
+        ("windows", 0xc000_0094) => "EXCEPTION_INT_DIVIDE_BY_ZERO",
+        ("windows", 0xc000_0095) => "EXCEPTION_INT_OVERFLOW",
+        ("windows", 0xc000_0096) => "EXCEPTION_PRIV_INSTRUCTION",
+        ("windows", 0xc000_00fd) => "EXCEPTION_STACK_OVERFLOW",
+        ("windows", 0xc000_0374) => "STATUS_HEAP_CORRUPTION",
+        ("windows", 0xc000_0409) => "STATUS_STACK_BUFFER_OVERRUN",
+        _ => return format!("exception {code:#x}"),
+    };
+    name.to_owned()
+}
+
 /// The name of a signal on the system of a dump.
-pub(crate) fn signal_name(os: &str, signal: i32) -> String {
+fn signal_name(os: &str, signal: i32) -> String {
     let name = match (os, signal) {
         (_, 4) => "SIGILL",
         (_, 5) => "SIGTRAP",
@@ -148,7 +190,7 @@ mod tests {
         let context = Context::new(&process, &source());
         let regions: Vec<_> =
             Classify::new(regions(MAP).into_iter().map(Ok), context).map(|region| region.unwrap()).collect();
-        CrashReport::new(&process, &regions).unwrap().place.unwrap()
+        CrashReport::new(&process, &regions).place.unwrap()
     }
 
     #[test]

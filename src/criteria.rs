@@ -143,7 +143,16 @@ impl Permissions {
     /// Whether a region has this protection; `None` if that is unknown.
     pub(crate) fn matches(self, region: &Classified) -> Option<bool> {
         let protection = region.protection();
-        protection.is_known().then(|| self.allow(protection, region))
+        let is_known = protection.is_known() && (region.share().is_known() || !self.ask_for_share());
+        is_known.then(|| self.allow(protection, region))
+    }
+
+    /// Whether `p` or `s` is asked for.
+    fn ask_for_share(self) -> bool {
+        match self.0 {
+            Letters::Exactly(places) => places[3].is_some(),
+            Letters::AtLeast([.., private, shared]) => private || shared,
+        }
     }
 
     fn allow(self, protection: Protection, region: &Classified) -> bool {

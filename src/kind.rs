@@ -41,6 +41,8 @@ macro_rules! kinds {
 kinds! {
     /// Code of a program or library.
     Text = "text", ".text", Code;
+    /// A part of a program or library, code or constants, whose protection is unknown.
+    Image = "image", "image", Code;
     /// Symbols, relocations and signatures of a Mach-O image, for the loader and for debuggers.
     LinkEdit = "linkedit", "__LINKEDIT", Code;
     /// Constants and headers of a program or library.
@@ -99,6 +101,8 @@ kinds! {
     Named = "named", "named memory", Data;
     /// Private anonymous memory.
     Anonymous = "anonymous", "anonymous", Data;
+    /// Memory in a dump that does not say what it is.
+    Unknown = "unknown", "unknown", Data;
     /// Kernel code for system calls that need no mode switch.
     Vdso = "vdso", "[vdso]", Kernel;
     /// The data that this code reads.
@@ -129,7 +133,7 @@ impl RegionKind {
 
     /// Whether it is in the read-only part of programs and libraries.
     pub const fn is_library(self) -> bool {
-        matches!(self, RegionKind::Text | RegionKind::Rodata | RegionKind::LinkEdit)
+        matches!(self, RegionKind::Text | RegionKind::Rodata | RegionKind::LinkEdit | RegionKind::Image)
     }
 
     /// The identifiers of every kind.

@@ -242,7 +242,7 @@ impl Builder {
             self.summary.libraries.total.add(region.known_size());
             self.summary.libraries.resident.add(region.counts().resident);
         }
-        if region.protection().is_writable() && !has_pager(region) {
+        if (region.protection().is_writable() || !region.protection().is_known()) && !has_pager(region) {
             self.summary.writable.add(facts);
             self.writable_hugetlb += hugetlb(region);
         }
@@ -306,12 +306,22 @@ impl Builder {
 
 impl Writable {
     fn add(&mut self, region: &Region) {
+        if !region.protection.is_known() {
+            for sum in [&mut self.total, &mut self.written, &mut self.resident, &mut self.swapped] {
+                sum.add(None);
+            }
+            return;
+        }
         let (resident, swapped) = (region.counts.resident, region.counts.swapped);
         self.total.add(region.known_size());
         self.resident.add(resident);
         self.swapped.add(swapped);
-        if region.share == ShareMode::Private {
-            self.written.add(resident.zip(swapped).map(|(resident, swapped)| resident + swapped));
+        match region.share {
+            ShareMode::Private => {
+                self.written.add(resident.zip(swapped).map(|(resident, swapped)| resident + swapped));
+            }
+            ShareMode::Unknown => self.written.add(None),
+            _ => {}
         }
     }
 }

@@ -8,13 +8,13 @@ mod unpack;
 mod vmmap;
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
-use self::core::{Core, elf};
+use self::core::Core;
 use self::saved::Saved;
 use self::text::Found;
 use crate::error::{Error, Result};
@@ -34,13 +34,14 @@ const FOREIGN: [(&[u8], &str); 2] = [(b"\xfd7zX", "xz"), (b"\x04\x22\x4d\x18", "
 const KDUMP: &[u8] = b"KDUMP   ";
 
 /// Opens a saved capture: an archive ([`write_archive`]), the text of `/proc/PID/maps` or `smaps` from any Linux, another listing
-/// of a memory map, a report of macOS's `vmmap`, or an ELF core of Linux. Each may be compressed by gzip or zstd.
+/// of a memory map, a report of macOS's `vmmap`, or a memory dump: an ELF core of Linux, a Mach-O core of a Mac, a minidump. Each may
+/// be compressed by gzip or zstd.
 ///
 /// The map may stand anywhere in a text of any length, with a prefix before each line. If there are several,
 /// [`OpenOptions::part`](method@OpenOptions::part) chooses one.
 ///
 /// Reads the whole capture. In a text, lines that are not understood, regions out of order, a missing end and anything that was
-/// taken off are warnings. Of a core, only headers and notes are read, and memory when it is asked for; one that is compressed is
+/// taken off are warnings. Of a dump, only the description is read, and memory when it is asked for; one that is compressed is
 /// unpacked to a temporary file.
 ///
 /// # Errors
@@ -54,10 +55,11 @@ pub fn open_file(path: &Path, options: &OpenOptions) -> Result<Box<dyn RegionSou
         return Err(malformed(path, "is a directory, not a capture of a memory map"));
     }
     if metadata.is_file() {
-        let mut start = [0; elf::MAGIC.len()];
-        let read = core::read_at(&file, &mut start, 0).map_err(io_error("read"))?;
-        if &start[..read] == elf::MAGIC {
-            return open_core(path, file, options);
+        let mut start = Vec::new();
+        (&file).take(core::START as u64).read_to_end(&mut start).map_err(io_error("read"))?;
+        (&file).rewind().map_err(io_error("read"))?;
+        if core::is_dump(&start) {
+            return open_dump(path, file, options);
         }
     }
     open_reader(path, file, options)
@@ -117,14 +119,14 @@ fn open_content(
         let text = BufReader::new(Cursor::new(start).chain(input));
         return Ok(Box::new(Saved(archive::read(path, text)?)));
     }
-    if start.starts_with(elf::MAGIC) {
+    if core::is_dump(&start) {
         let file = unpack::to_file(Cursor::new(start).chain(input)).map_err(|failure| match failure {
             unpack::Failure::Input(source) => unreadable(source),
             unpack::Failure::Output(source) => {
                 Error::Io { action: "unpack to a temporary file", path: path.to_owned(), source }
             }
         })?;
-        return open_core(path, file, options);
+        return open_dump(path, file, options);
     }
     if start.starts_with(KDUMP) {
         return Err(malformed(path, "is a dump of a whole machine, not of a process"));
@@ -139,12 +141,12 @@ fn open_content(
     }
 }
 
-/// Opens the ELF core in `file`.
-fn open_core(path: &Path, file: File, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
+/// Opens the dump in `file`.
+fn open_dump(path: &Path, file: File, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
     if options.part.is_some_and(|part| part != 1) {
-        return Err(malformed(path, "is a core, which has 1 memory map: leave out --part"));
+        return Err(malformed(path, "is a memory dump, which has 1 memory map: leave out --part"));
     }
-    Ok(Box::new(Core::new(elf::read(path, &file)?, file)))
+    Ok(Box::new(Core::new(core::read(path, &file)?, file)))
 }
 
 fn malformed(path: &Path, problem: impl Into<String>) -> Error {

@@ -75,7 +75,7 @@ pub use model::{
     PrintedLibraries, PrintedRow, PrintedSummary, PrintedTable, PrintedWritable, ProcessEntry, ProcessInfo,
     ProcessState, ProcessTotals, Protection, PurgeState, Reading, Region, Runtime, ShareMode, SizeClass,
     SmapsCounters, SmapsField, SourceInfo, TargetArch, Text, ThreadInfo, Unclaimed, UnknownField, User,
-    VmFlags, Zone,
+    VmFlags, WindowsMemory, WindowsRegion, Zone,
 };
 pub use options::OpenOptions;
 pub use source::{RegionSource, Regions};

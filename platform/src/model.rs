@@ -31,7 +31,10 @@ pub use counts::PageCounts;
 pub use ending::Ending;
 pub use macos::{MacosRegion, PurgeState};
 pub use name::{Name, NameKind};
-pub use native::{Device, LinuxRegion, Native, SmapsCounters, SmapsField, UnknownField, VmFlags};
+pub use native::{
+    Device, LinuxRegion, Native, SmapsCounters, SmapsField, UnknownField, VmFlags, WindowsMemory,
+    WindowsRegion,
+};
 pub use numa::{Numa, NumaNode};
 pub(crate) use pages::join;
 pub use pages::{PageRun, PageState};

@@ -37,6 +37,7 @@ impl Order {
         match &mut region.native {
             Native::Linux(native) => native.smaps = SmapsCounters::default(),
             Native::Macos(native) => native.clear_counts(),
+            Native::Windows(_) => {}
         }
         self.end = rest.end();
         Some(region)

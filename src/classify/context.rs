@@ -10,13 +10,26 @@ use mmview_platform::{
 use super::manner::Manner;
 use super::overlay::Overlay;
 use super::runtimes::Runtimes;
+use crate::crash;
+use crate::kind::RegionKind;
+
+/// A stack, by the stack pointer of its thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ThreadStack {
+    pointer: u64,
+    /// The title of the thread.
+    pub thread: String,
+    /// Whether it is the stack of the main thread or of another.
+    pub kind: RegionKind,
+}
 
 /// The facts about a process that determine the kinds of its regions.
 #[derive(Clone, Debug)]
 pub struct Context {
     pub(super) page_size: Bytes,
-    /// The stack pointers of all threads but the main one, sorted, with the title of the thread.
-    stacks: Vec<(u64, String)>,
+    /// The stack pointers of threads, sorted: of all but the main one where the map has the stack of that. No dump of a Mac or
+    /// of Windows has it.
+    stacks: Vec<ThreadStack>,
     /// The titles of all threads, by id.
     threads: Vec<(u64, String)>,
     /// How vmmap names types on the target's version of macOS.
@@ -39,13 +52,16 @@ impl Context {
             None => format!("thread {}", thread.id),
         };
         let threads: Vec<_> = process.threads.iter().map(|thread| (thread.id, title(thread))).collect();
-        let mut stacks: Vec<_> = process
-            .threads
-            .iter()
-            .skip(1)
-            .filter_map(|thread| Some((thread.stack_pointer?, title(thread))))
-            .collect();
-        stacks.sort();
+        let is_dump = crash::is_dump(source);
+        let main = process.pid.map(u64::from);
+        let stack = |(place, thread): (usize, &ThreadInfo)| {
+            let is_main = place == 0 && (main.is_none() || main == Some(thread.id));
+            let kind = if is_main { RegionKind::Stack } else { RegionKind::ThreadStack };
+            Some(ThreadStack { pointer: thread.stack_pointer?, thread: title(thread), kind })
+        };
+        let threads_shown = process.threads.iter().enumerate().skip(usize::from(!is_dump));
+        let mut stacks: Vec<_> = threads_shown.filter_map(stack).collect();
+        stacks.sort_by_key(|stack| stack.pointer);
         let page_size = source.page_size.map_or(Bytes(4096), PageSize::bytes);
         let naming = process.system.as_deref().map(Naming::of_system).unwrap_or_default();
         let runtimes = Arc::new(Runtimes::of_process(process));
@@ -76,11 +92,10 @@ impl Context {
         Context { level, ..self }
     }
 
-    /// Returns the title of the thread whose stack pointer is in `range`.
-    pub(super) fn thread_in(&self, range: AddrRange) -> Option<&str> {
-        let at = self.stacks.partition_point(|(pointer, _)| *pointer < range.start());
-        let (pointer, title) = self.stacks.get(at)?;
-        range.contains(*pointer).then_some(title)
+    /// Returns the thread whose stack pointer is in `range`.
+    pub(super) fn thread_in(&self, range: AddrRange) -> Option<&ThreadStack> {
+        let at = self.stacks.partition_point(|stack| stack.pointer < range.start());
+        self.stacks.get(at).filter(|stack| range.contains(stack.pointer))
     }
 
     /// Whether these facts explain `regions` as `others` explain `other_regions`, where those are the same.
@@ -92,7 +107,7 @@ impl Context {
     ) -> bool {
         // A stack pointer counts by the region that holds it.
         let stacks = |context: &Context, regions: &mut dyn Iterator<Item = &'a Region>| -> Vec<_> {
-            let thread = |region: &Region| Some((region.range, context.thread_in(region.range)?.to_owned()));
+            let thread = |region: &Region| Some((region.range, context.thread_in(region.range)?.clone()));
             regions.filter_map(thread).collect()
         };
         self.overlay.is_empty()

@@ -31,6 +31,8 @@ struct Run {
     /// The end of the image's data and its protection, if that is the last segment so far.
     data: Option<(u64, Protection)>,
     has_code: bool,
+    /// Whether parts of it can be code, because their protection is unknown.
+    has_unknown: bool,
 }
 
 impl Run {
@@ -49,6 +51,7 @@ impl Run {
             file_end: region.offset,
             data: None,
             has_code: false,
+            has_unknown: false,
         };
         run.extend(region);
         Some(run)
@@ -80,7 +83,9 @@ impl Run {
         if !region.protection.is_none() {
             self.file_end = region.offset.saturating_add(region.size().0);
         }
-        self.has_code |= is_code(region);
+        self.has_unknown |= !region.protection.is_known();
+        // A core lacks the protections of code. Only images have data next to it.
+        self.has_code |= is_code(region) || (self.has_unknown && region.protection.is_writable());
         self.data = region.protection.is_writable().then_some((self.end, region.protection));
     }
 
@@ -130,8 +135,14 @@ impl Images {
 
 /// Whether a region that was explained as `kind` is a segment of an image.
 pub(super) fn is_segment(region: &Region, kind: RegionKind) -> bool {
-    const SEGMENTS: [RegionKind; 5] =
-        [RegionKind::Text, RegionKind::Rodata, RegionKind::Relro, RegionKind::Data, RegionKind::Reserved];
+    const SEGMENTS: [RegionKind; 6] = [
+        RegionKind::Text,
+        RegionKind::Rodata,
+        RegionKind::Relro,
+        RegionKind::Data,
+        RegionKind::Reserved,
+        RegionKind::Image,
+    ];
     region.name.as_ref().is_some_and(|name| name.path().is_some()) && SEGMENTS.contains(&kind)
 }
 
@@ -150,7 +161,7 @@ where
         Some(index) => {
             let run = &mut images.runs[index];
             run.extend(region);
-            run.has_code
+            run.has_code || run.has_unknown
         }
         None => {
             let (length, has_code) = run_ahead(ahead, region)?;
@@ -159,7 +170,7 @@ where
                 return None;
             }
             let run = Run::start(region)?;
-            let has_code = run.has_code;
+            let has_code = run.has_code || run.has_unknown;
             images.runs.push(run);
             has_code
         }
@@ -192,7 +203,9 @@ where
     I: Iterator<Item = mmview_platform::Result<Region>>,
 {
     let protection = region.protection;
-    if protection.is_none() {
+    if !protection.is_known() {
+        RegionKind::Image
+    } else if protection.is_none() {
         RegionKind::Reserved
     } else if protection.is_writable() {
         RegionKind::Data

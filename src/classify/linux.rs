@@ -43,6 +43,10 @@ where
         let meaning = Meaning::of(kind);
         return if kind == RegionKind::Reserved { meaning.note("hole between segments") } else { meaning };
     }
+    let has_build_id = region.native.linux().is_some_and(|native| native.build_id.is_some());
+    if has_build_id && !region.protection.is_known() {
+        return Meaning::of(RegionKind::Image);
+    }
     if path == b"/dev/zero" {
         return Meaning::of(RegionKind::Anonymous);
     }
@@ -114,8 +118,13 @@ where
     }
     // Once every stack is known by the thread's own record, a stack pointer adds nothing but whole regions.
     let may_be_stack = shape.is_plain_memory() && !context.overlay.has_threads;
-    if may_be_stack && let Some(thread) = context.thread_in(region.range) {
-        return Meaning::of(RegionKind::ThreadStack).note(thread.to_owned());
+    if (may_be_stack || lacks_name(region))
+        && let Some(stack) = context.thread_in(region.range)
+    {
+        return Meaning::of(stack.kind).note(stack.thread.clone());
+    }
+    if lacks_name(region) {
+        return Meaning::of(RegionKind::Unknown);
     }
     if shapes::is_go_heap(past, region) {
         return Meaning { owner: Some("Go".into()), ..Meaning::likely(RegionKind::GcHeap).note("Go heap") };
@@ -145,6 +154,11 @@ where
         return Meaning::of(RegionKind::SharedMemory);
     }
     Meaning::of(RegionKind::Anonymous)
+}
+
+/// Whether a dump does not say whether the region maps a file.
+fn lacks_name(region: &Region) -> bool {
+    region.native.linux().is_some_and(|native| native.lacks_name)
 }
 
 /// Whether a region can be what `brk` extends on old 32-bit systems, which made it executable and did not label it.

@@ -27,6 +27,13 @@ pub(super) fn explain<I>(
 where
     I: Iterator<Item = Result<Region>>,
 {
+    if native.lacks_tag && native.segment.is_none() {
+        return match context.thread_in(region.range) {
+            _ if region.is_file_backed() => Meaning::of(RegionKind::Image),
+            Some(stack) => Meaning::of(stack.kind).note(stack.thread.clone()),
+            None => Meaning::of(RegionKind::Unknown),
+        };
+    }
     let title = title(region, native, context.naming);
     let kind = kind(&title, native);
     let stack = match kind {
@@ -37,7 +44,7 @@ where
             .and_then(|above| context.thread_in(above.range)),
         _ => None,
     };
-    let note = stack.map(|thread| Cow::Owned(thread.to_owned()));
+    let note = stack.map(|stack| Cow::Owned(stack.thread.clone()));
     let kind = if kind == RegionKind::Stack && note.is_some() { RegionKind::ThreadStack } else { kind };
     Meaning { title, note, ..Meaning::of(kind) }
 }

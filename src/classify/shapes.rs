@@ -183,8 +183,8 @@ where
         if !shape.is_plain_memory() || context.overlay.has_threads {
             return None;
         }
-        if let Some(thread) = context.thread_in(shape.range) {
-            return Some(Meaning::of(RegionKind::ThreadStack).note(thread.to_owned()));
+        if let Some(stack) = context.thread_in(shape.range) {
+            return Some(Meaning::of(stack.kind).note(stack.thread.clone()));
         }
         let is_stack = runtimes::is_fiber_stack(&context.runtimes, shape)
             || is_stack_shaped(context, below, shape, after);

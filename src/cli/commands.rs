@@ -86,6 +86,7 @@ pub(super) fn plan(args: Args, tool_arguments: Option<&[OsString]>) -> Result<(T
         Call { arguments, open, terminal_width: options.style.width }
     };
     let task = match args.command {
+        None if crash::is_asked(&args.targets) => crash::plan_of_targets(args.targets)?,
         None => summary::plan(args.targets, args.by.into(), args.rows)?,
         Some(Command::Regions(args)) => regions::plan(args)?,
         Some(Command::Heap(args)) => heap::plan(args)?,

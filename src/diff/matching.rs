@@ -121,14 +121,17 @@ fn is_same_object(one: &Region, other: &Region) -> bool {
             // A file can be renamed while it is mapped: its device and inode identify it.
             let is_file = |region: &Region| region.name.as_ref().is_some_and(Name::is_file);
             let is_same = match (is_file(one), is_file(other)) {
-                (true, true) if first.inode != 0 => {
+                // A core has no inodes.
+                (true, true) if first.inode != 0 && second.inode != 0 => {
                     (first.device, first.inode) == (second.device, second.inode)
                 }
+                (true, true) => object(one) == object(other),
                 _ => object(one) == object(other) && first.inode == second.inode,
             };
+            let is_known = one.share.is_known() && other.share.is_known();
             let has_offsets = object(one).is_some() && !is_label(one);
             is_same
-                && one.share.is_shared() == other.share.is_shared()
+                && (!is_known || one.share.is_shared() == other.share.is_shared())
                 && (!has_offsets || base(one) == base(other))
         }
         (Native::Macos(first), Native::Macos(second)) => {

@@ -377,8 +377,10 @@ pub const MAX_PERM: Field = Field::region("max-perm", "MAX", Class::Protection, 
 .id("max_protection")
 .needs(Detail::Counts)
 .about("The most that mprotect can allow");
-pub const SHARE: Field = Field::region("share", "SHR", Class::Share, |region| Value::Share(region.share()))
-    .about("Who sees a write");
+pub const SHARE: Field = Field::region("share", "SHR", Class::Share, |region| {
+    Some(region.share()).filter(|share| share.is_known()).map_or(Value::Unmeasured, Value::Share)
+})
+.about("Who sees a write");
 pub const FLAGS: Field = Field::region("flags", "FLAGS", Class::Words, |region| {
     let Some(flags) = linux(region).and_then(|native| native.vm_flags) else { return Value::Unmeasured };
     let letters: Vec<_> = flags.iter().map(|(letters, _)| letters).collect();

@@ -25,6 +25,7 @@ pub(super) struct Segment {
     pub file_size: u64,
     pub memory_size: u64,
     pub is_writable: bool,
+    pub is_executable: bool,
 }
 
 /// The headers of an image. Addresses are those of the file, before the loader adds its bias.
@@ -104,6 +105,7 @@ impl Elf {
                     file_size,
                     memory_size,
                     is_writable: segment.p_flags(endian).0 & elf::PF_W.0 != 0,
+                    is_executable: segment.p_flags(endian).0 & elf::PF_X.0 != 0,
                 }),
                 elf::PT_INTERP => image.has_interpreter = true,
                 elf::PT_GNU_RELRO => image.relro = Some((address, memory_size)),

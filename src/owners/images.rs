@@ -213,6 +213,11 @@ impl Image {
             let end = start.checked_add(size)?;
             AddrRange::new(start - start % self.page, end - end % self.page)
         });
+        // A core lacks the protections of what was never written.
+        for (range, segment) in self.segments().filter(|(_, segment)| !segment.is_writable) {
+            let kind = if segment.is_executable { RegionKind::Text } else { RegionKind::Rodata };
+            claims.add(&claim(range, kind), |region| self.is_of(region) && !region.protection.is_known());
+        }
         for (range, segment) in self.segments().filter(|(_, segment)| segment.is_writable) {
             let file_end = self.bias.wrapping_add(segment.address).saturating_add(segment.file_size);
             let file_end = file_end.checked_next_multiple_of(self.page).unwrap_or(file_end);

@@ -89,7 +89,7 @@ fn write_cell(out: &mut dyn Write, cell: &Cell<'_>, units: Units) -> io::Result<
         Cell::Address(address) => write!(out, "\"{address:#x}\""),
         Cell::Kind(kind) => value(out, kind.id()),
         Cell::Protection(protection) => value(out, &protection.is_known().then_some(protection.as_str())),
-        Cell::Share(share) => value(out, share.id()),
+        Cell::Share(share) => value(out, &share.is_known().then_some(share.id())),
         Cell::Time(time) => value(out, &timestamp(*time)),
         Cell::Change(change) => value(out, &Text(&sentence(change, units))),
         Cell::Found(found, _) => value(out, found),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::origins::{Origins, warnings_value};
 use super::{Head, Line, Note, Section, SectionKind, Tail, ViewKind, address_value, name_value};
-use crate::crash::{CrashReport, Spot, signal_name};
+use crate::crash::{CrashReport, Spot, cause_name, is_dump};
 use crate::region::Classified;
 
 /// The report, for people and for programs.
@@ -32,6 +32,16 @@ pub fn cause(origins: &Origins, report: &CrashReport) -> Section {
     Section::note(Note::Crash { os: origins.source.os, pid: origins.process.pid, report })
 }
 
+/// That a dump has only a part of the map.
+pub fn partial(origins: &Origins, warnings: &[Warning]) -> Option<Section> {
+    let why = warnings.iter().find_map(|warning| match warning {
+        Warning::Missing { why } => Some(why),
+        _ => None,
+    });
+    let why = why.filter(|_| is_dump(&origins.source))?;
+    Some(Section::note(Note::PartOfMap(why.to_string())))
+}
+
 /// What comes after it.
 pub fn tail(warnings: &[Warning]) -> Tail {
     let mut tail = Tail::default();
@@ -41,7 +51,7 @@ pub fn tail(warnings: &[Warning]) -> Tail {
 
 /// The cause in JSON.
 pub fn value(report: &CrashReport, os: &str) -> Value {
-    let crash = report.crash;
+    let Some(crash) = report.crash else { return Value::Null };
     let (place, region, before, after) = match &report.place {
         None => (None, None, None, None),
         Some(Spot::Null) => (Some("null"), None, None, None),
@@ -56,7 +66,7 @@ pub fn value(report: &CrashReport, os: &str) -> Value {
     let side = |region: Option<&Box<Classified>>| region.map(|region| region_value(region));
     json!({
         "signal": crash.signal,
-        "signal_name": crash.signal.map(|signal| signal_name(os, signal)),
+        "name": cause_name(os, &crash),
         "code": crash.code,
         "address": crash.address.map(address_value),
         "sender": crash.sender,

@@ -76,6 +76,8 @@ pub enum Note {
     NoZones {
         /// Whether it was read.
         was_read: bool,
+        /// Whether the target is a dump.
+        is_dump: bool,
     },
     /// The largest gap between regions, if there is one.
     LargestGap(Option<AddrRange>),
@@ -103,6 +105,8 @@ pub enum Note {
     Statement(Box<Statement>),
     /// A directory has no dumps.
     NoDumps(PathBuf),
+    /// A dump has only a part of the map; why, as a sentence.
+    PartOfMap(String),
     /// Why a process ended.
     Crash {
         /// The system of the dump.

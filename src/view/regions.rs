@@ -42,6 +42,7 @@ fn value_if_reported<'a>(region: &'a Classified, field: &'static Field) -> Cell<
     let os = match region.native() {
         Native::Linux(_) => Some("linux"),
         Native::Macos(_) => Some("macos"),
+        Native::Windows(_) => Some("windows"),
         _ => None,
     };
     if field.os == os { value(region, field) } else { Cell::Absent }

@@ -3,12 +3,16 @@
 //! A dump is a map, and the bytes of some of its pages. Headers and notes are read at once; memory is read with `pread`, when
 //! something asks for it. The file may belong to someone else and change meanwhile, so it is never mapped.
 
-pub(super) mod elf;
+mod elf;
+mod fields;
 mod files;
+mod macho;
+mod minidump;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::detail::Detail;
@@ -19,7 +23,50 @@ use crate::model::{AddrRange, Findings, ProcessInfo, Region, SourceInfo};
 use crate::source::{RegionSource, Regions};
 use crate::warning::Warning;
 
+use super::malformed;
 use super::saved::Saved;
+
+/// How many bytes [`is_dump`] looks at.
+pub(super) const START: usize = 8;
+
+/// Whether a file that begins with these bytes is a dump, or another file of a form that dumps have.
+pub(super) fn is_dump(start: &[u8]) -> bool {
+    start.starts_with(elf::MAGIC)
+        || minidump::MAGICS.iter().any(|magic| start.starts_with(magic))
+        || macho::is_macho(start)
+}
+
+/// Reads the dump in `file`, whose name in messages is `path`.
+pub(super) fn read(path: &Path, file: &File) -> Result<Dump> {
+    let mut start = [0; START];
+    let result = read_at(file, &mut start, 0).map_err(Failure::Unreadable).and_then(|_| {
+        if start.starts_with(elf::MAGIC) {
+            elf::read(path, file)
+        } else if macho::is_macho(&start) {
+            macho::read(path, file)
+        } else {
+            minidump::read(path, file)
+        }
+    });
+    result.map_err(|failure| match failure {
+        Failure::Unreadable(source) => Error::Io { action: "read", path: path.to_owned(), source },
+        Failure::Malformed(problem) => malformed(path, problem),
+    })
+}
+
+/// Why there is no dump.
+#[derive(Debug)]
+enum Failure {
+    Unreadable(io::Error),
+    /// The rest of a sentence that starts with the name of the file.
+    Malformed(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Unreadable(error)
+    }
+}
 
 /// Bytes of memory in a dump: those of `range` begin at `offset` in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +211,57 @@ impl Memory for CoreMemory {
     }
 }
 
+/// Segments that lie behind the end of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    /// How long the file should be.
+    needed: u64,
+    /// How many segments lack bytes.
+    segments: u64,
+}
+
+/// The segments in the order of their addresses, without overlaps, as far as a file of `length` bytes has them.
+fn ordered(mut segments: Vec<Segment>, length: u64) -> (Vec<Segment>, Option<Cut>) {
+    segments.sort_by_key(|segment| (segment.range.start(), segment.offset));
+    let (mut end, mut cut) = (0, None);
+    segments.retain_mut(|segment| {
+        let Some(range) = segment.range.from_address(end) else { return false };
+        segment.offset = segment.offset.saturating_add(range.start() - segment.range.start());
+        end = range.end();
+        let needed = segment.offset.saturating_add(range.size().0);
+        if needed > length {
+            let before = cut.unwrap_or(Cut { needed: 0, segments: 0 });
+            cut = Some(Cut { needed: needed.max(before.needed), segments: before.segments + 1 });
+        }
+        let there = range.size().0.min(length.saturating_sub(segment.offset));
+        segment.range = AddrRange::new(range.start(), range.start() + there).unwrap_or(range);
+        there != 0
+    });
+    (segments, cut)
+}
+
+fn incomplete(lack: impl Into<Cow<'static, str>>) -> Warning {
+    Warning::Incomplete { lack: lack.into() }
+}
+
+/// A count of things, such as `1 module` and `2 modules`.
+fn times(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
+/// A number with commas between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place != 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A path of the dumped process as one of this machine; `None` if it can't be one.
 fn host_path(path: &[u8]) -> Option<PathBuf> {
     #[cfg(unix)]
@@ -173,7 +271,7 @@ fn host_path(path: &[u8]) -> Option<PathBuf> {
 }
 
 /// Reads from `offset` on until the buffer is full or the file ends. The place of the file does not matter.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
         #[cfg(unix)]

@@ -65,6 +65,7 @@ fn limited(region: &Region, detail: Detail) -> Region {
             native.clear_counts();
         }
         Native::Macos(_) => region.counts.dirty = None,
+        Native::Windows(_) => {}
     }
     region
 }

@@ -27,6 +27,17 @@ pub enum ByteOrder {
     Big,
 }
 
+impl ByteOrder {
+    /// The number in `bytes`, which are at most 8.
+    pub(crate) fn number(self, bytes: &[u8]) -> u64 {
+        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        match self {
+            ByteOrder::Big => bytes.iter().fold(0, add),
+            ByteOrder::Little => bytes.iter().rev().fold(0, add),
+        }
+    }
+}
+
 macro_rules! machines {
     ($($(#[doc = $doc:literal])+ $variant:ident = $id:literal, $elf:literal,)+) => {
         /// A processor architecture.
@@ -121,11 +132,7 @@ impl TargetArch {
 
     /// The number in `bytes`, which are at most 8.
     pub(crate) fn number(self, bytes: &[u8]) -> u64 {
-        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        match self.byte_order {
-            ByteOrder::Big => bytes.iter().fold(0, add),
-            ByteOrder::Little => bytes.iter().rev().fold(0, add),
-        }
+        self.byte_order.number(bytes)
     }
 
     /// The architecture of a `Code Type` as vmmap prints it, such as `X86-64` or `ARM64E`; `None` for an unknown one.

@@ -65,6 +65,9 @@ pub struct MacosRegion {
     /// which are regions of their own here. If the images could not be read, this is set for the cache as one submap only.
     #[serde(default)]
     pub shared_cache: bool,
+    /// Whether its tag is unknown, because a dump has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_tag: bool,
     /// In a saved vmmap report, the text under `REGION TYPE`. The text under `REGION DETAIL` is the region's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub printed_type: Option<Box<str>>,

@@ -22,6 +22,8 @@ pub enum Native {
     Linux(Box<LinuxRegion>),
     /// From Mach's `vm_region_submap_info_64`.
     Macos(Box<MacosRegion>),
+    /// From a minidump of Windows.
+    Windows(Box<WindowsRegion>),
 }
 
 impl Native {
@@ -29,7 +31,7 @@ impl Native {
     pub fn linux(&self) -> Option<&LinuxRegion> {
         match self {
             Native::Linux(region) => Some(region),
-            Native::Macos(_) => None,
+            Native::Macos(_) | Native::Windows(_) => None,
         }
     }
 
@@ -37,7 +39,49 @@ impl Native {
     pub fn macos(&self) -> Option<&MacosRegion> {
         match self {
             Native::Macos(region) => Some(region),
-            Native::Linux(_) => None,
+            Native::Linux(_) | Native::Windows(_) => None,
+        }
+    }
+}
+
+/// What only Windows reports about a region (`MEMORY_BASIC_INFORMATION`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WindowsRegion {
+    /// What is behind it, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<WindowsMemory>,
+    /// Whether it is address space without memory (`MEM_RESERVE`).
+    #[serde(default)]
+    pub is_reserved: bool,
+    /// Whether the first access to each page is reported (`PAGE_GUARD`): the guards of stacks.
+    #[serde(default)]
+    pub is_guard: bool,
+    /// The start of the allocation that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<u64>,
+}
+
+/// What is behind a region of Windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum WindowsMemory {
+    /// Memory of the process alone (`MEM_PRIVATE`).
+    Private,
+    /// A section: a file, or memory that processes share (`MEM_MAPPED`).
+    Mapped,
+    /// A program or library (`MEM_IMAGE`).
+    Image,
+}
+
+impl WindowsMemory {
+    pub(crate) fn from_number(number: u32) -> Option<WindowsMemory> {
+        match number {
+            0x2_0000 => Some(WindowsMemory::Private),
+            0x4_0000 => Some(WindowsMemory::Mapped),
+            0x100_0000 => Some(WindowsMemory::Image),
+            _ => None,
         }
     }
 }
@@ -110,6 +154,9 @@ pub struct LinuxRegion {
     /// Whether its offset is unknown, because a listing has none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lacks_offset: bool,
+    /// Whether it may be a mapping of a file, because a dump has no names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lacks_name: bool,
     /// What numa_maps reports, in captures of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numa: Option<Box<Numa>>,

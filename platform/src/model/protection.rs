@@ -127,10 +127,12 @@ pub enum ShareMode {
     LargePage,
     /// Filled with zeros and never written. vmmap up to macOS 10.15 prints it (`SM=ZER`), but Mach has no such share mode.
     ZeroFilled,
+    /// Nothing is known: the capture does not say. It counts as not shared.
+    Unknown,
 }
 
 impl ShareMode {
-    /// Every mode.
+    /// Every mode that a system reports.
     pub const ALL: &[ShareMode] = &[
         ShareMode::Private,
         ShareMode::CopyOnWrite,
@@ -143,7 +145,7 @@ impl ShareMode {
         ShareMode::ZeroFilled,
     ];
 
-    /// The three-letter code that vmmap prints after `SM=`.
+    /// The three-letter code that vmmap prints after `SM=`; `???` if it is unknown.
     pub const fn code(self) -> &'static str {
         match self {
             ShareMode::Private => "PRV",
@@ -154,6 +156,7 @@ impl ShareMode {
             ShareMode::SharedAliased => "S/A",
             ShareMode::LargePage => "LPG",
             ShareMode::ZeroFilled => "ZER",
+            ShareMode::Unknown => "???",
         }
     }
 
@@ -169,7 +172,13 @@ impl ShareMode {
             ShareMode::SharedAliased => "shared-aliased",
             ShareMode::LargePage => "large-page",
             ShareMode::ZeroFilled => "zero-filled",
+            ShareMode::Unknown => "unknown",
         }
+    }
+
+    /// Whether the capture says it.
+    pub const fn is_known(self) -> bool {
+        !matches!(self, ShareMode::Unknown)
     }
 
     /// Whether another mapping can see a write to the region.

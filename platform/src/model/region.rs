@@ -70,7 +70,8 @@ impl Region {
     pub fn has_offset(&self) -> bool {
         match &self.native {
             Native::Linux(native) => !native.lacks_offset,
-            Native::Macos(native) => native.printed_type.is_none(),
+            Native::Macos(native) => native.printed_type.is_none() && !native.lacks_tag,
+            Native::Windows(_) => false,
         }
     }
 

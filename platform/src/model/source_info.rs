@@ -20,8 +20,10 @@ pub enum CaptureFormat {
     Listing(&'static str),
     /// A report of macOS's `vmmap`.
     Vmmap,
-    /// A core: the memory of a process that ended.
+    /// A core of Linux or of a Mac: the memory of a process, as a rule of one that crashed.
     Core,
+    /// A minidump: parts of the memory of a process.
+    Minidump,
     /// An archive of mmview's ([`write_archive`](crate::write_archive)).
     Archive,
 }
@@ -36,6 +38,7 @@ impl CaptureFormat {
             CaptureFormat::Listing(id) => id,
             CaptureFormat::Vmmap => "vmmap",
             CaptureFormat::Core => "core",
+            CaptureFormat::Minidump => "minidump",
             CaptureFormat::Archive => "archive",
         }
     }

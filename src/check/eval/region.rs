@@ -35,8 +35,7 @@ impl Test {
             Test::Path(pattern) => pattern.matches_path(region),
             Test::Name(pattern) => pattern.matches_name(region),
             Test::Perm(perm) => perm.permissions.matches(region).into(),
-            // A listing without protections doesn't say who shares a region either.
-            Test::Share(_) if !region.protection().is_known() => Verdict::Unknown,
+            Test::Share(_) if !region.share().is_known() => Verdict::Unknown,
             Test::Share(share) => share.matches(region.share()).into(),
             Test::Number(field, op, number) => match field.number(region) {
                 Some(size) => op.compare(size, number.value).into(),

@@ -119,7 +119,11 @@ fn difference(predicate: &Predicate, region: &Classified, is_wanted: bool) -> St
 /// Describes a protection that should be another.
 pub fn perm_instead(perm: &Perm, region: &Classified) -> String {
     // The fourth letter matters only if the check has one.
-    let share = if region.share().is_shared() { "s" } else { "p" };
+    let share = match region.share() {
+        share if !share.is_known() => "?",
+        share if share.is_shared() => "s",
+        _ => "p",
+    };
     let share = if perm.text.len() == 4 || perm.text.contains(['p', 's']) { share } else { "" };
     format!("perm is {}{share}, not {}", region.protection(), perm.text)
 }

@@ -127,6 +127,7 @@ fn show(shown: &mut Shown<'_>, plan: &Plan) -> Result<Exit> {
                 head.sections.insert(0, view::crash::cause(&origins, report));
                 head.fields.insert("crash".to_owned(), view::crash::value(report, origins.source.os));
             }
+            head.sections.splice(0..0, view::crash::partial(&origins, &warnings));
             head.tables.extend(zones_table.clone());
             let mut tail = view::summary::tail(&summary, &warnings, origins.process.mapping_limit);
             let listed = summary.total.regions;
@@ -174,6 +175,6 @@ fn add_up(
     for row in source.printed().map(|printed| printed.off_map.as_slice()).unwrap_or_default() {
         summary.add_off_map(row);
     }
-    let crash = CrashReport::new(&origins.process, &of_dump);
+    let crash = is_dump.then(|| CrashReport::new(&origins.process, &of_dump));
     Ok((summary.finish(&origins.process), zones.finish(&origins.findings.zones), crash))
 }

@@ -2,52 +2,58 @@
 
 use mmview_platform::ThreadInfo;
 
-use crate::crash::{CrashReport, Spot, signal_name};
+use crate::crash::{CrashReport, Spot, cause_name};
 use crate::region::Classified;
 use crate::text::printable;
 use crate::units::Units;
 
 /// The cause, in one or two sentences.
 pub fn cause(report: &CrashReport, os: &str, pid: Option<u32>) -> String {
-    let crash = report.crash;
-    let signal = match (crash.signal, crash.code) {
-        (Some(signal), _) => signal_name(os, signal),
-        (None, Some(code)) => format!("exception {code:#x}"),
-        (None, None) => "The process ended".to_owned(),
+    let Some(crash) = report.crash else {
+        return "The dump does not say that the process crashed.".to_owned();
     };
+    let name = cause_name(os, &crash).unwrap_or_else(|| "The process ended".to_owned());
     let mut text = match (crash.address, &report.place, crash.sender) {
-        (Some(address), Some(spot), _) => format!("{signal} at {address:#x}: {}", place(address, spot)),
-        (_, _, Some(sender)) if Some(sender) == pid => format!("{signal}: the process sent it to itself"),
-        (_, _, Some(sender)) => format!("{signal}: process {sender} sent it"),
-        _ => format!("{signal}: the dump has no address"),
+        (Some(address), Some(spot), _) => format!("{name} at {address:#x}: {}", place(address, spot)),
+        (_, _, Some(sender)) if Some(sender) == pid => format!("{name}: the process sent it to itself"),
+        (_, _, Some(sender)) => format!("{name}: process {sender} sent it"),
+        _ => format!("{name}: the dump has no address"),
     };
     text.push('.');
-    if let Some(thread) = crash.thread {
-        let instruction = crash.instruction.map(|at| {
-            let region = report.instruction.as_deref().map(|region| in_region(at, region));
-            let region = region.unwrap_or_else(|| "where the dump has no region".to_owned());
-            format!(" It was at {at:#x}, {region}.")
-        });
-        text += &format!(" Thread {thread} failed.{}", instruction.unwrap_or_default());
+    let at = crash.instruction.map(|at| {
+        let region = report.instruction.as_deref();
+        region.map_or_else(
+            || format!("at {at:#x}, in no region"),
+            |region| format!("at {at:#x}, {}", in_region(at, region)),
+        )
+    });
+    match (crash.thread, at) {
+        (Some(thread), Some(at)) => text += &format!(" Thread {thread} was {at}."),
+        (Some(thread), None) => text += &format!(" It was thread {thread}."),
+        (None, Some(at)) => text += &format!(" The process was {at}."),
+        (None, None) => {}
     }
     text
 }
 
 fn place(address: u64, spot: &Spot) -> String {
     match spot {
-        Spot::Null if address == 0 => "a null pointer".to_owned(),
-        Spot::Null => format!("a null pointer, {address} bytes in"),
+        Spot::Null if address == 0 => "null page".to_owned(),
+        Spot::Null => format!("null page, {} in", bytes(address)),
         Spot::Region(region) => in_region(address, region),
         Spot::BelowStack { thread, distance, is_guard } => {
             let whose = thread
                 .as_ref()
                 .map_or_else(|| "a stack".to_owned(), |thread| format!("the stack of {}", name(thread)));
-            let why = if *is_guard { "overflow into its guard" } else { "likely an overflow" };
-            format!("{distance} bytes below {whose}, {why}")
+            let why = if *is_guard { "overflow of its guard" } else { "likely an overflow" };
+            format!("{} below {whose}: {why}", bytes(*distance))
         }
         Spot::Gap { before, after } => {
             let side = |side: &Option<(Box<Classified>, u64)>, way: &str| {
-                side.as_ref().map(|(region, distance)| format!("{distance:#x} bytes {way} {}", title(region)))
+                side.as_ref().map(|(region, distance)| match distance {
+                    0 => format!("directly {way} {}", title(region)),
+                    _ => format!("{} {way} {}", bytes(*distance), title(region)),
+                })
             };
             let sides: Vec<_> =
                 [side(before, "after"), side(after, "before")].into_iter().flatten().collect();
@@ -59,6 +65,15 @@ fn place(address: u64, spot: &Spot) -> String {
     }
 }
 
+/// A number of bytes: small ones as people count them, large ones as addresses are written.
+fn bytes(count: u64) -> String {
+    match count {
+        1 => "1 byte".to_owned(),
+        0..65536 => format!("{count} bytes"),
+        _ => format!("{count:#x} bytes"),
+    }
+}
+
 /// Where a thread is.
 pub fn thread_at(thread: &ThreadInfo, region: Option<&Classified>, units: Units) -> String {
     let place = match (thread.stack_pointer, region) {
@@ -66,15 +81,17 @@ pub fn thread_at(thread: &ThreadInfo, region: Option<&Classified>, units: Units)
         (Some(pointer), None) => format!("stack pointer {pointer:#x}, in no region"),
         (Some(pointer), Some(region)) => {
             let size = units.format(region.size());
-            format!("stack pointer {pointer:#x}, in {} ({size})", title(region))
+            format!("stack pointer {pointer:#x}, in {}, {size}", title(region))
         }
     };
     format!("{}: {place}", name(thread))
 }
 
 fn in_region(address: u64, region: &Classified) -> String {
-    let offset = address - region.range().start();
-    format!("in {}, {offset:#x} bytes in", title(region))
+    match address - region.range().start() {
+        0 => format!("at the start of {}", title(region)),
+        offset => format!("in {}, {offset:#x} bytes in", title(region)),
+    }
 }
 
 /// The type of a region, its protection and its file.

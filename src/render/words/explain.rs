@@ -199,6 +199,9 @@ fn access(protection: Protection, share: ShareMode, path: Option<&[u8]>) -> Stri
         true => "It can't be accessed: any access is a fault".to_owned(),
         false => format!("It can be {}", listed(&allowed)),
     };
+    if !share.is_known() {
+        return format!("{allowed}; the capture doesn't show who sees a write.{file}");
+    }
     let writes = match (share.is_shared(), path.is_some()) {
         (true, true) => "a write reaches the file and every process that maps it",
         (true, false) => "every process that maps it sees a write",
@@ -226,7 +229,7 @@ fn listed(items: &[String]) -> String {
     }
 }
 
-fn capitalized(sentence: &str) -> String {
+pub(super) fn capitalized(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -2,9 +2,10 @@
 
 use mmview_platform::Evidence;
 
+use super::crash;
+use super::explain::{self, capitalized};
 use super::fact::{local, named};
 use super::regions;
-use super::{crash, explain};
 use crate::sample::peak::When;
 use crate::text::{printable, printable_line};
 use crate::units::Units;
@@ -87,10 +88,13 @@ pub fn note(note: &Note, units: Units) -> String {
             let changes: Vec<_> = bytes.into_iter().chain(blocks).collect();
             format!("{}: {about}{}.", printable_line(&zone.zone), changes.join(", "))
         }
-        Note::NoZones { was_read: true } => {
+        Note::NoZones { was_read: true, is_dump: false } => {
             "Nothing is known of its heap: its allocator is none that mmview knows, or its structures are damaged.".to_owned()
         }
-        Note::NoZones { was_read: false } => {
+        Note::NoZones { was_read: true, is_dump: true } => {
+            "Nothing is known of its heap: the dump lacks its memory, or its allocator is none that mmview knows.".to_owned()
+        }
+        Note::NoZones { was_read: false, .. } => {
             "Nothing is known of its heap: its memory was not read (see --evidence).".to_owned()
         }
         Note::LargestGap(Some(gap)) => format!("Largest gap: {gap}, {} free.", units.format(gap.size())),
@@ -132,6 +136,7 @@ pub fn note(note: &Note, units: Units) -> String {
         Note::NoDumps(directory) => {
             format!("{} has no dumps.", printable(directory.as_os_str().as_encoded_bytes()))
         }
+        Note::PartOfMap(why) => format!("{}.", capitalized(why)),
         Note::Crash { os, pid, report } => crash::cause(report, os, *pid),
         Note::ThreadAt { thread, region } => crash::thread_at(thread, region.as_deref(), units),
         Note::Checked { hold, fail, undecided, subject } => checked([*hold, *fail, *undecided], subject),

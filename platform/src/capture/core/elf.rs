@@ -17,12 +17,10 @@ use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::FileHeader;
 
 use self::extents::Extents;
-use self::headers::{Failure, Headers};
+use self::headers::Headers;
 use self::notes::Notes;
-use super::{Dump, Segment, read_at};
-use crate::capture::malformed;
+use super::{Dump, Failure, Segment, grouped, incomplete, read_at, times};
 use crate::detail::Detail;
-use crate::error::{Error, Result};
 use crate::memory_map::MemoryMap;
 use crate::model::{
     Bytes, Capabilities, CaptureFormat, Crash, Origin, PageSize, Parent, ProcessInfo, Region, SourceInfo,
@@ -31,7 +29,7 @@ use crate::model::{
 use crate::warning::Warning;
 
 /// The first bytes of every ELF file.
-pub(in crate::capture) const MAGIC: &[u8] = b"\x7fELF";
+pub(super) const MAGIC: &[u8] = b"\x7fELF";
 
 /// How many bytes of notes are read at most. The kernel limits the list of files to 4 MiB; a thread has some kilobytes.
 const LARGEST_NOTES: u64 = 64 << 20;
@@ -39,16 +37,13 @@ const LARGEST_NOTES: u64 = 64 << 20;
 /// The smallest page in use, if a core does not say.
 const SMALLEST_PAGE: u64 = 4096;
 
-/// Reads the core in `file`, whose name in messages is `path`.
-pub(in crate::capture) fn read(path: &Path, file: &File) -> Result<Dump> {
-    let result = Reader::new(file).and_then(|(reader, start)| match reader.arch.word_size {
+/// Reads the core in `file`, whose name is `path`.
+pub(super) fn read(path: &Path, file: &File) -> Result<Dump, Failure> {
+    let (reader, start) = Reader::new(file)?;
+    match reader.arch.word_size {
         Bytes(8) => reader.read::<FileHeader64<Endianness>>(path, &start),
         _ => reader.read::<FileHeader32<Endianness>>(path, &start),
-    });
-    result.map_err(|failure| match failure {
-        Failure::Unreadable(source) => Error::Io { action: "read", path: path.to_owned(), source },
-        Failure::Malformed(problem) => malformed(path, problem),
-    })
+    }
 }
 
 struct Reader<'a> {
@@ -122,6 +117,8 @@ impl Reader<'_> {
                 warnings.push(incomplete("the core has more than 64 MiB of notes: names may be missing"));
             }
         }
+        // A forged core may have many segments of notes.
+        warnings.dedup();
         warnings.extend(notes.doubts.iter().map(|doubt| incomplete(*doubt)));
         if notes.files.is_none() && warnings.is_empty() && self.is_cut(headers).is_none() {
             warnings.push(incomplete("the core has no list of mapped files: names and offsets are unknown"));
@@ -141,14 +138,17 @@ impl Reader<'_> {
         let needed = self.is_cut(headers)?;
         let lacking =
             headers.loads.iter().filter(|load| load.size != 0 && load.file_end() > self.length).count();
-        let regions = if lacking == 1 { "1 region lacks".into() } else { format!("{lacking} regions lack") };
+        let regions = times(lacking as u64, "region lacks", "regions lack");
         let cut = format!(
             "the core is cut: {} of {} bytes; {regions} memory",
             grouped(self.length),
             grouped(needed)
         );
+        let mut ends = headers.notes.iter().map(|(offset, size)| offset.saturating_add(*size));
         Some(if notes.files.is_some() {
             incomplete(format!("{cut}; the map is whole"))
+        } else if ends.all(|end| end <= self.length) {
+            incomplete(format!("{cut}; it has no list of mapped files: names and offsets are unknown"))
         } else {
             Warning::Missing { why: format!("{cut}; its names were at the end and are lost").into() }
         })
@@ -167,7 +167,8 @@ impl Reader<'_> {
             Some(extents) => headers.loads.iter().flat_map(|load| extents.segments(load)).collect(),
             None => headers.loads.iter().filter_map(|load| load.segment(self.length)).collect(),
         };
-        if let Some(extents) = &extents {
+        // Without the list of files, anonymous memory can't be told from that of files.
+        if let Some(extents) = extents.as_ref().filter(|_| notes.files.is_some()) {
             count(&mut regions, headers, extents);
         }
         let detail = if extents.is_some() { Detail::Resident } else { Detail::Layout };
@@ -179,10 +180,6 @@ impl Reader<'_> {
         map.warnings = warnings;
         Dump { map, segments }
     }
-}
-
-fn incomplete(lack: impl Into<std::borrow::Cow<'static, str>>) -> Warning {
-    Warning::Incomplete { lack: lack.into() }
 }
 
 /// The regions that a core does not have.
@@ -262,19 +259,6 @@ fn crash(notes: &Notes) -> Option<Crash> {
         thread: failed.map(|thread| thread.id.into()),
         instruction: failed.and_then(|thread| thread.registers).map(|(_, program)| program),
     })
-}
-
-/// A number with commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place != 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ fn row(line: &[u8]) -> Option<Region> {
     Some(Region {
         name,
         offset: offset.unwrap_or(0),
-        ..cells::region(range, protection, ShareMode::Private, native)
+        ..cells::region(range, protection, ShareMode::Unknown, native)
     })
 }
 

@@ -97,7 +97,7 @@ fn row(line: &[u8]) -> Option<(Region, bool)> {
     if permissions.is_some() {
         cells.next();
     }
-    let (protection, share) = permissions.unwrap_or((Protection::UNKNOWN, ShareMode::Private));
+    let (protection, share) = permissions.unwrap_or((Protection::UNKNOWN, ShareMode::Unknown));
     let region = cells::region(range, protection, share, LinuxRegion::default());
     let name = cells::name(cells.rest(), Device::default());
     Some((Region { name, offset, ..region }, permissions.is_some()))

@@ -69,7 +69,7 @@ fn row(line: &[u8]) -> Option<Line> {
     let region = cells::region(
         range,
         protection,
-        ShareMode::Private,
+        ShareMode::Unknown,
         LinuxRegion { lacks_offset: true, ..LinuxRegion::default() },
     );
     Some(Line::Region(Box::new(Region { name, ..region })))

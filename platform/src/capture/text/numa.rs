@@ -90,7 +90,7 @@ fn row(line: &[u8]) -> Option<Region> {
     let counts = pages.into_sizes(&mut numa, page_size);
     let native = LinuxRegion { numa: Some(Box::new(numa)), lacks_offset: true, ..LinuxRegion::default() };
     let region =
-        cells::region(AddrRange::new(start, start)?, Protection::UNKNOWN, ShareMode::Private, native);
+        cells::region(AddrRange::new(start, start)?, Protection::UNKNOWN, ShareMode::Unknown, native);
     Some(Region { name, counts, ..region })
 }
 

@@ -151,7 +151,7 @@ impl Pending {
     fn native(&mut self) -> &mut LinuxRegion {
         match &mut self.region.native {
             Native::Linux(native) => native,
-            Native::Macos(_) => unreachable!("`MapsLine::into_region` makes Linux regions"),
+            _ => unreachable!("`MapsLine::into_region` makes Linux regions"),
         }
     }
 

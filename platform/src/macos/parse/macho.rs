@@ -15,6 +15,8 @@ const MAGIC_64: u32 = 0xfeed_facf;
 const IN_SHARED_CACHE: u32 = 0x8000_0000;
 
 const LC_SEGMENT: u32 = 0x1;
+const LC_ID_DYLIB: u32 = 0xd;
+const LC_ID_DYLINKER: u32 = 0xf;
 const LC_SEGMENT_64: u32 = 0x19;
 const LC_VERSION_MIN_MACOSX: u32 = 0x24;
 const LC_VERSION_MIN_IPHONEOS: u32 = 0x25;
@@ -27,6 +29,8 @@ pub(crate) const NUMBERS: &[(&str, u32)] = &[
     ("MH_MAGIC_64", MAGIC_64),
     ("MH_DYLIB_IN_CACHE", IN_SHARED_CACHE),
     ("LC_SEGMENT", LC_SEGMENT),
+    ("LC_ID_DYLIB", LC_ID_DYLIB),
+    ("LC_ID_DYLINKER", LC_ID_DYLINKER),
     ("LC_SEGMENT_64", LC_SEGMENT_64),
     ("LC_VERSION_MIN_MACOSX", LC_VERSION_MIN_MACOSX),
     ("LC_VERSION_MIN_IPHONEOS", LC_VERSION_MIN_IPHONEOS),
@@ -108,6 +112,21 @@ pub(crate) fn parse(bytes: &[u8], load_address: u64) -> Option<MachHeader> {
         is_in_shared_cache: word(bytes, 24)? & IN_SHARED_CACHE != 0,
         segments: place(segments, load_address),
     })
+}
+
+/// The name by which other images load this one, if it is a whole path. `None` for programs.
+pub(crate) fn install_name(bytes: &[u8]) -> Option<Box<[u8]>> {
+    let mut rest = bytes.get(HEADER_SIZE..).filter(|_| word(bytes, 0) == Some(MAGIC_64))?;
+    for _ in 0..word(bytes, 16)? {
+        let (kind, size) = (word(rest, 0)?, word(rest, 4)?);
+        let (command, after) = rest.split_at_checked(size.try_into().ok().filter(|size| *size >= 8)?)?;
+        if matches!(kind, LC_ID_DYLIB | LC_ID_DYLINKER) {
+            let name = command.get(word(command, 8)?.try_into().ok()?..)?.split(|byte| *byte == 0).next()?;
+            return name.starts_with(b"/").then(|| name.into());
+        }
+        rest = after;
+    }
+    None
 }
 
 /// A segment command: its name, its linked address, its size, and its maximum protection.

@@ -1,13 +1,12 @@
 //! The headers of an ELF core: its regions, and where its notes are.
 
 use std::fs::File;
-use std::io;
 
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, pod};
 
-use super::super::{Segment, read_at};
+use super::super::{Failure, Segment, read_at};
 use crate::model::{AddrRange, Protection};
 
 /// How many regions a core may have: far more than a process can (`vm.max_map_count`).
@@ -56,20 +55,6 @@ pub(super) struct Headers {
     pub notes: Vec<(u64, u64)>,
 }
 
-/// Why there are no headers.
-#[derive(Debug)]
-pub(super) enum Failure {
-    Unreadable(io::Error),
-    /// The rest of a sentence that starts with the name of the file.
-    Malformed(String),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure::Unreadable(error)
-    }
-}
-
 impl Headers {
     /// Reads the program headers of `file`, which has `length` bytes.
     pub fn read<E: FileHeader<Endian = Endianness>>(
@@ -79,7 +64,7 @@ impl Headers {
     ) -> Result<Headers, Failure> {
         let damaged = |what: String| Failure::Malformed(format!("is damaged: {what}"));
         let endian = header.endian().map_err(|_| damaged("the order of its bytes is unknown".into()))?;
-        let count = count(file, header, endian)?;
+        let count = count(file, length, header, endian)?;
         let size = size_of::<E::ProgramHeader>() as u64;
         let start = header.e_phoff(endian).into();
         if count != 0 && u64::from(header.e_phentsize(endian)) != size {
@@ -116,7 +101,8 @@ impl Headers {
                 let protection = Protection::from_rwx(has(elf::PF_R.0), has(elf::PF_W.0), has(elf::PF_X.0));
                 let start: u64 = header.p_vaddr(endian).into();
                 let range = start.checked_add(header.p_memsz(endian).into());
-                let range = range.and_then(|end| AddrRange::new(start, end));
+                let most = if size_of::<P::Word>() == 8 { u64::MAX } else { 1 << 32 };
+                let range = range.filter(|end| *end <= most).and_then(|end| AddrRange::new(start, end));
                 self.add_load(range.map(|range| Load { range, protection, offset, size }));
             }
             _ => {}
@@ -141,6 +127,7 @@ impl Headers {
 /// The number of program headers. If it does not fit into the header, the first section header has it (`PN_XNUM`).
 fn count<E: FileHeader<Endian = Endianness>>(
     file: &File,
+    length: u64,
     header: &E,
     endian: Endianness,
 ) -> Result<u64, Failure> {
@@ -150,7 +137,7 @@ fn count<E: FileHeader<Endian = Endianness>>(
     }
     let mut section = vec![0; size_of::<E::SectionHeader>()];
     let offset: u64 = header.e_shoff(endian).into();
-    let read = if offset == 0 { 0 } else { read_at(file, &mut section, offset)? };
+    let read = if offset == 0 || offset >= length { 0 } else { read_at(file, &mut section, offset)? };
     match pod::from_bytes::<E::SectionHeader>(&section[..read]) {
         Ok((section, _)) => Ok(section.sh_info(endian).into()),
         Err(()) => {

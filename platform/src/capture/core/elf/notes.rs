@@ -3,6 +3,7 @@
 use object::Endianness;
 use object::read::elf::{FileHeader, NoteIterator};
 
+use super::SMALLEST_PAGE;
 use crate::model::{AddrRange, Machine, TargetArch};
 
 const NT_PRSTATUS: u32 = 1;
@@ -105,10 +106,11 @@ impl Notes {
         match (name, kind) {
             (b"CORE", NT_FILE) if self.files.is_none() => match note.files() {
                 Some((unit, files)) => {
-                    self.page_size = self.page_size.or(Some(unit));
+                    // gdb counts offsets in bytes.
+                    self.page_size = self.page_size.or_else(|| Some(unit).filter(is_page_size));
                     self.files = Some(files);
                 }
-                None => self.doubts.push("the core's list of files is broken: names are missing"),
+                None => self.doubt("the core's list of files is broken: names are missing"),
             },
             (b"CORE", NT_PRSTATUS) => self.threads.extend(note.thread()),
             (b"CORE", NT_PRPSINFO) if self.process.is_none() => self.process = note.process(),
@@ -116,7 +118,7 @@ impl Notes {
                 for (key, value) in note.auxiliary_vector() {
                     match key {
                         AT_PHDR => self.addresses.program_headers = Some(value),
-                        AT_PAGESZ if value.is_power_of_two() => self.page_size = Some(value),
+                        AT_PAGESZ if is_page_size(&value) => self.page_size = Some(value),
                         AT_EXECFN => self.addresses.program_name = Some(value),
                         AT_SYSINFO_EHDR => self.addresses.vdso = Some(value),
                         _ => {}
@@ -132,6 +134,18 @@ impl Notes {
             _ => {}
         }
     }
+
+    /// Adds a doubt. A forged core may have the same one a million times.
+    fn doubt(&mut self, doubt: &'static str) {
+        if !self.doubts.contains(&doubt) {
+            self.doubts.push(doubt);
+        }
+    }
+}
+
+/// Whether pages can have this size. None are smaller.
+fn is_page_size(size: &u64) -> bool {
+    size.is_power_of_two() && *size >= SMALLEST_PAGE
 }
 
 /// The content of a note, in the words of its machine.
@@ -196,6 +210,7 @@ impl<'a> Fields<'a> {
                 name: name.into(),
             });
         }
+        files.retain(|file| !file.range.is_empty());
         files.sort_by_key(|file| file.range.start());
         let overlap = files.windows(2).any(|pair| pair[0].range.overlaps(pair[1].range));
         (!overlap).then_some((unit, files))
@@ -264,6 +279,3 @@ impl<'a> Fields<'a> {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

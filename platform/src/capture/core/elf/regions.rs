@@ -44,17 +44,23 @@ pub(super) fn regions(
 }
 
 fn region(range: AddrRange, protection: Protection, file: Option<&MappedFile>, lists_files: bool) -> Region {
-    let native = LinuxRegion { lacks_offset: !lists_files, ..LinuxRegion::default() };
+    let native =
+        LinuxRegion { lacks_offset: !lists_files, lacks_name: !lists_files, ..LinuxRegion::default() };
     let parsed = file.and_then(|file| names::parse_exact(&file.name, Device::default()));
     let name = parsed.map(|parsed| parsed.name);
-    let share = if name.as_ref().is_some_and(is_shared) { ShareMode::Shared } else { ShareMode::Private };
+    let share = match &name {
+        Some(name) if is_shared(name) => ShareMode::Shared,
+        // Shared anonymous memory is in the list, as `/dev/zero`.
+        None if lists_files => ShareMode::Private,
+        _ => ShareMode::Unknown,
+    };
     let mut region = Region::new(range, protection, share, Native::Linux(Box::new(native)));
     region.offset = file.map_or(0, |file| file.offset.saturating_add(range.start() - file.range.start()));
     region.name = name;
     region
 }
 
-/// Whether only shared memory has this name. A core does not say it of other mappings.
+/// Whether only shared memory has this name. A core does not say it of other files.
 fn is_shared(name: &Name) -> bool {
     let is_object = |prefix| name.kind() == NameKind::MemoryObject && name.bytes().starts_with(prefix);
     is_object(b"/dev/zero")

@@ -161,6 +161,7 @@ impl<'a> Record<'a> {
         let share = match self.get(Field::Share) {
             b"PRV" => ShareMode::Private,
             b"SHM" => ShareMode::Shared,
+            b"" | b"-" | b"???" => ShareMode::Unknown,
             _ => return None,
         };
         let offset = self.get(Field::Offset);
