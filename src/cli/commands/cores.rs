@@ -1,6 +1,6 @@
 //! `mmview cores`: the dumps that systemd-coredump keeps.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use mmview_platform::kept_dumps;
 
@@ -16,7 +16,7 @@ pub(super) fn plan(args: CoresArgs) -> Task {
     Task::Cores(args.directory)
 }
 
-pub(super) fn run(directory: &PathBuf, session: &mut Session<'_>) -> Result<Exit> {
+pub(super) fn run(directory: &Path, session: &mut Session<'_>) -> Result<Exit> {
     let dumps = kept_dumps(directory)?;
     let mut render = renderer(session.options.format, session.options.style, false, session.out);
     let mut draw = || {

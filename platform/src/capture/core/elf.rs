@@ -128,7 +128,7 @@ impl Reader<'_> {
 
     /// How long the file should be, if it is shorter.
     fn is_cut(&self, headers: &Headers) -> Option<u64> {
-        let ends = headers.loads.iter().map(|load| load.file_end());
+        let ends = headers.loads.iter().filter(|load| load.size != 0).map(|load| load.file_end());
         let notes = headers.notes.iter().map(|(offset, size)| offset.saturating_add(*size));
         ends.chain(notes).max().filter(|needed| *needed > self.length)
     }
@@ -171,7 +171,8 @@ impl Reader<'_> {
         if let Some(extents) = extents.as_ref().filter(|_| notes.files.is_some()) {
             count(&mut regions, headers, extents);
         }
-        let detail = if extents.is_some() { Detail::Resident } else { Detail::Layout };
+        let is_counted = regions.iter().any(|region| region.counts.resident.is_some());
+        let detail = if is_counted { Detail::Resident } else { Detail::Layout };
         let origin = Origin::Capture { path: path.to_owned(), format: CaptureFormat::Core };
         let mut source = SourceInfo::new(origin, "linux", Capabilities::of_capture(detail));
         source.page_size = notes.page_size.and_then(PageSize::new);

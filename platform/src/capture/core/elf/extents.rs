@@ -20,11 +20,13 @@ pub(super) struct Extents(Vec<(u64, u64)>);
 
 impl Extents {
     /// Finds the stored parts. `None` if the file has no holes, or if these can be those of a copy, so they say nothing about
-    /// the process: tools that make holes leave no stored page of zeros, and the kernel stores those that the process had.
+    /// the process. Tools that make holes of single pages leave no stored page of zeros, and the kernel stores those that the
+    /// process had. Others look for zeros in larger blocks (zstd: 32 KiB, dd), and their holes start with a block.
     pub fn find(file: &File, length: u64, page: u64) -> Option<Extents> {
         let parts = stored(file, length)?;
-        let is_sparse = parts.iter().map(|(start, end)| end - start).sum::<u64>() < length;
-        (is_sparse && has_zeros(file, &parts, page)).then_some(Extents(parts))
+        let starts_inside_block = |end: u64| end < length && !end.is_multiple_of(2 * page);
+        let has_fine_holes = page <= LONGEST_SEARCH && parts.iter().any(|(_, end)| starts_inside_block(*end));
+        (has_fine_holes && has_zeros(file, &parts, page)).then_some(Extents(parts))
     }
 
     /// The stored parts of a region.

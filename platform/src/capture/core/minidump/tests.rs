@@ -289,12 +289,8 @@ fn data_of_linux_is_the_file_and_zeros_behind_it_are_not() {
             (0x500000, 0x1000, 0x1000, 0x04, private),
         ])
         .dump();
-    let expected = [
-        "400000-401000 r-x /bin/x",
-        "401000-402000 rw- /bin/x",
-        "402000-404000 rw-",
-        "500000-501000 rw-",
-    ];
+    let expected =
+        ["400000-401000 r-x /bin/x", "401000-402000 rw- /bin/x", "402000-404000 rw-", "500000-501000 rw-"];
     assert_eq!(lines(&dump), expected);
     let linux = dump.map.regions[0].native.linux().unwrap();
     assert_eq!(
@@ -309,12 +305,7 @@ fn without_a_map_modules_and_memory_are_what_is_known() {
     let builder =
         builder.modules(&[(0x1000, 0x2000, "/usr/lib/b", b""), (0x2000, 0x2000, "/usr/lib/c", b"")]);
     let dump = builder.memory(&[(0x800, &[1; 0x1000]), (0x9000, &[2; 0x100]), (0x9100, &[3; 0x100])]).dump();
-    let expected = [
-        "800-1000 ???",
-        "1000-3000 ??? /usr/lib/b",
-        "3000-4000 ??? /usr/lib/c",
-        "9000-9200 ???",
-    ];
+    let expected = ["800-1000 ???", "1000-3000 ??? /usr/lib/b", "3000-4000 ??? /usr/lib/c", "9000-9200 ???"];
     assert_eq!(lines(&dump), expected);
     assert_eq!(
         warnings(&dump),
