@@ -34,7 +34,9 @@ mod v8;
 
 use std::time::Instant;
 
-use mmview_platform::{Bytes, Error, Evidence, Findings, MemoryMap, Piece, RegionSource, Result, Warning};
+use mmview_platform::{
+    Bytes, Error, Evidence, Findings, MemoryMap, Piece, Protection, Region, RegionSource, Result, Warning,
+};
 
 use claims::Claims;
 use images::Images;
@@ -111,6 +113,7 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
     let before = memory.cost();
     let images = Images::find(&map.regions, memory.as_ref(), arch, map.source.page_size);
     images.describe(&mut map.regions);
+    let reserves = take_unknown_for_reserves(&mut map.regions);
     let target = Target::new(map, memory.as_ref(), arch, images);
     let mut claims = Claims::new(&map.regions, target.page());
     target.images.claim(&mut claims);
@@ -121,6 +124,9 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
     let result = recognized.and_then(|()| memory.verify());
     let after = memory.cost();
     map.findings = claims.finish();
+    for place in reserves {
+        map.regions[place].protection = Protection::UNKNOWN;
+    }
     let inspection = map.findings.inspection.get_or_insert_default();
     inspection.calls += after.calls - before.calls;
     inspection.bytes += Bytes(after.bytes - before.bytes);
@@ -136,6 +142,17 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
         Err(error) => map.warnings.push(refused(&error)),
     }
     Ok(())
+}
+
+/// Takes unnamed memory of unknown protection for memory without access, and returns its places. gdb's cores don't say which
+/// of the memory that can't be written can be read; allocators have almost only reserves of address space there.
+fn take_unknown_for_reserves(regions: &mut [Region]) -> Vec<usize> {
+    let is_unknown = |region: &Region| region.is_unnamed() && !region.protection.is_known();
+    let places: Vec<usize> = (0..regions.len()).filter(|place| is_unknown(&regions[*place])).collect();
+    for place in &places {
+        regions[*place].protection = Protection::NONE;
+    }
+    places
 }
 
 fn recognize(target: &Target<'_>, claims: &mut Claims<'_>, wanted: Wanted) -> Result<()> {

@@ -88,8 +88,10 @@ fn global_options_may_come_before_the_command() {
 fn files_that_are_not_captures_are_refused() {
     let (_directory, empty) = temporary("empty", b"");
     refused([&empty], 5, "is empty");
-    let (_directory, binary) = temporary("binary", &[0x7f, b'E', b'L', b'F', 0, 0, 1, 2]);
+    let (_directory, binary) = temporary("binary", &[0x89, 0, 1, 2, 3, 4, 1, 2]);
     refused([&binary], 5, "is a binary file");
+    let (_directory, elf) = temporary("elf", b"\x7fELF\0\0\x01\x02");
+    refused([&elf], 5, "its ELF header is cut or of an unknown form");
     let (_directory, text) = temporary("text", b"hello\n");
     refused([&text], 5, "is not a capture");
     refused(["./no/such/file"], 5, "failed to open `./no/such/file`: No such file");

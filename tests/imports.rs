@@ -27,7 +27,7 @@ const CRATES: [(&str, &str); 2] = [("mmview", "."), ("mmview-platform", "platfor
 const ACCEPTED: &[(&str, &[&str])] = &[
     ("mmview", &["cli", "cli/commands"]),
     ("mmview", OWNERS),
-    ("mmview-platform", &["capture", "capture/vmmap"]),
+    ("mmview-platform", &["capture", "capture/core", "capture/vmmap"]),
 ];
 
 /// The recognizers that have rooms of their own. None imports another: each arrow leads from or to the room around them.

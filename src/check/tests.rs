@@ -3,7 +3,7 @@
 use mmview_platform::{Detail, Warning};
 
 use super::{Check, Evidence, Verdict};
-use crate::classify::tests::{classified, without_protections};
+use crate::classify::tests::{classified, without_protections, without_share_modes};
 use crate::completeness::Missing;
 
 fn check(text: &str) -> Check {
@@ -136,7 +136,7 @@ fn a_protection_that_the_capture_lacks_is_unknown() {
         ("any(perm=rwx)", Verdict::Unknown),
         ("none(perm=w)", Verdict::Unknown),
         ("count(perm=rw-) < 9", Verdict::Holds),
-        ("any(share=shared)", Verdict::Unknown),
+        ("any(share=shared)", Verdict::Holds),
         ("at 0x400000 is r-x", Verdict::Unknown),
         ("not at 0x400000 is r-x", Verdict::Unknown),
         ("at 0x400000 is (perm=---)", Verdict::Unknown),
@@ -149,6 +149,19 @@ fn a_protection_that_the_capture_lacks_is_unknown() {
             let found = check.explain(&regions);
             assert_eq!(found.unmeasured.len(), 1, "{text}: {found}");
         }
+    }
+}
+
+#[test]
+fn a_share_mode_that_the_capture_lacks_is_unknown() {
+    let regions = without_share_modes(MAP);
+    for (text, expected) in [
+        ("any(share=shared)", Verdict::Unknown),
+        ("none(perm=rw-s)", Verdict::Unknown),
+        ("any(perm=w)", Verdict::Holds),
+        ("any(share=private or kind=heap)", Verdict::Holds),
+    ] {
+        assert_eq!(check(text).verdict(&regions), expected, "{text}");
     }
 }
 
@@ -235,7 +248,7 @@ fn every_error_has_a_column_and_a_suggestion() {
         ("any(wobble=4K)", 5, "the fields are kind, type"),
         ("any(heap)", 5, "write kind=heap"),
         ("any(kind=heep)", 10, "did you mean `heap`?"),
-        ("any(kind=elephant)", 10, "the kinds are text, linkedit"),
+        ("any(kind=elephant)", 10, "the kinds are text, image"),
         ("any(share=sharde)", 11, "did you mean `shared`?"),
         ("any(perm=rwq)", 10, "invalid protection"),
         ("any(size=4X)", 10, "invalid size"),

@@ -5,7 +5,7 @@ use std::path::Path;
 use mmview_platform::linux::smaps::SmapsReader;
 use mmview_platform::{
     Capabilities, CaptureFormat, Detail, Native, Origin, PageSize, ProcessInfo, Protection, Region,
-    SourceInfo, ThreadInfo,
+    ShareMode, SourceInfo, ThreadInfo,
 };
 
 use super::{Classified, Classify, Context};
@@ -47,6 +47,11 @@ fn altered(text: &str, alter: impl Fn(&mut Region)) -> Vec<Classified> {
 /// The same regions, as a listing without protections has them.
 pub(crate) fn without_protections(text: &str) -> Vec<Classified> {
     altered(text, |region| region.protection = Protection::UNKNOWN)
+}
+
+/// The same, as if the capture did not say which regions are shared.
+pub(crate) fn without_share_modes(text: &str) -> Vec<Classified> {
+    altered(text, |region| region.share = ShareMode::Unknown)
 }
 
 /// The identifiers of their kinds.

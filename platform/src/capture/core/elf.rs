@@ -23,8 +23,8 @@ use super::{Dump, Failure, Segment, grouped, incomplete, read_at, times};
 use crate::detail::Detail;
 use crate::memory_map::MemoryMap;
 use crate::model::{
-    Bytes, Capabilities, CaptureFormat, Crash, Origin, PageSize, Parent, ProcessInfo, Region, SourceInfo,
-    TargetArch, ThreadInfo,
+    Bytes, Capabilities, CaptureFormat, Crash, Machine, Origin, PageSize, Parent, ProcessInfo, Region,
+    SourceInfo, TargetArch, ThreadInfo,
 };
 use crate::warning::Warning;
 
@@ -59,8 +59,9 @@ impl Reader<'_> {
         let read = read_at(file, &mut start, 0)?;
         start.truncate(read);
         let arch = TargetArch::from_elf(&start);
-        let arch =
-            arch.ok_or_else(|| Failure::Malformed("is damaged: its ELF header is not known".into()))?;
+        let arch = arch.ok_or_else(|| {
+            Failure::Malformed("is damaged: its ELF header is cut or of an unknown form".into())
+        })?;
         Ok((Reader { file, length: file.metadata()?.len(), arch }, start))
     }
 
@@ -177,25 +178,25 @@ impl Reader<'_> {
         let mut source = SourceInfo::new(origin, "linux", Capabilities::of_capture(detail));
         source.page_size = notes.page_size.and_then(PageSize::new);
         source.arch = Some(self.arch);
-        let mut map = MemoryMap::new(source, process(notes), detail, regions);
+        let mut map = MemoryMap::new(source, process(notes, self.arch.machine), detail, regions);
         map.warnings = warnings;
         Dump { map, segments }
     }
 }
 
-/// The regions that a core does not have.
-fn left_out(headers: &Headers, notes: &Notes) -> Option<Warning> {
-    let why = match headers.impossible {
-        0 if notes.is_by_gdb => {
-            "gdb wrote this core: it lacks memory that is not to be dumped and protections of unwritten files, and memory \
-             without access looks readable"
-                .into()
-        }
-        0 => return None,
-        1 => "1 region of the core is impossible and was left out".into(),
-        count => format!("{count} regions of the core are impossible and were left out").into(),
+/// What a core by gdb lacks, and the regions that no core can have.
+fn left_out(headers: &Headers, notes: &Notes) -> impl Iterator<Item = Warning> {
+    let by_gdb = notes.is_by_gdb.then(|| {
+        "gdb wrote this core: it lacks memory that is not to be dumped, and the protections of unwritten files and of \
+         memory without access"
+            .into()
+    });
+    let impossible = match headers.impossible {
+        0 => None,
+        1 => Some("1 region of the core is impossible and was left out".into()),
+        count => Some(format!("{count} regions of the core are impossible and were left out").into()),
     };
-    Some(Warning::Missing { why })
+    by_gdb.into_iter().chain(impossible).map(|why| Warning::Missing { why })
 }
 
 /// Whether the kernel wrote the core: notes come first.
@@ -221,7 +222,7 @@ fn count(regions: &mut [Region], headers: &Headers, extents: &Extents) {
     }
 }
 
-fn process(notes: &Notes) -> ProcessInfo {
+fn process(notes: &Notes, machine: Machine) -> ProcessInfo {
     let mut process = ProcessInfo::default();
     if let Some(known) = &notes.process {
         process.pid = Some(known.pid);
@@ -240,16 +241,18 @@ fn process(notes: &Notes) -> ProcessInfo {
         .collect();
     // The main thread first.
     process.threads.sort_by_key(|thread| process.pid.map(u64::from) != Some(thread.id));
-    process.crash = crash(notes);
+    process.crash = crash(notes, machine);
     process
 }
 
-/// Why the process ended. `None` if it did not: gdb only stopped it.
-fn crash(notes: &Notes) -> Option<Crash> {
-    const SIGSTOP: i32 = 19;
+/// Why the process ended. `None` if it did not: gdb only stopped it, to look at it, at a breakpoint or for its user.
+fn crash(notes: &Notes, machine: Machine) -> Option<Crash> {
+    const SIGINT: i32 = 2;
+    const SIGTRAP: i32 = 5;
+    let stop = if matches!(machine, Machine::Mips) { 23 } else { 19 };
     let failed = notes.threads.first();
     let signal = notes.signal.as_ref().map(|signal| signal.number).or_else(|| Some(failed?.signal))?;
-    if signal == 0 || (notes.is_by_gdb && signal == SIGSTOP) {
+    if signal == 0 || (notes.is_by_gdb && [stop, SIGINT, SIGTRAP].contains(&signal)) {
         return None;
     }
     Some(Crash {

@@ -45,15 +45,21 @@ fn build_id(start: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn find_build_id<E: FileHeader<Endian = Endianness>>(start: &[u8]) -> Option<Vec<u8>> {
+    /// Go's own build ID, which its programs have without the GNU one.
+    const GO: (&[u8], u32) = (b"Go", 4);
     let header = E::parse(start).ok()?;
     let endian = header.endian().ok()?;
+    let mut of_go = None;
     for segment in header.program_headers(endian, start).ok()? {
         let Ok(Some(notes)) = segment.notes(endian, start) else { continue };
         for note in notes.flatten() {
             if note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID {
                 return Some(note.desc().to_vec());
             }
+            if (note.name(), note.n_type(endian).0) == GO {
+                of_go = Some(note.desc().to_vec());
+            }
         }
     }
-    None
+    of_go
 }

@@ -155,9 +155,9 @@ Mapped address spaces:
         assert_eq!(
             regions,
             [
-                "8048000-8049000 ??? PRV 0 File(\"/opt/bin/stack7\")",
-                "b7e96000-b7e97000 ??? PRV 0 -",
-                "b7fe2000-b7fe3000 ??? PRV 1000 Kernel(\"[vdso]\")",
+                "8048000-8049000 ??? ??? 0 File(\"/opt/bin/stack7\")",
+                "b7e96000-b7e97000 ??? ??? 0 -",
+                "b7fe2000-b7fe3000 ??? ??? 1000 Kernel(\"[vdso]\")",
             ]
         );
         assert_eq!(unknown, [""]);

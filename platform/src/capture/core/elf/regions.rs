@@ -32,6 +32,9 @@ pub(super) fn regions(
         })
         .collect();
     name_by_addresses(&mut regions, notes, arch);
+    if notes.is_by_gdb {
+        regions.iter_mut().for_each(doubt_reading);
+    }
     if let Some(heap) = heap(loads, &regions, notes, arch, peek) {
         regions[heap].name = Some(Name::new(NameKind::Kernel, *b"[heap]"));
     }
@@ -58,6 +61,18 @@ fn region(range: AddrRange, protection: Protection, file: Option<&MappedFile>, l
     region.offset = file.map_or(0, |file| file.offset.saturating_add(range.start() - file.range.start()));
     region.name = name;
     region
+}
+
+/// gdb marks all memory as readable. Memory without a file, and the page for old system calls, often isn't, so of these the
+/// protection is unknown unless they are for writing.
+fn doubt_reading(region: &mut Region) {
+    let is_doubtful = match &region.name {
+        Some(name) => name.bytes() == b"[vsyscall]",
+        None => !region.protection.is_executable(),
+    };
+    if is_doubtful && !region.protection.is_writable() {
+        region.protection = Protection::UNKNOWN;
+    }
 }
 
 /// Whether only shared memory has this name. A core does not say it of other files.

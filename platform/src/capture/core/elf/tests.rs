@@ -394,11 +394,11 @@ fn what_is_no_core_of_a_process_is_refused() {
         assert_eq!(problem(&machine.bytes()), "is a dump of a whole machine, not of a process");
     }
     let bytes = Builder::usual().bytes();
-    assert_eq!(problem(&bytes[..19]), "is damaged: its ELF header is not known");
+    assert_eq!(problem(&bytes[..19]), "is damaged: its ELF header is cut or of an unknown form");
     assert_eq!(problem(&bytes[..40]), "is damaged: its ELF header is cut");
     let mut unknown = bytes;
     unknown[5] = 3;
-    assert_eq!(problem(&unknown), "is damaged: its ELF header is not known");
+    assert_eq!(problem(&unknown), "is damaged: its ELF header is cut or of an unknown form");
 }
 
 #[test]
@@ -624,6 +624,9 @@ fn what_gdb_leaves_out_is_in_the_list_of_files() {
         .load(0x2_4000, 2, "r--", &[1; 0x2000])
         .load(0x2_8000, 8, "rw-", &[2; 0x8000])
         .load(0x4_0000, 1, "rw-", &[3; 0x1000])
+        .load(0x4_1000, 1, "r--", &[0; 0x1000])
+        .load(0x4_2000, 1, "r-x", &[4; 0x1000])
+        .load(0xffff_ffff_ff60_0000, 1, "r-x", &[5; 0x1000])
         .note(b"GDB", 0xff00_0000, b"<target/>")
         .files(1, &files);
     let map = builder.map();
@@ -634,11 +637,14 @@ fn what_gdb_leaves_out_is_in_the_list_of_files() {
         "26000-28000 ??? 16000 /bin/a",
         "28000-30000 rw- 18000 /bin/a",
         "40000-41000 rw- 0",
+        "41000-42000 ??? 0",
+        "42000-43000 r-x 0",
         "50000-60000 ??? 2000 /lib/b",
+        "ffffffffff600000-ffffffffff601000 ??? 0 [vsyscall]",
     ];
     assert_eq!(rows(&map), expected);
-    let left_out = "missing: gdb wrote this core: it lacks memory that is not to be dumped and protections of unwritten \
-                    files, and memory without access looks readable";
+    let left_out = "missing: gdb wrote this core: it lacks memory that is not to be dumped, and the protections of \
+                    unwritten files and of memory without access";
     assert_eq!(warnings(&map), [left_out]);
     assert_eq!(map.source.page_size, None);
 }
@@ -785,6 +791,9 @@ fn a_process_that_gdb_only_stopped_has_not_failed() {
     };
     assert_eq!(stopped(Builder::new(X86_64).thread(9, 0, 1, 2)), None);
     assert_eq!(stopped(Builder::new(X86_64).thread(9, 19, 1, 2).signal(19, 0, &[5])), None);
+    for stop in [2, 5, 19] {
+        assert_eq!(stopped(Builder::new(X86_64).thread(9, stop, 1, 2)), None);
+    }
     assert_eq!(stopped(Builder::new(X86_64).thread(9, 11, 1, 2)), Some(Some(11)));
     assert_eq!(stopped(Builder::new(X86_64)), None);
 }
