@@ -1,6 +1,6 @@
 //! Why a process ended: where the address lies that it accessed, and where its threads were.
 
-use mmview_platform::{AddrRange, CaptureFormat, Crash, Origin, ProcessInfo, SourceInfo, ThreadInfo};
+use mmview_platform::{AddrRange, Crash, ProcessInfo, ThreadInfo};
 
 use crate::kind::RegionKind;
 use crate::region::{Classified, region_at};
@@ -106,11 +106,6 @@ fn thread_in(process: &ProcessInfo, range: AddrRange) -> Option<ThreadInfo> {
     process.threads.iter().find(|thread| thread.stack_pointer.is_some_and(is_in)).cloned()
 }
 
-/// Whether a target is a dump of a process's memory.
-pub(crate) fn is_dump(source: &SourceInfo) -> bool {
-    matches!(source.origin, Origin::Capture { format: CaptureFormat::Core | CaptureFormat::Minidump, .. })
-}
-
 /// The name of what ended a process: a signal, an exception of Mach (`mach/exception_types.h`) or one of Windows (`winnt.h`).
 pub(crate) fn cause_name(os: &str, crash: &Crash) -> Option<String> {
     match (crash.signal, crash.code) {
@@ -150,17 +145,24 @@ fn exception_name(os: &str, code: i64) -> String {
 /// The name of a signal on the system of a dump.
 fn signal_name(os: &str, signal: i32) -> String {
     let name = match (os, signal) {
+        (_, 1) => "SIGHUP",
+        (_, 2) => "SIGINT",
+        (_, 3) => "SIGQUIT",
         (_, 4) => "SIGILL",
         (_, 5) => "SIGTRAP",
         (_, 6) => "SIGABRT",
         (_, 8) => "SIGFPE",
         (_, 9) => "SIGKILL",
         (_, 11) => "SIGSEGV",
-        (_, 3) => "SIGQUIT",
         (_, 15) => "SIGTERM",
         ("linux", 7) | ("macos", 10) => "SIGBUS",
         ("linux", 31) | ("macos", 12) => "SIGSYS",
-        ("linux", 24) | ("macos", 24) => "SIGXCPU",
+        (_, 13) => "SIGPIPE",
+        (_, 14) => "SIGALRM",
+        (_, 24) => "SIGXCPU",
+        (_, 25) => "SIGXFSZ",
+        ("linux", 10) | ("macos", 30) => "SIGUSR1",
+        ("linux", 12) | ("macos", 31) => "SIGUSR2",
         _ => return format!("signal {signal}"),
     };
     name.to_owned()

@@ -10,7 +10,6 @@ use mmview_platform::{
 use super::manner::Manner;
 use super::overlay::Overlay;
 use super::runtimes::Runtimes;
-use crate::crash;
 use crate::kind::RegionKind;
 
 /// A stack, by the stack pointer of its thread.
@@ -52,7 +51,7 @@ impl Context {
             None => format!("thread {}", thread.id),
         };
         let threads: Vec<_> = process.threads.iter().map(|thread| (thread.id, title(thread))).collect();
-        let is_dump = crash::is_dump(source);
+        let is_dump = source.is_dump();
         let main = process.pid.map(u64::from);
         let stack = |(place, thread): (usize, &ThreadInfo)| {
             let is_main = place == 0 && (main.is_none() || main == Some(thread.id));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::origins::{Origins, warnings_value};
 use super::{Head, Line, Note, Section, SectionKind, Tail, ViewKind, address_value, name_value};
-use crate::crash::{CrashReport, Spot, cause_name, is_dump};
+use crate::crash::{CrashReport, Spot, cause_name};
 use crate::region::Classified;
 
 /// The report, for people and for programs.
@@ -38,7 +38,7 @@ pub fn partial(origins: &Origins, warnings: &[Warning]) -> Option<Section> {
         Warning::Missing { why } => Some(why),
         _ => None,
     });
-    let why = why.filter(|_| is_dump(&origins.source))?;
+    let why = why.filter(|_| origins.source.is_dump())?;
     Some(Section::note(Note::PartOfMap(why.to_string())))
 }
 

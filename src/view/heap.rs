@@ -354,7 +354,7 @@ pub fn add_to_summary(tail: &mut Tail, zones: &Zones) {
 pub fn tail(origins: &Origins, zones: &Zones, options: Options, warnings: &[Warning]) -> Tail {
     let was_read = origins.findings.inspection.is_some();
     let fields = fields(json!({ "total": total_value(&zones.total), "warnings": warnings_value(warnings) }));
-    let is_dump = crate::crash::is_dump(&origins.source);
+    let is_dump = origins.source.is_dump();
     let nothing = zones.zones.is_empty().then_some(Note::NoZones { was_read, is_dump });
     let shows_sizes = options.sizes || options.by == By::Size;
     let without = if shows_sizes { unsized_zones(zones) } else { None };

@@ -113,6 +113,11 @@ impl SourceInfo {
         SourceInfo { origin, os, taken: None, page_size: None, arch: None, capabilities }
     }
 
+    /// Whether this is a dump of a process's memory: a core or a minidump.
+    pub fn is_dump(&self) -> bool {
+        matches!(self.origin, Origin::Capture { format: CaptureFormat::Core | CaptureFormat::Minidump, .. })
+    }
+
     /// The time of a map that is read now: the current time for a live process, the time of the capture otherwise.
     pub fn time(&self) -> Option<SystemTime> {
         if self.capabilities.live { Some(SystemTime::now()) } else { self.taken }

@@ -9,7 +9,7 @@ use crate::cli::options::no_address;
 use crate::cli::session::Session;
 use crate::cli::shown::{Shown, each};
 use crate::cli::target::Target;
-use crate::crash::{self, CrashReport};
+use crate::crash::CrashReport;
 use crate::error::{Error, ErrorKind, Result};
 use crate::view;
 
@@ -36,7 +36,7 @@ fn show(shown: &mut Shown<'_>) -> Result<Exit> {
     let (detail, wanted) = (shown.options.detail(Detail::Counts), shown.options.wanted());
     let (origins, regions) =
         shown.read(detail, wanted, |regions| regions.collect::<mmview_platform::Result<Vec<_>>>())?;
-    if !crash::is_dump(&origins.source) {
+    if !origins.source.is_dump() {
         let text = format!("{} is not a memory dump: only those show why a process ended", origins.target());
         return shown.refused(Error::new(ErrorKind::Malformed, text), Some(&origins));
     }

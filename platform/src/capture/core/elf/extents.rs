@@ -8,9 +8,6 @@ use super::super::{Segment, read_at};
 use super::headers::Load;
 use crate::model::AddrRange;
 
-/// How many parts a file may have.
-const MOST_PARTS: usize = 1 << 20;
-
 /// How many bytes are searched for a page of zeros.
 const LONGEST_SEARCH: u64 = 4 << 20;
 
@@ -46,6 +43,8 @@ impl Extents {
 fn stored(file: &File, length: u64) -> Option<Vec<(u64, u64)>> {
     use rustix::fs::{SeekFrom, seek};
     use rustix::io::Errno;
+    /// How many parts a file may have.
+    const MOST_PARTS: usize = 1 << 20;
     let (mut parts, mut at) = (Vec::new(), 0);
     while at < length && parts.len() < MOST_PARTS {
         let start = match seek(file, SeekFrom::Data(at)) {
