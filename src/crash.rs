@@ -18,7 +18,7 @@ pub(crate) struct CrashReport {
     /// What the dump says; `None` if it does not say that the process crashed.
     pub crash: Option<Crash>,
     /// Where the address lies; `None` if there is none.
-    pub place: Option<Spot>,
+    pub place: Option<Place>,
     /// Where the thread that failed was.
     pub instruction: Option<Box<Classified>>,
     /// Each thread, and the region that its stack pointer is in.
@@ -27,11 +27,22 @@ pub(crate) struct CrashReport {
 
 /// Where an address lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub spot: Spot,
+    /// The region that it lies in.
+    pub region: Option<Box<Classified>>,
+    /// If it lies in no region, the regions below and above.
+    pub before: Option<Box<Classified>>,
+    pub after: Option<Box<Classified>>,
+}
+
+/// What sort of place that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Spot {
     /// Where a null pointer leads.
     Null,
     /// In a region.
-    Region(Box<Classified>),
+    Region,
     /// In the guard of a stack, or not far below one.
     BelowStack {
         /// The thread, if it is known.
@@ -41,13 +52,8 @@ pub(crate) enum Spot {
         /// Whether it is in a guard.
         is_guard: bool,
     },
-    /// In no region, between these.
-    Gap {
-        /// The region below, and how far its end is.
-        before: Option<(Box<Classified>, u64)>,
-        /// The region above, and how far its start is.
-        after: Option<(Box<Classified>, u64)>,
-    },
+    /// In no region.
+    Gap,
 }
 
 impl CrashReport {
@@ -59,11 +65,28 @@ impl CrashReport {
         let address = crash.and_then(|crash| crash.address);
         CrashReport {
             crash,
-            place: address.map(|address| Spot::find(address, process, regions)),
+            place: address.map(|address| Place::find(address, process, regions)),
             instruction: crash.and_then(|crash| crash.instruction).and_then(region_of),
             threads: threads
                 .map(|thread| (thread.clone(), thread.stack_pointer.and_then(region_of)))
                 .collect(),
+        }
+    }
+}
+
+impl Place {
+    fn find(address: u64, process: &ProcessInfo, regions: &[Classified]) -> Place {
+        let region = region_at(regions, address);
+        let after = regions.partition_point(|region| region.range().end() <= address);
+        let side = |place: Option<usize>| {
+            let side = place.filter(|_| region.is_none()).and_then(|place| regions.get(place));
+            side.cloned().map(Box::new)
+        };
+        Place {
+            spot: Spot::find(address, process, regions),
+            region: region.cloned().map(Box::new),
+            before: side(after.checked_sub(1)),
+            after: side(Some(after)),
         }
     }
 }
@@ -88,14 +111,9 @@ impl Spot {
             return Spot::BelowStack { thread, distance: stack.range().start() - address, is_guard };
         }
         match hit {
-            Some(hit) => Spot::Region(Box::new(hit.clone())),
+            Some(_) => Spot::Region,
             None if address < NULL_PAGES => Spot::Null,
-            None => {
-                let before = after.checked_sub(1).and_then(|before| regions.get(before));
-                let before = before.map(|before| (Box::new(before.clone()), address - before.range().end()));
-                let after = above.map(|above| (Box::new(above.clone()), above.range().start() - address));
-                Spot::Gap { before, after }
-            }
+            None => Spot::Gap,
         }
     }
 }
@@ -181,7 +199,7 @@ mod tests {
 7ffd00000000-7ffd00021000 rw-p 0 00:00 0 [stack]
 ";
 
-    fn spot(address: u64) -> Spot {
+    fn place(address: u64) -> Place {
         let mut process = ProcessInfo::default();
         let mut thread = ThreadInfo::new(4711);
         thread.stack_pointer = Some(0xc00000);
@@ -197,9 +215,15 @@ mod tests {
 
     #[test]
     fn an_address_is_explained_by_what_is_there() {
-        assert_eq!(spot(0x10), Spot::Null);
-        assert!(matches!(spot(0x400800), Spot::Region(region) if region.kind() == RegionKind::Text));
-        let below = |address| match spot(address) {
+        let sides = |address| {
+            let place = place(address);
+            [place.before, place.region, place.after].map(|side| side.map(|region| region.range().start()))
+        };
+        assert_eq!(place(0x10).spot, Spot::Null);
+        assert_eq!(sides(0x10), [None, None, Some(0x40_0000)]);
+        assert_eq!(place(0x40_0800).spot, Spot::Region);
+        assert_eq!(sides(0x40_0800), [None, Some(0x40_0000), None]);
+        let below = |address| match place(address).spot {
             Spot::BelowStack { thread, distance, is_guard } => {
                 (thread.map(|thread| thread.id), distance, is_guard)
             }
@@ -207,10 +231,9 @@ mod tests {
         };
         assert_eq!(below(0x500ff8), (Some(4711), 8, true));
         assert_eq!(below(0x7ffc_ffff_fff8), (None, 8, false));
-        assert!(matches!(
-            spot(0x450000),
-            Spot::Gap { before: Some((_, 0x4f000)), after: Some((_, 0xb0000)) }
-        ));
-        assert!(matches!(spot(0x8000_0000_0000), Spot::Gap { after: None, .. }));
+        assert_eq!(sides(0x50_0ff8), [None, Some(0x50_0000), None]);
+        assert_eq!(place(0x45_0000).spot, Spot::Gap);
+        assert_eq!(sides(0x45_0000), [Some(0x40_0000), None, Some(0x50_0000)]);
+        assert_eq!(sides(0x8000_0000_0000), [Some(0x7ffd_0000_0000), None, None]);
     }
 }

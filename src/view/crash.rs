@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::origins::{Origins, warnings_value};
 use super::{Head, Line, Note, Section, SectionKind, Tail, ViewKind, address_value, name_value};
-use crate::crash::{CrashReport, Spot, cause_name};
+use crate::crash::{CrashReport, Place, Spot, cause_name};
 use crate::region::Classified;
 
 /// The report, for people and for programs.
@@ -52,18 +52,15 @@ pub fn tail(warnings: &[Warning]) -> Tail {
 /// The cause in JSON.
 pub fn value(report: &CrashReport, os: &str) -> Value {
     let Some(crash) = report.crash else { return Value::Null };
-    let (place, region, before, after) = match &report.place {
-        None => (None, None, None, None),
-        Some(Spot::Null) => (Some("null"), None, None, None),
-        Some(Spot::Region(region)) => (Some("region"), Some(region), None, None),
-        Some(Spot::BelowStack { is_guard: true, .. }) => (Some("stack-guard"), None, None, None),
-        Some(Spot::BelowStack { .. }) => (Some("below-stack"), None, None, None),
-        Some(Spot::Gap { before, after }) => {
-            let [before, after] = [before, after].map(|side| side.as_ref().map(|(region, _)| region));
-            (Some("gap"), None, before, after)
-        }
-    };
-    let side = |region: Option<&Box<Classified>>| region.map(|region| region_value(region));
+    let place = report.place.as_ref();
+    let spot = place.map(|place| match place.spot {
+        Spot::Null => "null",
+        Spot::Region => "region",
+        Spot::BelowStack { is_guard: true, .. } => "stack-guard",
+        Spot::BelowStack { .. } => "below-stack",
+        Spot::Gap => "gap",
+    });
+    let side = |of: fn(&Place) -> Option<&Classified>| place.and_then(of).map(region_value);
     json!({
         "signal": crash.signal,
         "name": cause_name(os, &crash),
@@ -72,10 +69,10 @@ pub fn value(report: &CrashReport, os: &str) -> Value {
         "sender": crash.sender,
         "thread": crash.thread,
         "instruction": crash.instruction.map(address_value),
-        "place": place,
-        "region": side(region),
-        "before": side(before),
-        "after": side(after),
+        "place": spot,
+        "region": side(|place| place.region.as_deref()),
+        "before": side(|place| place.before.as_deref()),
+        "after": side(|place| place.after.as_deref()),
     })
 }
 

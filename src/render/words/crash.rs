@@ -2,7 +2,7 @@
 
 use mmview_platform::ThreadInfo;
 
-use crate::crash::{CrashReport, Spot, cause_name};
+use crate::crash::{CrashReport, Place, Spot, cause_name};
 use crate::region::Classified;
 use crate::text::printable;
 use crate::units::Units;
@@ -14,7 +14,7 @@ pub fn cause(report: &CrashReport, os: &str, pid: Option<u32>) -> String {
     };
     let name = cause_name(os, &crash).unwrap_or_else(|| "The process ended".to_owned());
     let mut text = match (crash.address, &report.place, crash.sender) {
-        (Some(address), Some(spot), _) => format!("{name} at {address:#x}: {}", place(address, spot)),
+        (Some(address), Some(place), _) => format!("{name} at {address:#x}: {}", at_place(address, place)),
         (_, _, Some(sender)) if Some(sender) == pid => format!("{name}: the process sent it to itself"),
         (_, _, Some(sender)) => format!("{name}: process {sender} sent it"),
         _ => format!("{name}: the dump has no address"),
@@ -36,11 +36,28 @@ pub fn cause(report: &CrashReport, os: &str, pid: Option<u32>) -> String {
     text
 }
 
-fn place(address: u64, spot: &Spot) -> String {
-    match spot {
+fn at_place(address: u64, place: &Place) -> String {
+    let in_no_region = || {
+        let side = |region: Option<&Classified>, distance: fn(&Classified, u64) -> u64, way: &str| {
+            region.map(|region| match distance(region, address) {
+                0 => format!("directly {way} {}", title(region)),
+                distance => format!("{} {way} {}", bytes(distance), title(region)),
+            })
+        };
+        let before = side(place.before.as_deref(), |region, at| at - region.range().end(), "after");
+        let after = side(place.after.as_deref(), |region, at| region.range().start() - at, "before");
+        let sides: Vec<_> = [before, after].into_iter().flatten().collect();
+        match sides.is_empty() {
+            true => "in no region".to_owned(),
+            false => format!("in no region, {}", sides.join(" and ")),
+        }
+    };
+    match &place.spot {
         Spot::Null if address == 0 => "null page".to_owned(),
         Spot::Null => format!("null page, {} in", bytes(address)),
-        Spot::Region(region) => in_region(address, region),
+        Spot::Region => {
+            place.region.as_deref().map_or_else(in_no_region, |region| in_region(address, region))
+        }
         Spot::BelowStack { thread, distance, is_guard } => {
             let whose = thread
                 .as_ref()
@@ -48,20 +65,7 @@ fn place(address: u64, spot: &Spot) -> String {
             let why = if *is_guard { "overflow of its guard" } else { "likely an overflow" };
             format!("{} below {whose}: {why}", bytes(*distance))
         }
-        Spot::Gap { before, after } => {
-            let side = |side: &Option<(Box<Classified>, u64)>, way: &str| {
-                side.as_ref().map(|(region, distance)| match distance {
-                    0 => format!("directly {way} {}", title(region)),
-                    _ => format!("{} {way} {}", bytes(*distance), title(region)),
-                })
-            };
-            let sides: Vec<_> =
-                [side(before, "after"), side(after, "before")].into_iter().flatten().collect();
-            match sides.is_empty() {
-                true => "in no region".to_owned(),
-                false => format!("in no region, {}", sides.join(" and ")),
-            }
-        }
+        Spot::Gap => in_no_region(),
     }
 }
 
