@@ -161,7 +161,7 @@ fn exception_name(os: &str, code: i64) -> String {
 }
 
 /// The name of a signal on the system of a dump.
-fn signal_name(os: &str, signal: i32) -> String {
+pub(crate) fn signal_name(os: &str, signal: i32) -> String {
     let name = match (os, signal) {
         (_, 1) => "SIGHUP",
         (_, 2) => "SIGINT",

@@ -10,6 +10,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
+use common::schema;
 use common::truth::{DYNAMIC, address, build, list, number};
 use common::{Running, is_linux, run, skip, temporary};
 use serde_json::Value;
@@ -197,6 +198,10 @@ fn the_cause_comes_first() {
     let cause = format!("SIGABRT: the process sent it to itself. Thread {pid} was at 0x");
     assert!(summary.starts_with(&cause), "{summary}");
 
+    schema::check(&run(["--json", &victim.core()]).stdout);
+    for command in ["crash", "regions", "heap"] {
+        schema::check(&run([command, "--json", &victim.core()]).stdout);
+    }
     let view = run(["crash", "--json", &victim.core()]).json();
     let crash = &view["crash"];
     let facts = ["signal", "name", "code", "sender", "thread"].map(|field| crash[field].clone());
@@ -220,7 +225,9 @@ fn a_bad_address_is_explained() {
     let Some(victim) = failed("segv", 0x33) else { return };
     let summary = run(["--file", &victim.core()]).stdout;
     assert!(summary.starts_with("SIGSEGV at 0x10: null page, 16 bytes in. Thread "), "{summary}");
-    let crash = run(["crash", "--json", &victim.core()]).json()["crash"].clone();
+    let view = run(["crash", "--json", &victim.core()]);
+    schema::check(&view.stdout);
+    let crash = view.json()["crash"].clone();
     let facts = ["signal", "name", "code", "address", "sender", "place"].map(|field| crash[field].clone());
     assert_eq!(facts, [11.into(), "SIGSEGV".into(), 1.into(), "0x10".into(), Value::Null, "null".into()]);
     // It was in the program, which the map has.
@@ -418,6 +425,27 @@ fn doubts_are_told() {
     let list = note(b"CORE\0\0\0\0\0\0\0", 0x4649_4c45);
     let list = [&5u32.to_le_bytes()[..], &list[4..20], &list[24..]].concat();
     warned(&small_core(0x1000, 0, &list), "the core's list of files is broken: names are missing");
+}
+
+#[test]
+fn kept_dumps_are_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory_name = directory.path().to_str().unwrap();
+    let none = run(["cores", "--directory", directory_name]);
+    assert_eq!((none.status, none.stdout), (0, format!("\n{directory_name} has no dumps.\n")));
+
+    let boot = "0123456789abcdef0123456789abcdef";
+    let name = format!("core.sleep.1000.{boot}.4711.1795640000000000");
+    fs::write(directory.path().join(&name), small_core(0x1000, 0, b"")).unwrap();
+    let listed = run(["cores", "--json", "--directory", directory_name]);
+    schema::check(&listed.stdout);
+    let dump = &listed.json()["dumps"][0];
+    let facts = ["pid", "user", "signal", "name"].map(|field| dump[field].clone());
+    assert_eq!(facts, [4711.into(), 1000.into(), Value::Null, "sleep".into()]);
+    assert_eq!(dump["time"], "2026-11-25T20:53:20.000Z");
+    let listed = run(["cores", "--directory", directory_name]).stdout;
+    assert!(listed.contains("2026-11-25 ") || listed.contains("2026-11-26 "), "{listed}");
+    assert_eq!(run(["--file", dump["path"].as_str().unwrap()]).status, 0);
 }
 
 #[test]

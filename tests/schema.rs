@@ -4,23 +4,9 @@
 
 mod common;
 
+use common::schema::{check, validator};
 use common::{Running, mmview, run};
-use serde_json::{Value, json};
-
-fn validator() -> jsonschema::Validator {
-    let schema: Value = serde_json::from_str(include_str!("../src/render/mmview-1.schema.json")).unwrap();
-    jsonschema::validator_for(&schema).expect("the schema is valid")
-}
-
-#[track_caller]
-fn check(output: &str) {
-    let value: Value = serde_json::from_str(output).unwrap();
-    let errors: Vec<_> = validator()
-        .iter_errors(&value)
-        .map(|error| format!("{} at {}", error, error.instance_path()))
-        .collect();
-    assert!(errors.is_empty(), "{errors:#?}");
-}
+use serde_json::json;
 
 /// Checks of every kind: some hold, some fail, some are unknown.
 #[track_caller]

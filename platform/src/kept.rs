@@ -26,6 +26,8 @@ pub struct KeptDump {
     pub pid: u32,
     /// The ID of its user.
     pub user: u32,
+    /// The signal that ended it, if the file has the note of it.
+    pub signal: Option<i32>,
     /// The size of the file, which is compressed as a rule.
     pub size: Option<Bytes>,
 }
@@ -45,11 +47,26 @@ pub fn kept_dumps(directory: &Path) -> Result<Vec<KeptDump>> {
     for entry in entries {
         let entry = entry.map_err(failed)?;
         let size = entry.metadata().ok().map(|file| Bytes(file.len()));
-        let dump = parse(&entry.file_name()).map(|dump| KeptDump { path: entry.path(), size, ..dump });
+        let dump = parse(&entry.file_name());
+        let dump =
+            dump.map(|dump| KeptDump { signal: signal(&entry.path()), path: entry.path(), size, ..dump });
         dumps.extend(dump);
     }
     dumps.sort_by(|one, other| (other.time, &one.path).cmp(&(one.time, &other.path)));
     Ok(dumps)
+}
+
+/// The signal that systemd-coredump notes in an attribute of the file.
+#[cfg(target_os = "linux")]
+fn signal(path: &Path) -> Option<i32> {
+    let mut text = [0; 16];
+    let length = rustix::fs::lgetxattr(path, "user.coredump.signal", &mut text).ok()?;
+    std::str::from_utf8(text.get(..length)?).ok()?.trim_end_matches('\0').parse().ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn signal(_: &Path) -> Option<i32> {
+    None
 }
 
 /// Parses the name of a file: `core.COMMAND.UID.BOOT.PID.MICROSECONDS`, and how it is compressed. In the command, dots and other
@@ -64,7 +81,15 @@ fn parse(name: &OsStr) -> Option<KeptDump> {
     let user = parts.next()?.parse().ok()?;
     let is_boot = boot.len() == 32 && boot.bytes().all(|byte| byte.is_ascii_hexdigit());
     let time = SystemTime::UNIX_EPOCH.checked_add(time).filter(|_| is_boot)?;
-    Some(KeptDump { path: PathBuf::new(), time, name: unescape(parts.next()?).into(), pid, user, size: None })
+    Some(KeptDump {
+        path: PathBuf::new(),
+        time,
+        name: unescape(parts.next()?).into(),
+        pid,
+        user,
+        signal: None,
+        size: None,
+    })
 }
 
 fn unescape(text: &str) -> String {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use super::Render;
-use super::words::{clock, remedy};
+use super::words::{clock, date, remedy};
 use crate::text::printable;
 use crate::view::{Cell, Head, Record, Role, Shows, Spec, Table, Tail};
 
@@ -56,6 +56,7 @@ fn text(cell: &Cell<'_>) -> String {
         Cell::Share(share) if share.is_known() => share.code().to_owned(),
         Cell::Share(_) => String::new(),
         Cell::Time(time) => clock(*time),
+        Cell::Date(time) => date(*time),
         Cell::Found(sentence, None) => printable(sentence.as_bytes()),
         Cell::Found(sentence, Some(hint)) => printable(format!("{sentence} ({})", remedy(hint)).as_bytes()),
         Cell::Remedy(hint) => remedy(hint),

@@ -90,7 +90,7 @@ fn write_cell(out: &mut dyn Write, cell: &Cell<'_>, units: Units) -> io::Result<
         Cell::Kind(kind) => value(out, kind.id()),
         Cell::Protection(protection) => value(out, &protection.is_known().then_some(protection.as_str())),
         Cell::Share(share) => value(out, &share.is_known().then_some(share.id())),
-        Cell::Time(time) => value(out, &timestamp(*time)),
+        Cell::Time(time) | Cell::Date(time) => value(out, &timestamp(*time)),
         Cell::Change(change) => value(out, &Text(&sentence(change, units))),
         Cell::Found(found, _) => value(out, found),
         Cell::Remedy(hint) => value(out, &remedy(hint)),

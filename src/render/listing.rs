@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::fit::{cut_middle, width};
 use super::style::Style;
-use super::words::{clock, remedy, sentence, signed};
+use super::words::{clock, date, remedy, sentence, signed};
 use crate::kind::Group;
 use crate::text::push_printable;
 use crate::view::{Cell, Joint, Record, Role, Shows, Spec, Table, ValueType, Vocabulary};
@@ -292,6 +292,7 @@ pub(super) fn push_cell(text: &mut String, cell: &Cell<'_>, style: Style) {
         Cell::Protection(protection) => text.push_str(protection.as_str()),
         Cell::Share(share) => text.push_str(share.code()),
         Cell::Time(time) => text.push_str(&clock(*time)),
+        Cell::Date(time) => text.push_str(&date(*time)),
         Cell::Change(change) => push_printable(text, &sentence(change, style.units)),
         Cell::Found(found, _) => push_printable(text, found.as_bytes()),
         Cell::Remedy(hint) => text.push_str(&remedy(hint)),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::Render;
 use super::style::Style;
-use super::words::{self, clock, remedy, signed};
+use super::words::{self, clock, date, remedy, signed};
 use crate::text::printable;
 use crate::view::{Cell, Head, Record, Role, Shows, Spec, Table, Tail};
 
@@ -47,6 +47,7 @@ impl<'a> Markdown<'a> {
             Cell::Protection(protection) => protection.to_string(),
             Cell::Share(share) => share.code().to_owned(),
             Cell::Time(time) => clock(*time),
+            Cell::Date(time) => date(*time),
             Cell::Change(change) => escape(&printable(&words::sentence(change, units))),
             Cell::Found(sentence, None) => escape(&printable(sentence.as_bytes())),
             Cell::Found(sentence, Some(hint)) => {

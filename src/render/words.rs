@@ -7,7 +7,7 @@ mod fact;
 mod note;
 
 pub use change::sentence;
-pub use fact::{clock, libraries, local, writable};
+pub use fact::{clock, date, libraries, local, writable};
 pub use note::{note, remedy};
 
 use crate::text::printable;

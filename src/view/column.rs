@@ -116,6 +116,8 @@ pub enum ValueType {
     OptionalName,
     /// A time: the time of day in tables, RFC 3339 in JSON.
     Time,
+    /// A time: the date and the time of day in tables, RFC 3339 in JSON.
+    Date,
     /// The mark of a change: `+`, `-` or `~`.
     Mark,
     /// A JSON value that the schema defines under this name.
@@ -223,8 +225,10 @@ pub enum Cell<'a> {
     Protection(Protection),
     /// Who sees writes.
     Share(ShareMode),
-    /// A time.
+    /// A time of which the day is known.
     Time(SystemTime),
+    /// A time of any day.
+    Date(SystemTime),
     /// A change, in words.
     Change(&'a Change),
     /// What a check found, not escaped, and what would help.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Columns, Spec, ValueType, check, diff, heap, regions, summary, watch};
+use super::{Columns, Spec, ValueType, check, cores, diff, heap, regions, summary, watch};
 use crate::demo;
 use crate::field::NATIVE_SUMS;
 
@@ -43,6 +43,7 @@ fn definitions() -> Vec<Definition> {
         definition("zone_change", &diff::ZONES, &[]),
         definition("file_change", &diff::FILES, &[]),
         definition("map_change", &diff::CHANGES, &[]),
+        definition("kept_dump", &cores::COLUMNS, &[]),
         definition("event", &watch::COLUMNS, CHANGE_ONLY),
         definition("step", &demo::STEPS, &[]),
         definition("observation", &demo::OBSERVATIONS, &[]),
@@ -78,7 +79,7 @@ fn value(value: ValueType) -> Value {
         ValueType::Word(words) => json!({ "enum": words }),
         ValueType::Name => reference("name"),
         ValueType::OptionalName => reference("optional_name"),
-        ValueType::Time => json!({ "type": "string", "format": "date-time" }),
+        ValueType::Time | ValueType::Date => json!({ "type": "string", "format": "date-time" }),
         ValueType::Object(name) => reference(name),
         ValueType::OptionalObject(name) => or_null(reference(name)),
         ValueType::List(name) => json!({ "type": "array", "items": reference(name) }),

@@ -1,6 +1,7 @@
 //! Shared by the test programs: mmview as a command, and processes to examine.
 #![allow(dead_code, missing_docs)]
 
+pub mod schema;
 #[allow(clippy::print_stdout)]
 pub mod truth;
 

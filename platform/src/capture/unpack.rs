@@ -1,6 +1,7 @@
 //! A stream as a file that can be read in any order.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -39,9 +40,26 @@ pub(super) fn to_file(mut input: impl Read) -> Result<File, Failure> {
 
 fn create() -> io::Result<File> {
     let is_chosen = std::env::var_os("TMPDIR").is_some();
-    let in_large =
-        if is_chosen || !Path::new(LARGE).is_dir() { None } else { tempfile::tempfile_in(LARGE).ok() };
-    in_large.map_or_else(tempfile::tempfile, Ok)
+    let in_large = if is_chosen { None } else { create_in(Path::new(LARGE)).ok() };
+    in_large.map_or_else(|| create_in(&std::env::temp_dir()), Ok)
+}
+
+/// Creates a file that only this process has: its name is gone at once.
+fn create_in(directory: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    loop {
+        // Every hasher has random keys.
+        let name = RandomState::new().hash_one(std::process::id());
+        let path = directory.join(format!(".mmview-{name:016x}"));
+        match options.open(&path) {
+            Ok(file) => return fs::remove_file(&path).map(|()| file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Reads until the buffer is full or the input ends.

@@ -130,6 +130,11 @@ pub fn clock(time: SystemTime) -> String {
     formatted(time, "%H:%M:%S.%3f")
 }
 
+/// The date and the time of day: `2026-11-26 13:05:01`.
+pub fn date(time: SystemTime) -> String {
+    formatted(time, "%Y-%m-%d %H:%M:%S")
+}
+
 fn formatted(time: SystemTime, format: &str) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(time) => time.to_zoned_datetime(TimeZone::system()).strftime(format).to_string(),
