@@ -34,7 +34,8 @@ input; a path with a slash, or the name of an existing file, which is a capture;
 A capture is an archive of `mmview snapshot`, or a text with a memory map anywhere in it: `maps`, `smaps`, `smaps_rollup` or \
 `numa_maps` of any Linux; the output of pmap (procps, busybox, toybox), of gdb's `info proc mappings`, of lldb's `memory region \
 --all`, or of `mmview regions`; a tombstone of Android; a crash log of Java (hs_err); or a report of macOS' vmmap. Quotes, line \
-numbers and other prefixes are taken off. It may be compressed by gzip or zstd. --part chooses one of several maps in a text.
+numbers and other prefixes are taken off. --part chooses one of several maps in a text. A memory dump is a capture as well: a core of \
+Linux, a minidump, or a core of a Mac. Captures may be compressed by gzip or zstd.
 
 RESIDENT is memory that is in RAM and mapped by the process. DIRTY is the part of it that is modified or anonymous. SWAPPED is in \
 swap. PSS (proportional set size) counts a page that n processes map as 1/n of a page. The physical footprint is what would be \
@@ -55,6 +56,7 @@ Examples:
   mmview heap 4242 --largest 10        what is allocated, and the largest blocks
   mmview explain 4242                  in words: what it is made of, and how that is known
   mmview 4242 0x7f3b418ff000           the region at an address
+  mmview crash core                    why a process ended, from its core
   mmview smaps.txt                     a saved /proc/PID/smaps, from any machine
   pmap -XX 4242 | mmview -             what another program prints, on standard input
   mmview report.txt                    a saved report of macOS' vmmap
