@@ -23,7 +23,8 @@ const STARTS: [&[u8]; 8] = [
 
 /// Opens the text and checks its map.
 fn open(text: &[u8], options: &OpenOptions) -> Option<MemoryMap> {
-    let map = open_reader(Path::new("fuzz"), text, options).ok()?.read(Detail::Pages).expect("a capture is read");
+    let map =
+        open_reader(Path::new("fuzz"), text, options).ok()?.read(Detail::Pages).expect("a capture is read");
     for pair in map.regions.windows(2) {
         assert!(pair[0].range.end() <= pair[1].range.start(), "{} {}", pair[0].range, pair[1].range);
     }

@@ -20,7 +20,8 @@ Rss: 64 kB
 
 fuzz_target!(|text: &str| {
     let Ok(check) = text.parse::<Check>() else { return };
-    let mut source = open_reader(Path::new("map"), MAP.as_bytes(), &OpenOptions::new()).expect("the map is right");
+    let mut source =
+        open_reader(Path::new("map"), MAP.as_bytes(), &OpenOptions::new()).expect("the map is right");
     let snapshot = Snapshot::from(source.read(Detail::Counts).expect("a capture is read"));
     let _ = snapshot.verdict(&check);
 });

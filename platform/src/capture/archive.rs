@@ -155,6 +155,8 @@ pub(super) fn read(path: &Path, text: impl BufRead) -> Result<MemoryMap> {
     let os = match &*head.os {
         "linux" => "linux",
         "macos" => "macos",
+        "windows" => "windows",
+        "other" => "other",
         other => return Err(reading.damaged(format_args!("it is from an unknown system, `{other}`"))),
     };
     let source = SourceInfo {
@@ -297,6 +299,15 @@ mod tests {
 
     fn two_regions() -> MemoryMap {
         capture("1000-2000 r--p 0 08:01 7 /tmp/x\n3000-4000 rw-p 0 00:00 0\n")
+    }
+
+    #[test]
+    fn a_map_of_any_system_comes_back() {
+        for os in ["linux", "macos", "windows", "other"] {
+            let mut map = two_regions();
+            map.source.os = os;
+            assert_eq!(read_back(&written(&map)).unwrap().source.os, os);
+        }
     }
 
     #[test]
