@@ -35,7 +35,8 @@ mod v8;
 use std::time::Instant;
 
 use mmview_platform::{
-    Bytes, Error, Evidence, Findings, MemoryMap, Piece, Protection, Region, RegionSource, Result, Warning,
+    Bytes, Detail, Error, Evidence, Findings, MemoryMap, Piece, Protection, Region, RegionSource, Result,
+    Warning,
 };
 
 use claims::Claims;
@@ -126,6 +127,10 @@ pub(crate) fn inspect(map: &mut MemoryMap, source: &dyn RegionSource, wanted: Wa
     map.findings = claims.finish();
     for place in reserves {
         map.regions[place].protection = Protection::UNKNOWN;
+    }
+    // A dump without holes has pages that the process did not have.
+    if map.source.is_dump() && map.detail < Detail::Resident {
+        map.findings.zones.iter_mut().for_each(|zone| zone.trimmable = None);
     }
     let inspection = map.findings.inspection.get_or_insert_default();
     inspection.calls += after.calls - before.calls;
