@@ -261,8 +261,15 @@ fn a_compressed_core_is_the_plain_one() {
         ["zone", "allocations", "allocated", "free", "largest", "doubts"].map(|field| zone[field].clone())
     };
     assert_eq!(facts(&plain), facts(&unpacked));
-    let damaged = victim.path("damaged");
-    fs::write(&damaged, &fs::read(&compressed).unwrap()[..5000]).unwrap();
+    // Up to the damage there is a map, and memory.
+    let (damaged, content) = (victim.path("damaged"), fs::read(&compressed).unwrap());
+    fs::write(&damaged, &content[..content.len() / 2]).unwrap();
+    assert_same_map(&regions(&damaged), &victim.map());
+    let summary = run(["--file", &damaged]);
+    assert_eq!(summary.status, 0, "{summary:?}");
+    let lacks = format!("`{damaged}` lacks memory: it can't be unpacked any further: ");
+    assert!(summary.stderr.contains(&lacks), "{}", summary.stderr);
+    fs::write(&damaged, &content[..100]).unwrap();
     let refused = run(["--file", &damaged]);
     assert_eq!(refused.status, 5);
     assert!(refused.stderr.contains(" is a damaged gzip file: "), "{}", refused.stderr);

@@ -4,17 +4,16 @@ mod archive;
 mod core;
 mod saved;
 mod text;
-mod unpack;
 mod vmmap;
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::io::{self, BufReader, Chain, Cursor, Read, Seek};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
-use self::core::Core;
+use self::core::{Core, Input, is_unkept};
 use self::saved::Saved;
 use self::text::Found;
 use crate::error::{Error, Result};
@@ -42,7 +41,7 @@ const KDUMP: &[u8] = b"KDUMP   ";
 ///
 /// Reads the whole capture. In a text, lines that are not understood, regions out of order, a missing end and anything that was
 /// taken off are warnings. Of a dump, only the description is read, and memory when it is asked for; one that is compressed is
-/// unpacked to a temporary file.
+/// unpacked as far as something needs it, to a temporary file.
 ///
 /// # Errors
 ///
@@ -59,10 +58,11 @@ pub fn open_file(path: &Path, options: &OpenOptions) -> Result<Box<dyn RegionSou
         (&file).take(core::START as u64).read_to_end(&mut start).map_err(io_error("read"))?;
         (&file).rewind().map_err(io_error("read"))?;
         if core::is_dump(&start) {
-            return open_dump(path, file, options);
+            return open_dump(path, Input::File(file), options);
         }
     }
-    open_reader(path, file, options)
+    // Of a dump that is compressed, no more is unpacked than is needed.
+    open_content(path, decoded(path, file)?, options, |stream| Ok(Input::lazy(stream)))
 }
 
 /// Opens a capture that is read from `input`, such as standard input. `path` is its name in messages.
@@ -70,43 +70,75 @@ pub fn open_file(path: &Path, options: &OpenOptions) -> Result<Box<dyn RegionSou
 /// # Errors
 ///
 /// As [`open_file`].
-pub fn open_reader(
-    path: &Path,
-    mut input: impl Read,
-    options: &OpenOptions,
-) -> Result<Box<dyn RegionSource>> {
+pub fn open_reader(path: &Path, input: impl Read, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
+    open_content(path, decoded(path, input)?, options, Input::whole)
+}
+
+/// The content of a file.
+enum Decoded<R: Read> {
+    Plain(R),
+    Gzip(Box<MultiGzDecoder<BufReader<R>>>),
+    Zstd(Box<StreamingDecoder<BufReader<R>, FrameDecoder>>),
+}
+
+impl<R: Read> Decoded<R> {
+    /// How it was compressed.
+    fn compression(&self) -> Option<&'static str> {
+        match self {
+            Decoded::Plain(_) => None,
+            Decoded::Gzip(_) => Some("gzip"),
+            Decoded::Zstd(_) => Some("zstd"),
+        }
+    }
+}
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Decoded::Plain(input) => input.read(buffer),
+            Decoded::Gzip(decoder) => decoder.read(buffer),
+            Decoded::Zstd(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+/// Decompresses what the file `path` has.
+fn decoded<R: Read>(path: &Path, mut input: R) -> Result<Decoded<Chain<Cursor<Vec<u8>>, R>>> {
     let mut start = Vec::new();
     let read = input.by_ref().take(ZSTD.len() as u64).read_to_end(&mut start);
     read.map_err(|source| Error::Io { action: "read", path: path.to_owned(), source })?;
     if let Some((_, tool)) = FOREIGN.iter().find(|(magic, _)| start.starts_with(magic)) {
         let shown = path.display();
-        let problem = format!("is compressed with {tool}: decompress it first (`{tool} -d {shown}`)");
+        let problem =
+            format!("is compressed with {tool}: decompress it first (`{tool} -dc {shown} | mmview -`)");
         return Err(malformed(path, problem));
     }
     let (is_gzip, is_zstd) = (start.starts_with(GZIP), start == ZSTD);
     let input = Cursor::new(start).chain(input);
-    if is_gzip {
-        open_content(path, MultiGzDecoder::new(BufReader::new(input)), Some("gzip"), options)
+    Ok(if is_gzip {
+        Decoded::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(input))))
     } else if is_zstd {
         let decoder = StreamingDecoder::new(BufReader::new(input));
         let decoder = decoder.map_err(|error| malformed(path, format!("is a damaged zstd file: {error}")))?;
-        open_content(path, decoder, Some("zstd"), options)
+        Decoded::Zstd(Box::new(decoder))
     } else {
-        open_content(path, input, None, options)
-    }
+        Decoded::Plain(input)
+    })
 }
 
-/// Opens a capture with the content `input`, decompressed from a file of the form `compression`.
-fn open_content(
+/// Opens a capture with this content. `dump` makes it the input of a dump, if it is one.
+fn open_content<R: Read>(
     path: &Path,
-    mut input: impl Read,
-    compression: Option<&'static str>,
+    mut input: Decoded<R>,
     options: &OpenOptions,
+    dump: impl FnOnce(Chain<Cursor<Vec<u8>>, Decoded<R>>) -> io::Result<Input>,
 ) -> Result<Box<dyn RegionSource>> {
+    let compression = input.compression();
     let unreadable = |source: io::Error| match (compression, source.kind()) {
         (_, io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory) | (None, _) => {
             Error::Io { action: "read", path: path.to_owned(), source }
         }
+        _ if is_unkept(&source) => Error::Io { action: "unpack", path: path.to_owned(), source },
         (Some(compression), _) => malformed(path, format!("is a damaged {compression} file: {source}")),
     };
     let mut start = Vec::new();
@@ -120,13 +152,11 @@ fn open_content(
         return Ok(Box::new(Saved(archive::read(path, text)?)));
     }
     if core::is_dump(&start) {
-        let file = unpack::to_file(Cursor::new(start).chain(input)).map_err(|failure| match failure {
-            unpack::Failure::Input(source) => unreadable(source),
-            unpack::Failure::Output(source) => {
-                Error::Io { action: "unpack to a temporary file", path: path.to_owned(), source }
-            }
-        })?;
-        return open_dump(path, file, options);
+        let input = dump(Cursor::new(start).chain(input)).map_err(unreadable)?;
+        return open_dump(path, input, options).map_err(|error| match error {
+            Error::Io { source, .. } => unreadable(source),
+            error => error,
+        });
     }
     if start.starts_with(KDUMP) {
         return Err(malformed(path, "is a dump of a whole machine, not of a process"));
@@ -141,12 +171,13 @@ fn open_content(
     }
 }
 
-/// Opens the dump in `file`.
-fn open_dump(path: &Path, file: File, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
+/// Opens the dump in `input`.
+fn open_dump(path: &Path, input: Input, options: &OpenOptions) -> Result<Box<dyn RegionSource>> {
     if options.part.is_some_and(|part| part != 1) {
         return Err(malformed(path, "is a memory dump, which has 1 memory map: leave out --part"));
     }
-    Ok(Box::new(Core::new(core::read(path, &file)?, file)))
+    let dump = core::read(path, &input)?;
+    Ok(Box::new(Core::new(path, dump, input)))
 }
 
 fn malformed(path: &Path, problem: impl Into<String>) -> Error {

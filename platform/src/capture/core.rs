@@ -6,6 +6,7 @@
 mod elf;
 mod fields;
 mod files;
+mod input;
 mod macho;
 mod minidump;
 
@@ -25,6 +26,7 @@ use crate::warning::Warning;
 
 use super::malformed;
 use super::saved::Saved;
+pub(super) use input::{Input, is_unkept};
 
 /// How many bytes [`is_dump`] looks at.
 pub(super) const START: usize = 8;
@@ -36,16 +38,16 @@ pub(super) fn is_dump(start: &[u8]) -> bool {
         || macho::is_macho(start)
 }
 
-/// Reads the dump in `file`, whose name in messages is `path`.
-pub(super) fn read(path: &Path, file: &File) -> Result<Dump> {
+/// Reads the dump in `input`, whose name in messages is `path`.
+pub(super) fn read(path: &Path, input: &Input) -> Result<Dump> {
     let mut start = [0; START];
-    let result = read_at(file, &mut start, 0).map_err(Failure::Unreadable).and_then(|_| {
+    let result = input.read_at(&mut start, 0).map_err(Failure::Unreadable).and_then(|_| {
         if start.starts_with(elf::MAGIC) {
-            elf::read(path, file)
+            elf::read(path, input)
         } else if macho::is_macho(&start) {
-            macho::read(path, file)
+            macho::read(path, input)
         } else {
-            minidump::read(path, file)
+            minidump::read(path, input)
         }
     });
     result.map_err(|failure| match failure {
@@ -89,9 +91,10 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// The dump that was read from `file`.
-    pub fn new(dump: Dump, file: File) -> Core {
-        let memory = CoreMemory { file, segments: dump.segments, meter: Meter::default() };
+    /// The dump that was read from `input`, whose name is `path`.
+    pub fn new(path: &Path, dump: Dump, input: Input) -> Core {
+        let memory =
+            CoreMemory { path: path.to_owned(), input, segments: dump.segments, meter: Meter::default() };
         let mut map = dump.map;
         map.source.capabilities.memory = true;
         Core { saved: Saved(map), memory: Arc::new(memory) }
@@ -131,7 +134,8 @@ impl RegionSource for Core {
 /// The memory in a dump.
 #[derive(Debug)]
 struct CoreMemory {
-    file: File,
+    path: PathBuf,
+    input: Input,
     segments: Vec<Segment>,
     meter: Meter,
 }
@@ -153,9 +157,13 @@ impl CoreMemory {
             let length = room.min(buffer.len() - done);
             let offset = segment.offset.saturating_add(at - segment.range.start());
             let part = &mut buffer[done..done + length];
-            let read = self.meter.call(|| read_at(&self.file, part, offset))?;
+            let read = match self.meter.call(|| self.input.read_at(part, offset)) {
+                // What lies before the damage can be read. `verify` reports it.
+                Err(error) if self.input.file().is_none() && !input::is_unkept(&error) => 0,
+                read => read?,
+            };
             done += read;
-            // The file was cut while it was open.
+            // The file was cut while it was open, or the stream ends here.
             if read < length {
                 break;
             }
@@ -171,11 +179,17 @@ impl Memory for CoreMemory {
             buffer.resize(piece.size(), 0);
             let read = self.read_at(piece.address(), &mut buffer);
             let read =
-                read.map_err(|source| Error::Io { action: "read", path: "the dump".into(), source })?;
+                read.map_err(|source| Error::Io { action: "read", path: self.path.clone(), source })?;
             self.meter.copied(read);
             piece.set(&buffer[..read], Some(Shortfall::NotInCapture));
         }
         Ok(())
+    }
+
+    fn verify(&self) -> Result<()> {
+        let ends = self.segments.iter().map(|segment| segment.offset.saturating_add(segment.range.size().0));
+        let lack = self.input.lack(ends.max().unwrap_or_default());
+        lack.map_or(Ok(()), |lack| Err(malformed(&self.path, format!("lacks memory: {lack}"))))
     }
 
     fn resident(&self, range: AddrRange) -> Result<Vec<AddrRange>> {
@@ -268,22 +282,4 @@ fn host_path(path: &[u8]) -> Option<PathBuf> {
     return Some(std::os::unix::ffi::OsStrExt::from_bytes(path)).map(|path: &std::ffi::OsStr| path.into());
     #[cfg(not(unix))]
     std::str::from_utf8(path).ok().map(PathBuf::from)
-}
-
-/// Reads from `offset` on until the buffer is full or the file ends. The place of the file does not matter.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut done = 0;
-    while done < buffer.len() {
-        #[cfg(unix)]
-        let read = std::os::unix::fs::FileExt::read_at(file, &mut buffer[done..], offset + done as u64);
-        #[cfg(windows)]
-        let read = std::os::windows::fs::FileExt::seek_read(file, &mut buffer[done..], offset + done as u64);
-        match read {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }

@@ -8,7 +8,6 @@ mod headers;
 mod notes;
 mod regions;
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -19,7 +18,7 @@ use object::read::elf::FileHeader;
 use self::extents::Extents;
 use self::headers::Headers;
 use self::notes::Notes;
-use super::{Dump, Failure, Segment, grouped, incomplete, read_at, times};
+use super::{Dump, Failure, Input, Segment, grouped, incomplete, times};
 use crate::detail::Detail;
 use crate::memory_map::MemoryMap;
 use crate::model::{
@@ -37,9 +36,9 @@ const LARGEST_NOTES: u64 = 64 << 20;
 /// The smallest page in use, if a core does not say.
 const SMALLEST_PAGE: u64 = 4096;
 
-/// Reads the core in `file`, whose name is `path`.
-pub(super) fn read(path: &Path, file: &File) -> Result<Dump, Failure> {
-    let (reader, start) = Reader::new(file)?;
+/// Reads the core in `input`, whose name is `path`.
+pub(super) fn read(path: &Path, input: &Input) -> Result<Dump, Failure> {
+    let (reader, start) = Reader::new(input)?;
     match reader.arch.word_size {
         Bytes(8) => reader.read::<FileHeader64<Endianness>>(path, &start),
         _ => reader.read::<FileHeader32<Endianness>>(path, &start),
@@ -47,22 +46,21 @@ pub(super) fn read(path: &Path, file: &File) -> Result<Dump, Failure> {
 }
 
 struct Reader<'a> {
-    file: &'a File,
-    length: u64,
+    input: &'a Input,
     arch: TargetArch,
 }
 
 impl Reader<'_> {
     /// A reader, and the beginning of the file.
-    fn new(file: &File) -> Result<(Reader<'_>, Vec<u8>), Failure> {
+    fn new(input: &Input) -> Result<(Reader<'_>, Vec<u8>), Failure> {
         let mut start = vec![0; size_of::<FileHeader64<Endianness>>()];
-        let read = read_at(file, &mut start, 0)?;
+        let read = input.read_at(&mut start, 0)?;
         start.truncate(read);
         let arch = TargetArch::from_elf(&start);
         let arch = arch.ok_or_else(|| {
             Failure::Malformed("is damaged: its ELF header is cut or of an unknown form".into())
         })?;
-        Ok((Reader { file, length: file.metadata()?.len(), arch }, start))
+        Ok((Reader { input, arch }, start))
     }
 
     fn read<E: FileHeader<Endian = Endianness>>(&self, path: &Path, start: &[u8]) -> Result<Dump, Failure> {
@@ -72,7 +70,7 @@ impl Reader<'_> {
         if header.e_type(endian) != elf::ET_CORE {
             return Err(malformed("is a program or library, not a core: there is no process in it"));
         }
-        let headers = Headers::read(self.file, self.length, header)?;
+        let headers = Headers::read(self.input, header)?;
         let (mut notes, mut warnings) = self.notes::<E>(endian, &headers)?;
         if notes.is_of_machine {
             return Err(malformed("is a dump of a whole machine, not of a process"));
@@ -92,9 +90,10 @@ impl Reader<'_> {
                 "registers of machine {machine:#x} are not known: thread stacks have no name"
             )));
         }
-        warnings.extend(self.cut(&headers, &notes));
+        let length = self.input.length()?;
+        warnings.extend(cut(&headers, &notes, length));
         warnings.extend(left_out(&headers, &notes));
-        Ok(self.dump(path, &headers, &notes, warnings))
+        Ok(self.dump(path, &headers, &notes, length, warnings))
     }
 
     /// Reads the notes, and what is doubtful about them.
@@ -107,66 +106,44 @@ impl Reader<'_> {
         let mut room = LARGEST_NOTES;
         let mut warnings = Vec::new();
         for &(offset, size) in &headers.notes {
-            let there = size.min(self.length.saturating_sub(offset));
-            let mut bytes = vec![0; there.min(room) as usize];
+            let there = self.input.room(offset, size.min(room))?;
+            let mut bytes = vec![0; there as usize];
+            let room_before = room;
             room -= bytes.len() as u64;
-            let read = read_at(self.file, &mut bytes, offset)?;
+            let read = self.input.read_at(&mut bytes, offset)?;
             let is_sound = notes.add::<E>(endian, self.arch, &bytes[..read]);
             if read as u64 == size && !is_sound {
                 warnings.push(incomplete("a note of the core is broken: names may be missing"));
-            } else if there == size && size > read as u64 {
+            } else if size > room_before {
                 warnings.push(incomplete("the core has more than 64 MiB of notes: names may be missing"));
             }
         }
         // A forged core may have many segments of notes.
         warnings.dedup();
         warnings.extend(notes.doubts.iter().map(|doubt| incomplete(*doubt)));
-        if notes.files.is_none() && warnings.is_empty() && self.is_cut(headers).is_none() {
+        if notes.files.is_none() && warnings.is_empty() && needed(headers) <= self.input.length()? {
             warnings.push(incomplete("the core has no list of mapped files: names and offsets are unknown"));
         }
         Ok((notes, warnings))
     }
 
-    /// How long the file should be, if it is shorter.
-    fn is_cut(&self, headers: &Headers) -> Option<u64> {
-        let ends = headers.loads.iter().filter(|load| load.size != 0).map(|load| load.file_end());
-        let notes = headers.notes.iter().map(|(offset, size)| offset.saturating_add(*size));
-        ends.chain(notes).max().filter(|needed| *needed > self.length)
-    }
-
-    /// What a core lacks that is cut off.
-    fn cut(&self, headers: &Headers, notes: &Notes) -> Option<Warning> {
-        let needed = self.is_cut(headers)?;
-        let lacking =
-            headers.loads.iter().filter(|load| load.size != 0 && load.file_end() > self.length).count();
-        let regions = times(lacking as u64, "region lacks", "regions lack");
-        let cut = format!(
-            "the core is cut: {} of {} bytes; {regions} memory",
-            grouped(self.length),
-            grouped(needed)
-        );
-        let mut ends = headers.notes.iter().map(|(offset, size)| offset.saturating_add(*size));
-        Some(if notes.files.is_some() {
-            incomplete(format!("{cut}; the map is whole"))
-        } else if ends.all(|end| end <= self.length) {
-            incomplete(format!("{cut}; it has no list of mapped files: names and offsets are unknown"))
-        } else {
-            Warning::Missing { why: format!("{cut}; its names were at the end and are lost").into() }
-        })
-    }
-
-    fn dump(&self, path: &Path, headers: &Headers, notes: &Notes, warnings: Vec<Warning>) -> Dump {
-        let peek = |offset, buffer: &mut [u8]| read_at(self.file, buffer, offset).unwrap_or(0);
+    fn dump(
+        &self,
+        path: &Path,
+        headers: &Headers,
+        notes: &Notes,
+        length: u64,
+        warnings: Vec<Warning>,
+    ) -> Dump {
+        let peek = |offset, buffer: &mut [u8]| self.input.read_at(buffer, offset).unwrap_or(0);
         let mut regions = regions::regions(&headers.loads, notes, self.arch, peek);
         let page = notes.page_size.unwrap_or(SMALLEST_PAGE);
-        let extents = if is_by_kernel(headers, notes) && self.is_cut(headers).is_none() {
-            Extents::find(self.file, self.length, page)
-        } else {
-            None
-        };
+        let is_original = is_by_kernel(headers, notes) && needed(headers) <= length;
+        let file = self.input.file().filter(|_| is_original);
+        let extents = file.and_then(|file| Extents::find(file, length, page));
         let segments: Vec<Segment> = match &extents {
             Some(extents) => headers.loads.iter().flat_map(|load| extents.segments(load)).collect(),
-            None => headers.loads.iter().filter_map(|load| load.segment(self.length)).collect(),
+            None => headers.loads.iter().filter_map(|load| load.segment(length)).collect(),
         };
         // Without the list of files, anonymous memory can't be told from that of files.
         if let Some(extents) = extents.as_ref().filter(|_| notes.files.is_some()) {
@@ -182,6 +159,32 @@ impl Reader<'_> {
         map.warnings = warnings;
         Dump { map, segments }
     }
+}
+
+/// How long the file should be.
+fn needed(headers: &Headers) -> u64 {
+    let ends = headers.loads.iter().filter(|load| load.size != 0).map(|load| load.file_end());
+    let notes = headers.notes.iter().map(|(offset, size)| offset.saturating_add(*size));
+    ends.chain(notes).max().unwrap_or_default()
+}
+
+/// What a core of `length` bytes lacks that is cut off.
+fn cut(headers: &Headers, notes: &Notes, length: u64) -> Option<Warning> {
+    let needed = needed(headers);
+    if needed <= length {
+        return None;
+    }
+    let lacking = headers.loads.iter().filter(|load| load.size != 0 && load.file_end() > length).count();
+    let regions = times(lacking as u64, "region lacks", "regions lack");
+    let cut = format!("the core is cut: {} of {} bytes; {regions} memory", grouped(length), grouped(needed));
+    let mut ends = headers.notes.iter().map(|(offset, size)| offset.saturating_add(*size));
+    Some(if notes.files.is_some() {
+        incomplete(format!("{cut}; the map is whole"))
+    } else if ends.all(|end| end <= length) {
+        incomplete(format!("{cut}; it has no list of mapped files: names and offsets are unknown"))
+    } else {
+        Warning::Missing { why: format!("{cut}; its names were at the end and are lost").into() }
+    })
 }
 
 /// What a core by gdb lacks, and the regions that no core can have.

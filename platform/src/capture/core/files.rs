@@ -7,7 +7,7 @@ use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind};
 
-use super::read_at;
+use super::input::read_at;
 
 /// How much of the beginning of an image is searched for its build ID. Linkers put it next to the headers.
 pub(super) const START: usize = 64 << 10;

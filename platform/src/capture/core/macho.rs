@@ -5,7 +5,6 @@
 
 mod notes;
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -15,7 +14,7 @@ use object::read::macho::MachHeader;
 
 use self::notes::Notes;
 use super::fields::Fields;
-use super::{Dump, Failure, Segment, grouped, incomplete, ordered, read_at, times};
+use super::{Dump, Failure, Input, Segment, grouped, incomplete, ordered, times};
 use crate::detail::Detail;
 use crate::macos::parse::images::LoadedImage;
 use crate::macos::parse::macho as image;
@@ -51,12 +50,11 @@ fn is_fat(start: &[u8]) -> bool {
     FAT.iter().any(|magic| start.starts_with(magic)) && count.is_some_and(|count| count <= MOST_ARCHITECTURES)
 }
 
-/// Reads the core in `file`, whose name is `path`.
-pub(super) fn read(path: &Path, file: &File) -> Result<Dump, Failure> {
+/// Reads the core in `input`, whose name is `path`.
+pub(super) fn read(path: &Path, input: &Input) -> Result<Dump, Failure> {
     let malformed = |problem: String| Failure::Malformed(problem);
-    let length = file.metadata()?.len();
     let mut bytes = vec![0; size_of::<MachHeader64<LittleEndian>>()];
-    let read = read_at(file, &mut bytes, 0)?;
+    let read = input.read_at(&mut bytes, 0)?;
     bytes.truncate(read);
     if is_fat(&bytes) {
         return Err(malformed("holds several architectures: it is not a core".into()));
@@ -72,7 +70,7 @@ pub(super) fn read(path: &Path, file: &File) -> Result<Dump, Failure> {
         return Err(malformed("is a program or library, not a core: there is no process in it".into()));
     }
     let size = u64::from(header.sizeofcmds.get(LittleEndian));
-    let room = length.saturating_sub(bytes.len() as u64).min(LARGEST_COMMANDS);
+    let room = input.room(bytes.len() as u64, size.min(LARGEST_COMMANDS))?;
     if size > room {
         let (size, room) = (grouped(size), grouped(room));
         return Err(malformed(format!(
@@ -81,17 +79,22 @@ pub(super) fn read(path: &Path, file: &File) -> Result<Dump, Failure> {
     }
     let code_type = image::parse(&bytes, 0).and_then(|header| header.code_type);
     let mut all = vec![0; bytes.len() + size as usize];
-    let read = read_at(file, &mut all, 0)?;
+    let read = input.read_at(&mut all, 0)?;
     all.truncate(read);
     let commands = Commands::parse(&all).map_err(malformed)?;
-    let notes = Notes::read(file, &commands.notes)?;
+    let notes = Notes::read(input, &commands.notes)?;
     if commands.is_of_kernel || notes.is_of_kernel {
         return Err(malformed("is a dump of a kernel, not of a process".into()));
     }
     if commands.loads.is_empty() {
         return Err(malformed("is a core without memory regions".into()));
     }
-    let core = Core { file, length, arch: code_type.and_then(TargetArch::from_code_type), code_type };
+    let core = Core {
+        input,
+        length: input.length()?,
+        arch: code_type.and_then(TargetArch::from_code_type),
+        code_type,
+    };
     Ok(core.dump(path, &commands, notes))
 }
 
@@ -214,7 +217,7 @@ fn stack_pointer(command: Fields<'_>) -> Option<u64> {
 }
 
 struct Core<'a> {
-    file: &'a File,
+    input: &'a Input,
     length: u64,
     arch: Option<TargetArch>,
     code_type: Option<&'static str>,
@@ -331,7 +334,7 @@ impl Core<'_> {
         let read = |size: usize| -> io::Result<Vec<u8>> {
             let there = (segment.range.end() - address).min(size as u64);
             let mut bytes = vec![0; there as usize];
-            let read = read_at(self.file, &mut bytes, segment.offset + (address - segment.range.start()))?;
+            let read = self.input.read_at(&mut bytes, segment.offset + (address - segment.range.start()))?;
             bytes.truncate(read);
             Ok(bytes)
         };

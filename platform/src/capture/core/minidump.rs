@@ -6,14 +6,13 @@
 mod map;
 mod streams;
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use self::streams::{Exception, Module, Stream, System, Thread};
 use super::fields::Fields;
-use super::{Dump, Failure, Segment, grouped, incomplete, ordered, read_at, times};
+use super::{Dump, Failure, Input, Segment, grouped, incomplete, ordered, times};
 use crate::capture::text::{self, Found};
 use crate::detail::Detail;
 use crate::memory_map::MemoryMap;
@@ -40,9 +39,9 @@ const LONGEST_NAME: u32 = 64 << 10;
 
 const DIRECTORY_ENTRY: u64 = 12;
 
-/// Reads the minidump in `file`, whose name is `path`.
-pub(super) fn read(path: &Path, file: &File) -> Result<Dump, Failure> {
-    let mut reader = Reader::new(file)?;
+/// Reads the minidump in `input`, whose name is `path`.
+pub(super) fn read(path: &Path, input: &Input) -> Result<Dump, Failure> {
+    let mut reader = Reader::new(input)?;
     let system = reader.system()?;
     let modules = reader.modules()?;
     let threads = reader.threads(system.machine)?;
@@ -61,8 +60,7 @@ pub(super) fn read(path: &Path, file: &File) -> Result<Dump, Failure> {
 }
 
 struct Reader<'a> {
-    file: &'a File,
-    length: u64,
+    input: &'a Input,
     order: ByteOrder,
     streams: Vec<Stream>,
     taken: Option<SystemTime>,
@@ -70,29 +68,27 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(file: &'a File) -> Result<Reader<'a>, Failure> {
+    fn new(input: &'a Input) -> Result<Reader<'a>, Failure> {
         let mut header = [0; 32];
-        if read_at(file, &mut header, 0)? < header.len() {
+        if input.read_at(&mut header, 0)? < header.len() {
             return Err(Failure::Malformed("is damaged: its header is cut".into()));
         }
         let order = if header.starts_with(MAGICS[0]) { ByteOrder::Little } else { ByteOrder::Big };
         let fields = Fields { bytes: &header, order };
         let number = |offset| u64::from(fields.u32(offset).unwrap_or_default());
         let (count, directory, time) = (number(8), number(12), number(20));
-        let length = file.metadata()?.len();
-        let mut reader =
-            Reader { file, length, order, streams: Vec::new(), taken: None, warnings: Vec::new() };
+        let mut reader = Reader { input, order, streams: Vec::new(), taken: None, warnings: Vec::new() };
         reader.taken =
             (time != 0).then(|| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time))).flatten();
-        let room = length.saturating_sub(directory) / DIRECTORY_ENTRY;
-        let there = count.min(room).min(MOST_STREAMS);
+        let room = input.room(directory, count.min(MOST_STREAMS) * DIRECTORY_ENTRY)?;
+        let there = room / DIRECTORY_ENTRY;
         if there < count {
             let lack =
                 format!("the directory of the minidump is cut: it promises {count} streams, and has {there}");
             reader.warnings.push(incomplete(lack));
         }
         let mut bytes = vec![0; (there * DIRECTORY_ENTRY) as usize];
-        let read = read_at(file, &mut bytes, directory)?;
+        let read = input.read_at(&mut bytes, directory)?;
         let entries = bytes[..read].chunks_exact(DIRECTORY_ENTRY as usize);
         let stream = |bytes| {
             let entry = Fields { bytes, order };
@@ -107,9 +103,9 @@ impl<'a> Reader<'a> {
         let Some(stream) = self.streams.iter().find(|stream| stream.kind == kind).copied() else {
             return Ok(None);
         };
-        let there = stream.size.min(self.length.saturating_sub(stream.offset)).min(LARGEST_STREAM);
+        let there = self.input.room(stream.offset, stream.size.min(LARGEST_STREAM))?;
         let mut bytes = vec![0; there as usize];
-        let read = read_at(self.file, &mut bytes, stream.offset)?;
+        let read = self.input.read_at(&mut bytes, stream.offset)?;
         bytes.truncate(read);
         if (read as u64) < stream.size {
             self.is_cut(kind);
@@ -182,7 +178,7 @@ impl<'a> Reader<'a> {
     /// The bytes at a place in the file; `None` if it ends before.
     fn at(&self, offset: u64, size: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; size];
-        let read = read_at(self.file, &mut bytes, offset).ok()?;
+        let read = self.input.read_at(&mut bytes, offset).ok()?;
         (read == size).then_some(bytes)
     }
 
@@ -227,10 +223,11 @@ impl<'a> Reader<'a> {
                 self.is_cut(streams::MEMORY_64_LIST);
             }
         }
-        let (segments, cut) = ordered(segments, self.length);
+        let length = self.input.length()?;
+        let (segments, cut) = ordered(segments, length);
         if let Some(cut) = cut {
             let parts = times(cut.segments, "range of memory is", "ranges of memory are");
-            let (there, needed) = (grouped(self.length), grouped(cut.needed));
+            let (there, needed) = (grouped(length), grouped(cut.needed));
             self.warnings.push(incomplete(format!(
                 "the minidump is cut: {there} of {needed} bytes; {parts} not whole"
             )));

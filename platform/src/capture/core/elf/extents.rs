@@ -4,7 +4,8 @@
 
 use std::fs::File;
 
-use super::super::{Segment, read_at};
+use super::super::Segment;
+use super::super::input::read_at;
 use super::headers::Load;
 use crate::model::AddrRange;
 

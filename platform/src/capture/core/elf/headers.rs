@@ -1,12 +1,10 @@
 //! The headers of an ELF core: its regions, and where its notes are.
 
-use std::fs::File;
-
 use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
 use object::{Endianness, pod};
 
-use super::super::{Failure, Segment, read_at};
+use super::super::{Failure, Input, Segment};
 use crate::model::{AddrRange, Protection};
 
 /// How many regions a core may have: far more than a process can (`vm.max_map_count`).
@@ -56,25 +54,20 @@ pub(super) struct Headers {
 }
 
 impl Headers {
-    /// Reads the program headers of `file`, which has `length` bytes.
-    pub fn read<E: FileHeader<Endian = Endianness>>(
-        file: &File,
-        length: u64,
-        header: &E,
-    ) -> Result<Headers, Failure> {
+    /// Reads the program headers of `input`.
+    pub fn read<E: FileHeader<Endian = Endianness>>(input: &Input, header: &E) -> Result<Headers, Failure> {
         let damaged = |what: String| Failure::Malformed(format!("is damaged: {what}"));
         let endian = header.endian().map_err(|_| damaged("the order of its bytes is unknown".into()))?;
-        let count = count(file, length, header, endian)?;
+        let count = count(input, header, endian)?;
         let size = size_of::<E::ProgramHeader>() as u64;
         let start = header.e_phoff(endian).into();
         if count != 0 && u64::from(header.e_phentsize(endian)) != size {
             return Err(damaged(format!("its program headers do not have {size} bytes")));
         }
-        let room = length.saturating_sub(start) / size;
-        if count > room.min(MOST_HEADERS) {
+        let room = input.room(start, count.min(MOST_HEADERS) * size)? / size;
+        if count > room {
             return Err(damaged(format!(
-                "its header promises {count} regions, the file has room for {}",
-                room.min(MOST_HEADERS)
+                "its header promises {count} regions, the file has room for {room}"
             )));
         }
         let mut headers = Headers::default();
@@ -82,7 +75,7 @@ impl Headers {
         for first in (0..count).step_by(AT_ONCE as usize) {
             let number = AT_ONCE.min(count - first) as usize;
             buffer.resize(number * size as usize, 0);
-            let read = read_at(file, &mut buffer, start + first * size)?;
+            let read = input.read_at(&mut buffer, start + first * size)?;
             let read = pod::slice_from_bytes::<E::ProgramHeader>(&buffer, read / size as usize);
             for header in read.map(|(read, _)| read).unwrap_or_default() {
                 headers.add(header, endian);
@@ -126,8 +119,7 @@ impl Headers {
 
 /// The number of program headers. If it does not fit into the header, the first section header has it (`PN_XNUM`).
 fn count<E: FileHeader<Endian = Endianness>>(
-    file: &File,
-    length: u64,
+    input: &Input,
     header: &E,
     endian: Endianness,
 ) -> Result<u64, Failure> {
@@ -137,7 +129,7 @@ fn count<E: FileHeader<Endian = Endianness>>(
     }
     let mut section = vec![0; size_of::<E::SectionHeader>()];
     let offset: u64 = header.e_shoff(endian).into();
-    let read = if offset == 0 || offset >= length { 0 } else { read_at(file, &mut section, offset)? };
+    let read = if offset == 0 { 0 } else { input.read_at(&mut section, offset)? };
     match pod::from_bytes::<E::SectionHeader>(&section[..read]) {
         Ok((section, _)) => Ok(section.sh_info(endian).into()),
         Err(()) => {

@@ -301,7 +301,7 @@ fn file(bytes: &[u8], holes: &[Range<usize>]) -> File {
 }
 
 fn read_file(file: &File) -> Result<Dump, String> {
-    read(Path::new("core"), file).map_err(|failure| match failure {
+    read(Path::new("core"), &Input::File(file.try_clone().unwrap())).map_err(|failure| match failure {
         Failure::Malformed(problem) => problem,
         Failure::Unreadable(error) => format!("cannot be read: {error}"),
     })
@@ -895,7 +895,8 @@ fn read_memory(memory: &dyn Memory, address: u64, size: usize) -> (Vec<u8>, Opti
 }
 
 fn memory(file: File) -> std::sync::Arc<dyn Memory> {
-    let core = Core::new(read_file(&file).unwrap_or_else(|problem| panic!("{problem}")), file);
+    let dump = read_file(&file).unwrap_or_else(|problem| panic!("{problem}"));
+    let core = Core::new(Path::new("core"), dump, Input::File(file));
     assert!(core.info().capabilities.memory);
     core.memory().unwrap()
 }

@@ -1,12 +1,11 @@
 //! The notes of a Mac's core (`LC_NOTE`), as lldb writes them.
 
-use std::fs::File;
 use std::io;
 
 use serde::Deserialize;
 
 use super::super::fields::Fields;
-use super::super::{incomplete, read_at};
+use super::super::{Input, incomplete};
 use crate::model::{AddrRange, ByteOrder, Bytes, Image};
 use crate::warning::Warning;
 
@@ -33,20 +32,20 @@ pub(super) struct Notes {
 
 impl Notes {
     /// Reads notes, each with its owner, its place and its size.
-    pub fn read(file: &File, notes: &[([u8; 16], u64, u64)]) -> io::Result<Notes> {
+    pub fn read(input: &Input, notes: &[([u8; 16], u64, u64)]) -> io::Result<Notes> {
         let mut read = Notes::default();
         let mut is_of_kernel = false;
         let mut is_of_process = false;
         for (owner, offset, size) in notes {
             let owner = owner.split(|byte| *byte == 0).next().unwrap_or_default();
             match owner {
-                b"all image infos" => match images(file, &content(file, *offset, *size)?)? {
+                b"all image infos" => match images(input, &content(input, *offset, *size)?)? {
                     Some(images) => read.images = Some(images),
                     None => read
                         .doubts
                         .push(incomplete("the core's list of images is broken: names may be missing")),
                 },
-                b"process metadata" => match serde_json::from_slice(&content(file, *offset, *size)?) {
+                b"process metadata" => match serde_json::from_slice(&content(input, *offset, *size)?) {
                     Ok(Metadata { threads }) => {
                         read.thread_ids = threads.into_iter().filter_map(|thread| thread.thread_id).collect();
                     }
@@ -56,7 +55,7 @@ impl Notes {
                 b"main bin spec" => {
                     const PROCESS: u32 = 2;
                     const UNKNOWN: u32 = 0;
-                    let content = content(file, *offset, *size)?;
+                    let content = content(input, *offset, *size)?;
                     let kind = Fields { bytes: &content, order: ByteOrder::Little }.u32(4);
                     is_of_process |= kind == Some(PROCESS);
                     is_of_kernel |= !matches!(kind, None | Some(PROCESS | UNKNOWN));
@@ -81,10 +80,10 @@ struct ThreadMetadata {
     thread_id: Option<u64>,
 }
 
-fn content(file: &File, offset: u64, size: u64) -> io::Result<Vec<u8>> {
-    let there = file.metadata()?.len().saturating_sub(offset).min(size).min(LARGEST_NOTE);
+fn content(input: &Input, offset: u64, size: u64) -> io::Result<Vec<u8>> {
+    let there = input.room(offset, size.min(LARGEST_NOTE))?;
     let mut bytes = vec![0; there as usize];
-    let read = read_at(file, &mut bytes, offset)?;
+    let read = input.read_at(&mut bytes, offset)?;
     bytes.truncate(read);
     // Text may end in zeros.
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
@@ -95,7 +94,7 @@ fn content(file: &File, offset: u64, size: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The note `all image infos`.
-fn images(file: &File, note: &[u8]) -> io::Result<Option<Vec<Image>>> {
+fn images(input: &Input, note: &[u8]) -> io::Result<Option<Vec<Image>>> {
     const SMALLEST_ENTRY: u64 = 48;
     let note = Fields { bytes: note, order: ByteOrder::Little };
     let (Some(1), Some(count), Some(start), Some(size)) =
@@ -107,22 +106,22 @@ fn images(file: &File, note: &[u8]) -> io::Result<Option<Vec<Image>>> {
     if size < SMALLEST_ENTRY || count > MOST_IMAGES {
         return Ok(None);
     }
-    let bytes = content(file, start, u64::from(count) * size)?;
+    let bytes = content(input, start, u64::from(count) * size)?;
     let entries = bytes.chunks_exact(size as usize).map(|bytes| Fields { bytes, order: ByteOrder::Little });
-    let images: Vec<Image> = entries.filter_map(|entry| image(file, entry)).collect();
+    let images: Vec<Image> = entries.filter_map(|entry| image(input, entry)).collect();
     Ok((images.len() == count as usize).then_some(images))
 }
 
 /// An entry: the path, a UUID, the address, and the segments.
-fn image(file: &File, entry: Fields<'_>) -> Option<Image> {
+fn image(input: &Input, entry: Fields<'_>) -> Option<Image> {
     const NO_PATH: u64 = u64::MAX;
     const SEGMENT: u64 = 32;
     let (path_at, load_address) = (entry.u64(0)?, entry.u64(24)?);
     let (segments_at, count) = (entry.u64(32)?, entry.u32(40)?.min(MOST_SEGMENTS));
     let path =
-        if path_at == NO_PATH { Vec::new() } else { content(file, path_at, LONGEST_PATH as u64).ok()? };
+        if path_at == NO_PATH { Vec::new() } else { content(input, path_at, LONGEST_PATH as u64).ok()? };
     let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-    let bytes = content(file, segments_at, u64::from(count) * SEGMENT).ok()?;
+    let bytes = content(input, segments_at, u64::from(count) * SEGMENT).ok()?;
     let segments = bytes.chunks_exact(SEGMENT as usize).filter_map(|bytes| {
         let fields = Fields { bytes, order: ByteOrder::Little };
         let name = String::from_utf8_lossy(fields.text(0, 16)?).into();

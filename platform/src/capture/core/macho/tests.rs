@@ -86,7 +86,7 @@ impl Builder {
 fn open(bytes: &[u8]) -> Result<Dump, Failure> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    read(Path::new("x.core"), &file)
+    read(Path::new("x.core"), &Input::File(file))
 }
 
 fn problem(bytes: &[u8]) -> String {

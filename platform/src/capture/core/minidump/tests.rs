@@ -175,7 +175,7 @@ impl Builder {
 fn open(bytes: &[u8]) -> Result<Dump, Failure> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    read(Path::new("x.dmp"), &file)
+    read(Path::new("x.dmp"), &Input::File(file))
 }
 
 fn problem(result: Result<Dump, Failure>) -> String {
